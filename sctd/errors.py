@@ -1,0 +1,27 @@
+"""Errors made for people: one line that says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+
+class SctdError(Exception):
+    """Base of every error that sctd raises on purpose; the command line prints its message and exits with 1."""
+
+    exit_code = 1
+
+
+class InputError(SctdError, ValueError):
+    """The user gave something that cannot be used; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class PromptError(InputError):
+    """The prompt is empty, malformed, or outside what the chosen prior knows."""
+
+
+class BackendUnavailable(SctdError, RuntimeError):
+    """A requested backend cannot run here; the message says why and what to install."""
+
+
+class TrainingFailure(SctdError, RuntimeError):
+    """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""

@@ -1,0 +1,55 @@
+"""Shared by every test: fixed seeds, which backends must run, and where temporary runs go."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def required_backends() -> frozenset[str]:
+    """Names in SCTD_REQUIRE_BACKENDS, e.g. "cpu cuda-simt": a backend named there must run, it never skips."""
+    return frozenset(os.environ.get("SCTD_REQUIRE_BACKENDS", "").replace(",", " ").split())
+
+
+def require_or_skip(backend: str, available: bool, reason: str) -> None:
+    """Skip a test whose backend cannot run here, or fail it when that backend is required."""
+    if available:
+        return
+    if backend in required_backends():
+        pytest.fail(f"backend {backend} is required by SCTD_REQUIRE_BACKENDS but cannot run: {reason}")
+    pytest.skip(f"backend {backend} cannot run: {reason}")
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from the same state of the global generators, whatever ran before it."""
+    import sys
+
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+    yield
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked gpu run only when asked for: `pytest -m gpu`."""
+    if "gpu" in (config.getoption("-m") or ""):
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device; run with `pytest -m gpu`")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)
