@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SctdError(Exception):
-    """Base of every error that sctd raises on purpose; the command line prints its message and exits with 1."""
+    """Base of every error sctd raises on purpose; the command line prints its message and exits with 1."""
 
     exit_code = 1
 

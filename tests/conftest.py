@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def required_backends() -> frozenset[str]:
-    """Names in SCTD_REQUIRE_BACKENDS, e.g. "cpu cuda-simt": a backend named there must run, it never skips."""
+    """Names in SCTD_REQUIRE_BACKENDS, e.g. "cpu cuda-simt": what is named must run, never skip."""
     return frozenset(os.environ.get("SCTD_REQUIRE_BACKENDS", "").replace(",", " ").split())
 
 
@@ -33,16 +33,13 @@ def repository() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     """Every test starts from the same state of the global generators, whatever ran before it."""
-    import sys
-
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
-    yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
