@@ -1,0 +1,159 @@
+"""Settings of the distillation methods and of the view texts. Loads without torch, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+TIMESTEPS = 1000
+"""Training timesteps of the diffusion schedules that the settings below are counted in."""
+
+VIEWS = ("front", "left", "right", "back", "overhead")
+"""Order of the view phrases, and of the columns of :func:`sctd.text.blend_weights`."""
+
+OVERHEAD_ELEVATION_DEG = 60.0
+"""From this elevation on a picture counts as seen from overhead; the embedded prior is trained with the same figure."""
+
+DEFAULT_NEGATIVE_PROMPT = (
+    "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, oversaturation."
+)
+"""Released default of the negative prompt, the `neg` inside classifier-free guidance."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class ViewSettings(_Settings):
+    """Which words say from where the object is seen; the text reads "<prompt>, <phrase>"."""
+
+    enabled: bool = Field(True, description="Append view phrases; false gives every camera the bare prompt.")
+    front: str = Field("front view", description="Phrase at azimuth 0.", max_length=200)
+    left: str = Field(
+        "side view", description="Phrase at azimuth +90 deg (the object's own left).", max_length=200
+    )
+    right: str = Field("side view", description="Phrase at azimuth -90 deg.", max_length=200)
+    back: str = Field("back view", description="Phrase at azimuth 180 deg.", max_length=200)
+    overhead: str = Field(
+        "overhead view", description="Phrase above overhead_elevation_deg.", max_length=200
+    )
+    overhead_elevation_deg: float = Field(
+        OVERHEAD_ELEVATION_DEG,
+        ge=0,
+        le=90,
+        description="Elevation in degrees from which the overhead phrase replaces the others; 90 never does.",
+    )
+
+
+class PerpNegSettings(_Settings):
+    """Perp-Neg: push away from the wrong views, perpendicularly to the right one. Armandpour et al. 2023."""
+
+    enabled: bool = Field(False, description="Use Perp-Neg inside the guided prediction; 2 more network evaluations.")
+    negative_weight: float = Field(-2.0, ge=-10, le=0, description="Weight of a negative direction, no unit.")
+    front_decay: float = Field(2.0, ge=0, le=100, description="Decay of the front negative, exp(-front_decay * r).")
+    side_decay: float = Field(10.0, ge=0, le=100, description="Decay of the side negative, exp(-side_decay * (1 - r)).")
+
+
+class SctdSettings(_Settings):
+    """Segmented consistency trajectory distillation; timesteps are counted out of 1000. Defaults: the released run."""
+
+    guidance_scale: float = Field(7.5, ge=0, le=200, description="Classifier-free guidance w, no unit.")
+    guidance_weight: float = Field(
+        0.1, gt=0, le=100, description="lambda_guidance, the factor of the whole gradient, no unit."
+    )
+    weighting: Literal["sigma_over_alpha", "one"] = Field(
+        "sigma_over_alpha", description="w(t): sqrt((1 - abar_t) / abar_t), or 1 at every t."
+    )
+
+    segments: int = Field(5, ge=1, le=40, description="Number of segments N_s between t_min and t_max.")
+    segment_spacing: Literal["uniform", "mono"] = Field(
+        "uniform", description="uniform: equal widths; mono: the first is t_threshold - t_min wide, then growing."
+    )
+    t_min: int = Field(20, ge=1, le=998, description="First edge, timestep of 1000.")
+    t_max: int = Field(980, ge=2, le=999, description="Last edge, timestep of 1000.")
+    t_threshold: int = Field(
+        150, ge=0, le=1000, description="From this t on the inversion goes in two steps (e to s to t), below in one."
+    )
+    t_span: int = Field(480, ge=1, le=999, description="Width of the window that t is drawn from, timesteps.")
+    warmup: float = Field(
+        0.3, ge=0, le=1, description="Share of the run in which the window slides from t_max down to t_min."
+    )
+    warmup_lower_bound: bool = Field(
+        True, description="The window's lower bound slides too (released); false keeps it at t_min (paper)."
+    )
+    timestep_sampling: Literal["released", "uniform_in_segment"] = Field(
+        "released",
+        description="released: t = max(t, e + delta_t), about half of the late draws are e + delta_t; "
+        "uniform_in_segment: t uniform in [e + delta_t, next edge].",
+    )
+    delta_t: int = Field(80, ge=1, le=900, description="Smallest distance of t from its segment's edge e, timesteps.")
+    s_margin: int = Field(10, ge=0, le=400, description="s keeps this distance from e and from t, timesteps.")
+
+    noise: Literal["fixed", "fresh"] = Field(
+        "fixed", description="fixed: one noise for the whole run (released); fresh: a new one every iteration."
+    )
+    noise_offset: float | None = Field(
+        None, ge=0, le=1, description="Std of the per-channel constant in the noise; null: 0.1, with Perp-Neg 0.05."
+    )
+    exact_null: bool = Field(
+        False, description="Evaluate G_m(z_t, t, '') instead of letting z_e stand for it; 1 more evaluation."
+    )
+    guided_condition: bool = Field(
+        True, description="The conditional prediction carries guidance (released); false: eps(z_t, t, y) as it is."
+    )
+    as_latent: float = Field(
+        0.2, ge=0, le=1, description="Probability that the normalised disparity is encoded instead of the colours."
+    )
+    perp_neg: PerpNegSettings = Field(default_factory=PerpNegSettings, description="Perp-Neg.")
+
+    @property
+    def effective_noise_offset(self) -> float:
+        """The noise offset in force, whether given or by default (released code: two copies of the step differ in it)."""
+        if self.noise_offset is not None:
+            return self.noise_offset
+        return 0.05 if self.perp_neg.enabled else 0.1
+
+    @model_validator(mode="after")
+    def _timesteps_fit(self) -> SctdSettings:
+        if self.t_min + self.t_span > self.t_max:
+            raise ValueError(
+                f"t_min {self.t_min} + t_span {self.t_span} must not exceed t_max {self.t_max}; lower t_span"
+            )
+        if self.delta_t <= 2 * self.s_margin:
+            raise ValueError(
+                f"delta_t {self.delta_t} must exceed twice s_margin {self.s_margin}, or no s fits between e and t"
+            )
+        edges = segment_edges(self)
+        narrowest = min(b - a for a, b in zip(edges, edges[1:], strict=False))
+        if narrowest < self.delta_t:
+            raise ValueError(
+                f"segments {self.segments} ({self.segment_spacing}) leaves one {narrowest} timesteps wide, "
+                f"delta_t needs {self.delta_t}; use fewer segments or a smaller delta_t"
+            )
+        return self
+
+
+def segment_edges(settings: SctdSettings) -> list[int]:
+    """Edges of the segments, N_s + 1 timesteps from t_min to t_max, ascending.
+
+    uniform, 5: 20, 212, 404, 596, 788, 980.  mono, 5: 20, 150, 311, 503, 726, 980.
+
+    Raises:
+        ValueError: mono spacing with so many segments that they would have to shrink; the message says so.
+
+    Source: the authors' released code.
+    """
+    count, first, last = settings.segments, settings.t_min, settings.t_max
+    span = last - first
+    if settings.segment_spacing == "uniform" or count == 1:
+        return [first + round(span * m / count) for m in range(count + 1)]
+    width = settings.t_threshold - first
+    # count widths w, w + d, w + 2d, ... fill the span: count * w + d * count * (count - 1) / 2 = span
+    growth = 2 * (span - count * width) / (count * (count - 1))
+    if width <= 0 or growth < 0:
+        raise ValueError(
+            f"segment_spacing mono with segments {count}: a first segment of {width} timesteps "
+            f"(t_threshold - t_min) cannot grow to fill {span}; use fewer segments, another t_threshold or uniform"
+        )
+    return [first + round(m * width + growth * m * (m - 1) / 2) for m in range(count + 1)]

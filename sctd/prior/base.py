@@ -1,0 +1,67 @@
+"""The frozen diffusion model as the rest of the program sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Prior(Protocol):
+    """A frozen text-conditioned latent diffusion model; see :func:`sctd.prior.load_prior`.
+
+    Latents are always times the VAE's scaling factor. Nothing here changes after loading.
+    """
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """abar_t, [T], float64 on the CPU, falling from about 1 to about 0."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Height and width that the model was made for, pixels."""
+        ...
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of one latent."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents live."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Element type of latents and embeddings."""
+        ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises :class:`sctd.errors.PromptError` when the model cannot answer the prompt."""
+        ...
+
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """n texts => embeddings [n, L, D], no gradient."""
+        ...
+
+    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """Noisy latents [B, C, h, w], timestep 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
+
+        Whatever the model predicts natively (epsilon, v, sample) is converted.
+        """
+        ...
+
+    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images [B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable.
+
+        Args:
+            generator: CPU generator of the posterior sample; None takes the posterior's mean.
+        """
+        ...
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Latents [B, C, h, w] => images [B, 3, H, W] clamped to 0..1, no gradient."""
+        ...
