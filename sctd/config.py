@@ -1,0 +1,229 @@
+"""The configuration of a run: defaults, then preset, file, key=value settings and options, later ones winning.
+
+Loads neither torch nor native code, so that a wrong setting is reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from sctd.errors import InputError
+from sctd.methods.settings import DEFAULT_NEGATIVE_PROMPT, SctdSettings, ViewSettings
+from sctd.settings import (
+    BackgroundSettings,
+    CameraSettings,
+    DensifySettings,
+    GaussianSettings,
+    OptimSettings,
+    OutputSettings,
+    RegulariserSettings,
+    Section,
+)
+
+PRESETS_FOLDER = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "embedded"
+
+
+class Config(Section):
+    """Everything a run depends on; two runs with equal configs give the same asset on a CPU."""
+
+    prompt: str = Field(..., min_length=1, max_length=1000, description="what to make")
+    negative_prompt: str = Field(
+        DEFAULT_NEGATIVE_PROMPT, max_length=1000, description="what guidance pushes away from; may be empty"
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="seed of the first Gaussians, cameras, backgrounds and noise"
+    )
+    iterations: int = Field(350, ge=1, le=1_000_000, description="optimisation steps")
+    prior: str = Field(
+        "embedded",
+        min_length=1,
+        description="embedded, or a Stable Diffusion folder, .safetensors file or hub id",
+    )
+    method: str = Field("sctd", min_length=1, description="distillation loss")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    dtype: str = Field(
+        "auto",
+        pattern=r"^(auto|float32|float16|bfloat16)$",
+        description="auto, float32, float16 or bfloat16, what the prior computes in; auto: float16 on CUDA only",
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="threads of the native code; 0: as many as there are cores"
+    )
+
+    gaussians: GaussianSettings = Field(default_factory=GaussianSettings)
+    cameras: CameraSettings = Field(default_factory=CameraSettings)
+    background: BackgroundSettings = Field(default_factory=BackgroundSettings)
+    views: ViewSettings = Field(default_factory=ViewSettings)
+    sctd: SctdSettings = Field(default_factory=SctdSettings)
+    regularisers: RegulariserSettings = Field(default_factory=RegulariserSettings)
+    optim: OptimSettings = Field(default_factory=OptimSettings)
+    densify: DensifySettings = Field(default_factory=DensifySettings)
+    output: OutputSettings = Field(default_factory=OutputSettings)
+
+    @model_validator(mode="after")
+    def _printable(self) -> Config:
+        for name in ("prompt", "negative_prompt"):
+            if not all(c.isprintable() for c in getattr(self, name)):
+                raise ValueError(f"{name} must not hold control characters or line breaks")
+        if not self.prompt.strip():
+            raise ValueError("prompt must not be blank")
+        return self
+
+    def to_yaml(self) -> str:
+        """The config as YAML that :func:`load_config` reads back to an equal one."""
+        text: str = yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=1000
+        )
+        return text
+
+
+def preset_names() -> list[str]:
+    """Names that ``load_config(preset=...)`` takes."""
+    return sorted(p.stem for p in PRESETS_FOLDER.glob("*.yaml"))
+
+
+def load_config(
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    **direct: Any,
+) -> Config:
+    """Put a config together: defaults, preset, file, overrides, direct settings; later ones win.
+
+    Args:
+        preset: a name of :func:`preset_names`; None takes "embedded".
+        file: a YAML file with any part of the settings, for example a run's config.yaml.
+        overrides: "key=value" or "section.key=value"; the value is read as YAML, null and [a, b] included.
+        direct: top-level settings such as prompt="a red mushroom"; None means not given.
+
+    Raises:
+        InputError: unknown preset or key, value out of range, unreadable file; one line that names the key.
+    """
+    tree = _read_preset(preset or DEFAULT_PRESET)
+    if file is not None:
+        _merge(tree, _read_yaml(file, "config file"))
+    for text in overrides:
+        _merge(tree, _parse_override(text))
+    _merge(tree, {key: value for key, value in direct.items() if value is not None})
+    return build_config(tree)
+
+
+def build_config(tree: Mapping[str, Any]) -> Config:
+    """Check a tree of settings; see :func:`load_config` for the errors."""
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as exc:
+        raise InputError(_explain(exc)) from exc
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Dotted keys in which two configs differ, for example ["seed", "optim.means.start"]."""
+    a, b = (dict(_leaves(c.model_dump(mode="json"))) for c in (old, new))
+    return [key for key in a if a[key] != b.get(key)] + [key for key in b if key not in a]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise InputError(f"unknown preset {name!r}; choose one of: {', '.join(preset_names())}")
+    return _read_yaml(PRESETS_FOLDER / f"{name}.yaml", "preset")
+
+
+def _read_yaml(path: Path, what: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not a UTF-8 text file"
+        raise InputError(f"cannot read {what} {path}: {reason}") from exc
+    except yaml.YAMLError as exc:
+        raise InputError(f"{what} {path} is not valid YAML: {' '.join(str(exc).split())}") from exc
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise InputError(f"{what} {path} must hold `key: value` settings, got {type(tree).__name__}")
+    return tree
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(
+            f"setting {text!r} must read key=value or section.key=value, e.g. optim.means.start=0.01"
+        )
+    try:
+        leaf: Any = yaml.safe_load(value)
+    except yaml.YAMLError as exc:
+        raise InputError(
+            f"the value of setting {text!r} is not valid YAML; quote text with colons or brackets"
+        ) from exc
+    for part in reversed(parts):
+        leaf = {part: leaf}
+    tree: dict[str, Any] = leaf
+    return tree
+
+
+def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        inner = tree.get(key)
+        if isinstance(value, Mapping) and isinstance(inner, dict):
+            _merge(inner, value)
+        else:
+            tree[key] = value
+
+
+def _explain(exc: ValidationError) -> str:
+    """The first problem in one line, with how many more there are."""
+    problems = exc.errors(include_url=False)
+    first = problems[0]
+    keys = [str(part) for part in first["loc"]]
+    dotted, kind, given = ".".join(keys), first["type"], first.get("input")
+    if kind == "extra_forbidden":
+        line = _explain_unknown(keys)
+    elif kind == "missing":
+        line = f"setting {dotted!r} is missing"
+    elif kind == "value_error":
+        where = f"setting {dotted!r}: " if dotted else ""
+        line = where + str(first["msg"]).removeprefix("Value error, ")
+    elif kind == "string_pattern_mismatch":
+        line = f"setting {dotted!r} must be {_section(keys).model_fields[keys[-1]].description}; got {_shorten(given)}"
+    else:
+        reason = str(first["msg"]).replace("Input should", "must").replace("String should", "must")
+        line = f"setting {dotted!r} {reason}; got {_shorten(given)}"
+    more = len(problems) - 1
+    return line + (f" (and {more} more problem{'s' if more > 1 else ''})" if more else "")
+
+
+def _section(keys: Sequence[str]) -> type[BaseModel]:
+    """The model that holds the setting ``keys``."""
+    model: Any = Config
+    for key in keys[:-1]:
+        model = model.model_fields[key].annotation
+    return cast("type[BaseModel]", model)
+
+
+def _explain_unknown(keys: list[str]) -> str:
+    known = list(_section(keys).model_fields)
+    close = difflib.get_close_matches(keys[-1], known, n=1)
+    section = ".".join(keys[:-1])
+    guess = f"did you mean {'.'.join([*keys[:-1], close[0]])!r}? " if close else ""
+    return f"unknown setting {'.'.join(keys)!r}; {guess}known{' in ' + section if section else ''}: {', '.join(known)}"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
