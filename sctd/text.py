@@ -58,3 +58,92 @@ def blend_weights(
 def blend(weights: Tensor, embeddings: Tensor) -> Tensor:
     """Weights [B, 5] and the views' embeddings [5, L, D] => [B, L, D], their weighted sums."""
     return torch.einsum("bv,vld->bld", weights.to(embeddings), embeddings)
+
+
+def perp_neg_weights(
+    azimuth: Tensor,
+    elevation: Tensor,
+    settings: PerpNegSettings,
+    overhead_elevation: float = math.radians(OVERHEAD_ELEVATION_DEG),
+) -> Tensor:
+    """Weights of the two wrong directions, front and the camera's own side, that Perp-Neg pushes away from.
+
+    With r = 1 at the front (front half) or at the side (back half), falling to 0 over 90 degrees:
+    front half: front = n exp(-front_decay r), off above r = 0.8; side = n exp(-side_decay (1 - r)), off below 0.2.
+    back half: front = n; side = n/2 exp(-side_decay r), off above 0.8.  Overhead: both off.
+
+    Args:
+        azimuth, elevation, overhead_elevation: as in :func:`blend_weights`.
+        settings: n (``negative_weight``) and the decays.
+
+    Returns:
+        [B, 2], (front, side), each <= 0, in the dtype of ``azimuth``.
+
+    Source: Armandpour et al. 2023, Perp-Neg; constants of SegmentDreamer's released code.
+    """
+    away = (torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi).abs() / (math.pi / 2)
+    in_front = away <= 1
+    r = torch.where(in_front, 1 - away, 2 - away)
+    off = torch.zeros_like(r)
+    front = torch.where(r > _NEAR, off, torch.exp(-settings.front_decay * r))
+    side = torch.where(r < _FAR, off, torch.exp(-settings.side_decay * (1 - r)))
+    side_behind = torch.where(r > _NEAR, off, 0.5 * torch.exp(-settings.side_decay * r))
+    weights = torch.stack(
+        (torch.where(in_front, front, torch.ones_like(r)), torch.where(in_front, side, side_behind)), dim=1
+    )
+    if overhead_elevation < math.pi / 2:
+        weights = torch.where((elevation >= overhead_elevation)[:, None], torch.zeros_like(weights), weights)
+    return settings.negative_weight * weights
+
+
+def view_prompts(prompt: str, settings: ViewSettings) -> list[str]:
+    """The five texts "<prompt>, <phrase>" in the order of VIEWS; an empty phrase leaves the bare prompt."""
+    phrases = [getattr(settings, view) if settings.enabled else "" for view in VIEWS]
+    return [f"{prompt}, {phrase}" if phrase else prompt for phrase in phrases]
+
+
+@dataclass(frozen=True)
+class ViewTexts:
+    """Every text embedding of a run, encoded once.
+
+    ``views`` [5, L, D] in the order of VIEWS; ``null`` [1, L, D] of the empty text '' (inversion, self-consistency);
+    ``negative`` [1, L, D] of the negative prompt (inside guidance). The last two are different things.
+    """
+
+    views: Tensor
+    null: Tensor
+    negative: Tensor
+    negative_is_null: bool
+    overhead_elevation: float
+
+    @classmethod
+    def encode(cls, prior: Prior, prompt: str, negative_prompt: str, settings: ViewSettings) -> ViewTexts:
+        """Encodes the prompt from every side, the empty text and the negative prompt, in one batch.
+
+        Raises:
+            PromptError: the prior refuses the prompt, or the prompt with its longest phrase is too long for it.
+        """
+        texts = view_prompts(prompt, settings)
+        prior.check_prompt(prompt)
+        embeddings = prior.encode_text([*texts, "", negative_prompt])
+        count = len(texts)
+        return cls(
+            views=embeddings[:count],
+            null=embeddings[count : count + 1],
+            negative=embeddings[count + 1 :],
+            negative_is_null=negative_prompt == "",
+            overhead_elevation=math.radians(settings.overhead_elevation_deg),
+        )
+
+    def embeddings(self, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        """Embeddings [B, L, D] of the prompt seen from these directions ([B] radians each)."""
+        return blend(blend_weights(azimuth, elevation, self.overhead_elevation), self.views)
+
+    def perp_neg(self, azimuth: Tensor, elevation: Tensor, settings: PerpNegSettings) -> tuple[Tensor, Tensor]:
+        """The wrong directions, front and the camera's side: embeddings [B, 2, L, D] and weights [B, 2]."""
+        turn = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
+        side = torch.where(turn >= 0, LEFT, RIGHT).to(self.views.device)
+        front = torch.full_like(side, FRONT)
+        wrong = self.views[torch.stack((front, side), dim=1)]
+        weights = perp_neg_weights(azimuth, elevation, settings, self.overhead_elevation)
+        return wrong, weights.to(self.views)

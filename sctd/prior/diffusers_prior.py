@@ -1,0 +1,173 @@
+"""A Stable-Diffusion-style model in diffusers' layout, frozen, as a :class:`sctd.prior.base.Prior`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sctd.errors import InputError, PromptError
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+# The view phrase comes last in the text, so it is what a too long prompt would lose first, silently; this stands
+# for the longest of them.
+_PHRASE = ", overhead view"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules of a Stable Diffusion pipeline, as diffusers and transformers load them."""
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
+
+
+class DiffusersPrior:
+    """Runs the modules directly: a pipeline object would add checks and conversions to each of the many calls."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        name: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        prompt_check: Callable[[str], object] | None = None,
+    ) -> None:
+        """Takes loaded parts, freezes them and moves them to the device.
+
+        Args:
+            name: what error messages call the prior.
+            prompt_check: raises PromptError for a prompt outside the model's world.
+
+        Raises:
+            InputError: the parts do not fit together or are of a kind that sctd does not drive (SDXL, inpainting).
+        """
+        self._name = name
+        self._prompt_check = prompt_check
+        self._device = device
+        self._dtype = dtype
+        self._tokenizer = parts.tokenizer
+        self._check_fit(parts)
+        self._unet = _freeze(parts.unet, device, dtype)
+        self._vae = _freeze(parts.vae, device, dtype)
+        self._text_encoder = _freeze(parts.text_encoder, device, dtype)
+        self._prediction: str = parts.scheduler.config.prediction_type
+        self._alphas_cumprod: Tensor = parts.scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
+        self._alpha: list[float] = self._alphas_cumprod.sqrt().tolist()
+        self._sigma: list[float] = (1 - self._alphas_cumprod).sqrt().tolist()
+        self._scale = float(parts.vae.config.scaling_factor)
+        self._shift = float(getattr(parts.vae.config, "shift_factor", None) or 0.0)
+        size = int(parts.unet.config.sample_size)
+        self._latent_shape = (int(parts.unet.config.in_channels), size, size)
+        self._image_size = size * 2 ** (len(parts.vae.config.block_out_channels) - 1)
+
+    def _check_fit(self, parts: Parts) -> None:
+        unet, vae, scheduler = parts.unet.config, parts.vae.config, parts.scheduler.config
+        if scheduler.prediction_type not in PREDICTIONS:
+            raise InputError(
+                f"prior {self._name}: its scheduler predicts {scheduler.prediction_type!r}; "
+                f"sctd converts {', '.join(PREDICTIONS)}"
+            )
+        if unet.in_channels != vae.latent_channels or unet.out_channels != vae.latent_channels:
+            raise InputError(
+                f"prior {self._name}: the UNet takes {unet.in_channels} and gives {unet.out_channels} channels, the VAE "
+                f"has {vae.latent_channels}; use a plain text-to-image model (no inpainting, no depth)"
+            )
+        if getattr(unet, "addition_embed_type", None) or getattr(unet, "class_embed_type", None):
+            raise InputError(
+                f"prior {self._name}: its UNet wants more than a text (SDXL or class-conditional); "
+                "use a Stable Diffusion 1.x or 2.x model"
+            )
+        width = parts.text_encoder.config.hidden_size
+        if unet.cross_attention_dim != width:
+            raise InputError(
+                f"prior {self._name}: the UNet reads texts {unet.cross_attention_dim} wide, the text encoder writes "
+                f"{width}; its folders come from different models"
+            )
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """abar_t, [T], float64, CPU."""
+        return self._alphas_cumprod
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, pixels."""
+        return self._image_size
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w)."""
+        return self._latent_shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the modules are."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Element type of the modules."""
+        return self._dtype
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises PromptError when the prompt is outside the model's world or too long for its text encoder."""
+        if self._prompt_check is not None:
+            self._prompt_check(prompt)
+        limit = int(self._tokenizer.model_max_length)
+        length = len(self._tokenizer(prompt + _PHRASE, truncation=False, verbose=False).input_ids)
+        if length > limit:
+            raise PromptError(
+                f"the prompt with its view phrase has {length} tokens, prior {self._name} reads {limit}; shorten it"
+            )
+
+    @torch.no_grad()
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """n texts => [n, L, D], padded and, if need be, cut to the encoder's length."""
+        tokens = self._tokenizer(
+            texts,
+            padding="max_length",
+            max_length=self._tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        embeddings: Tensor = self._text_encoder(tokens.input_ids.to(self._device))[0]
+        return embeddings.to(self._dtype)
+
+    @torch.no_grad()
+    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """z_t [B, C, h, w], embeddings [B, L, D] => noise [B, C, h, w], in the dtype of ``latents``."""
+        out: Tensor = self._unet(latents.to(self._dtype), t, encoder_hidden_states=embeddings, return_dict=False)[0]
+        out = out.to(latents.dtype)
+        if self._prediction == "epsilon":
+            return out
+        alpha, sigma = self._alpha[t], self._sigma[t]
+        if self._prediction == "v_prediction":  # v = alpha eps - sigma z0; Salimans and Ho 2022, appendix D
+            return torch.add(sigma * latents, out, alpha=alpha)
+        return (latents - alpha * out) / sigma
+
+    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """[B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable; see :class:`sctd.prior.base.Prior`."""
+        posterior = self._vae.encode(images.to(self._dtype) * 2 - 1, return_dict=False)[0]
+        z: Tensor = posterior.mean
+        if generator is not None:
+            z = z + posterior.std * torch.randn(z.shape, generator=generator).to(z)
+        return (z - self._shift) * self._scale
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] => [B, 3, H, W] in 0..1."""
+        z = latents.to(self._dtype) / self._scale + self._shift
+        images: Tensor = self._vae.decode(z, return_dict=False)[0]
+        return (images / 2 + 0.5).clamp(0, 1)
+
+
+def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    return module.to(device=device, dtype=dtype).eval().requires_grad_(False)

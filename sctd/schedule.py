@@ -1,0 +1,110 @@
+"""Step 6 of 9: noise levels of the diffusion, and which timesteps an iteration works on."""
+
+from __future__ import annotations
+
+import bisect
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sctd.errors import InputError
+from sctd.methods.settings import TIMESTEPS, SctdSettings, segment_edges
+
+
+class Level(NamedTuple):
+    """Noise level of one timestep: z = alpha * z0 + sigma * noise, alpha^2 + sigma^2 = 1."""
+
+    alpha: float
+    sigma: float
+
+
+class Schedule:
+    """Noise levels of a prior, looked up by timestep in Python numbers (no device is asked)."""
+
+    def __init__(self, alphas_cumprod: Tensor) -> None:
+        """Takes abar_t, [T], each in (0, 1), T = 1000.
+
+        Raises:
+            InputError: the length is another one or a value lies outside (0, 1).
+        """
+        abar = alphas_cumprod.detach().to("cpu", torch.float64)
+        if abar.shape != (TIMESTEPS,):
+            raise InputError(
+                f"the prior's noise schedule has {tuple(abar.shape)} levels; sctd works with {TIMESTEPS}, "
+                "choose a prior trained with that many timesteps"
+            )
+        if not bool(((abar > 0) & (abar < 1)).all()):
+            raise InputError("the prior's noise schedule has levels outside (0, 1); its scheduler config is damaged")
+        self._abar: list[float] = abar.tolist()
+        self._alpha: list[float] = abar.sqrt().tolist()
+        self._sigma: list[float] = (1 - abar).sqrt().tolist()
+
+    def level(self, t: int) -> Level:
+        """alpha_t and sigma_t."""
+        return Level(self._alpha[t], self._sigma[t])
+
+    def snr_weight(self, t: int) -> float:
+        """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""
+        return self._sigma[t] / self._alpha[t]
+
+    def weight(self, t: int, settings: SctdSettings) -> float:
+        """The factor of the whole gradient, lambda_guidance * w(t)."""
+        w = self.snr_weight(t) if settings.weighting == "sigma_over_alpha" else 1.0
+        return settings.guidance_weight * w
+
+
+class Timesteps(NamedTuple):
+    """Where one iteration works: e < s < t; e is the lower edge of the segment that t belongs to."""
+
+    t: int
+    s: int
+    e: int
+
+
+def warmup_rate(iteration: int, iterations: int, warmup: float) -> float:
+    """1 at the run's start, falling linearly to 0 at ``warmup * iterations``, then 0."""
+    length = warmup * iterations
+    return 1 - min(iteration / length, 1.0) if length > 0 else 0.0
+
+
+def window(settings: SctdSettings, rate: float) -> tuple[int, int]:
+    """The half-open range [low, high) that t is drawn from, given the warm-up rate; released: [20, 500) + 480 r."""
+    shift = int((settings.t_max - settings.t_min - settings.t_span) * rate)
+    low = settings.t_min + (shift if settings.warmup_lower_bound else 0)
+    return low, settings.t_min + settings.t_span + shift
+
+
+class TimestepSampler:
+    """Draws (t, s, e) for an iteration; one draw serves the whole batch of cameras."""
+
+    def __init__(self, settings: SctdSettings, iterations: int) -> None:
+        self._settings = settings
+        self._iterations = iterations
+        self.edges = segment_edges(settings)
+
+    def draw(self, iteration: int, generator: torch.Generator) -> Timesteps:
+        """The timesteps of an iteration.
+
+        released: t from the window, e the largest edge <= t, t raised to at least e + delta_t. The raise sends about
+        half of the late draws to exactly e + delta_t.
+        uniform_in_segment: the same draw picks the segment, then t is uniform in [e + delta_t, next edge].
+        Then s is uniform in [e + s_margin, t - s_margin).
+
+        Source: released code; the second rule is ours.
+        """
+        rule = self._settings
+        rate = warmup_rate(iteration, self._iterations, rule.warmup)
+        t = _randint(*window(rule, rate), generator)
+        m = bisect.bisect_right(self.edges, t) - 1
+        e = self.edges[m]
+        if rule.timestep_sampling == "released":
+            t = max(t, e + rule.delta_t)
+        else:
+            t = _randint(e + rule.delta_t, self.edges[m + 1] + 1, generator)
+        s = _randint(e + rule.s_margin, t - rule.s_margin, generator)
+        return Timesteps(t, s, e)
+
+
+def _randint(low: int, high: int, generator: torch.Generator) -> int:
+    return int(torch.randint(low, high, (1,), generator=generator).item())
