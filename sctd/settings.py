@@ -194,6 +194,9 @@ class DensifySettings(Section):
         0.0, description="relocate: share of new Gaussians at each change, up to the cap"
     )
     dead_opacity: float = Field(0.005, gt=0, lt=1, description="below this a Gaussian is dead")
+    spread: NonNegative = Field(
+        0.5, description="relocate: a moved Gaussian lands this many standard deviations off its new place"
+    )
     position_noise: NonNegative = Field(
         0.0,
         description="relocate: noise on the positions of faint Gaussians, times their learning rate; 0: none",

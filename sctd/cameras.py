@@ -1,0 +1,199 @@
+"""Step 2 of 9: where the cameras of an iteration, a turntable or a contact sheet stand.
+
+World axes: right-handed, +y up, the object's front faces +z. Azimuth 0 looks at the front from +z, azimuth +90 degrees
+stands on +x, elevation is positive upwards. Camera axes (OpenCV): x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sctd.settings import CameraSettings
+
+
+@dataclass(frozen=True)
+class CameraBatch:
+    """C pinhole cameras with one image size."""
+
+    viewmats: Tensor
+    """World to camera, [C, 4, 4]."""
+    Ks: Tensor
+    """Intrinsics, [C, 3, 3], pixels."""
+    width: int
+    height: int
+    azimuth: Tensor
+    """[C], radians, before any jitter: it chooses the words of the view."""
+    elevation: Tensor
+    """[C], radians, before any jitter."""
+    radius: Tensor
+    """Distance from the target, [C], world units, before any jitter."""
+    fovy: Tensor
+    """Vertical field of view, [C], radians."""
+    near_plane: float = 0.01
+
+    def __len__(self) -> int:
+        return self.viewmats.shape[0]
+
+    def to(self, device: torch.device | str) -> CameraBatch:
+        """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
+        return CameraBatch(
+            self.viewmats.to(device),
+            self.Ks.to(device),
+            self.width,
+            self.height,
+            self.azimuth,
+            self.elevation,
+            self.radius,
+            self.fovy,
+            self.near_plane,
+        )
+
+
+def positions(azimuth: Tensor, elevation: Tensor, radius: Tensor) -> Tensor:
+    """Camera centres of spherical coordinates, [C] radians, radians, world units => [C, 3] world units."""
+    level = torch.cos(elevation)
+    direction = torch.stack(
+        (level * torch.sin(azimuth), torch.sin(elevation), level * torch.cos(azimuth)), dim=-1
+    )
+    return radius[:, None] * direction
+
+
+def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
+    """World-to-camera matrices of cameras at ``eye`` that look at ``target``; [C, 3] each => [C, 4, 4].
+
+    ``up`` may be any vector that is not parallel to the direction of view.
+    """
+    forward = torch.nn.functional.normalize(target - eye, dim=-1)
+    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=-1)
+    down = torch.linalg.cross(forward, right)
+    rotation = torch.stack((right, down, forward), dim=-2)
+    viewmats = torch.zeros(eye.shape[0], 4, 4, dtype=eye.dtype, device=eye.device)
+    viewmats[:, :3, :3] = rotation
+    viewmats[:, :3, 3] = -(rotation @ eye[:, :, None])[:, :, 0]
+    viewmats[:, 3, 3] = 1.0
+    return viewmats
+
+
+def intrinsics(fovy: Tensor, width: int, height: int) -> Tensor:
+    """Pinhole matrices of square pixels with the axis through the image's centre; [C] radians => [C, 3, 3] pixels."""
+    focal = 0.5 * height / torch.tan(0.5 * fovy)
+    Ks = torch.zeros(fovy.shape[0], 3, 3, dtype=fovy.dtype, device=fovy.device)
+    Ks[:, 0, 0] = focal
+    Ks[:, 1, 1] = focal
+    Ks[:, 0, 2] = 0.5 * width
+    Ks[:, 1, 2] = 0.5 * height
+    Ks[:, 2, 2] = 1.0
+    return Ks
+
+
+def eased_range(
+    start: tuple[float, float], end: tuple[float, float], factor: tuple[float, float], steps: int
+) -> tuple[float, float]:
+    """A range after ``steps`` multiplications of its ends, neither end going past that of ``end``.
+
+    Source: the authors' released code, which multiplies every 500 iterations.
+    """
+
+    def ease(a: float, b: float, f: float) -> float:
+        value = a * f**steps
+        # The end is reached from the side that `a` starts on, and left alone when the factor leads away from it.
+        if a == b or (b > a) != (f > 1.0):
+            return a
+        return min(value, b) if b > a else max(value, b)
+
+    low, high = (ease(start[i], end[i], factor[i]) for i in range(2))
+    return low, max(low, high)
+
+
+def sample_cameras(settings: CameraSettings, iteration: int, generator: torch.Generator) -> CameraBatch:
+    """The cameras of one optimisation step, on the CPU, float32.
+
+    Args:
+        settings: ranges; see :class:`sctd.settings.CameraSettings`.
+        iteration: 0-based, decides how far the ranges have eased.
+        generator: CPU generator of every draw.
+    """
+    n, steps = settings.batch, iteration // settings.ease_every
+    radius = _uniform(
+        n,
+        eased_range(settings.radius, settings.radius_end, (settings.radius_factor,) * 2, steps),
+        generator,
+    )
+    fovy = _uniform(
+        n, eased_range(settings.fovy_rad, settings.fovy_end_rad, settings.fovy_factor, steps), generator
+    )
+    azimuth = _sample_azimuth(settings, generator)
+    elevation = _sample_elevation(settings, generator)
+
+    eye = positions(azimuth, elevation, radius)
+    eye = eye + settings.jitter_position * (2 * torch.rand(n, 3, generator=generator) - 1)
+    target = settings.jitter_target * torch.randn(n, 3, generator=generator)
+    up = torch.tensor([0.0, 1.0, 0.0]) + settings.jitter_up * torch.randn(n, 3, generator=generator)
+    return CameraBatch(
+        look_at(eye, target, up),
+        intrinsics(fovy, settings.size, settings.size),
+        settings.size,
+        settings.size,
+        azimuth,
+        elevation,
+        radius,
+        fovy,
+        settings.near_plane,
+    )
+
+
+def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, size: int) -> CameraBatch:
+    """n cameras evenly spaced round the object, the first at its front, then towards its own left (+x).
+
+    Args:
+        n: number of cameras, >= 1.
+        elevation_deg: degrees, -89..89.
+        radius: distance from the origin, world units, > 0.
+        fov_deg: vertical field of view, degrees.
+        size: width and height of an image, pixels.
+    """
+    azimuth = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
+    azimuth = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
+    elevation = torch.full_like(azimuth, math.radians(elevation_deg))
+    distance = torch.full_like(azimuth, radius)
+    fovy = torch.full_like(azimuth, math.radians(fov_deg))
+    eye = positions(azimuth, elevation, distance)
+    up = torch.tensor([[0.0, 1.0, 0.0]], dtype=eye.dtype).expand(n, 3)
+    return CameraBatch(
+        look_at(eye, torch.zeros_like(eye), up).float(),
+        intrinsics(fovy, size, size).float(),
+        size,
+        size,
+        azimuth.float(),
+        elevation.float(),
+        distance.float(),
+        fovy.float(),
+    )
+
+
+def _uniform(n: int, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(n, generator=generator)
+
+
+def _sample_azimuth(settings: CameraSettings, generator: torch.Generator) -> Tensor:
+    """[C] radians in -pi..pi."""
+    n = settings.batch
+    if settings.azimuth == "even":
+        offset = torch.rand(1, generator=generator) * (2 * math.pi)
+        azimuth = offset + torch.arange(n) * (2 * math.pi / n)
+    else:
+        azimuth = torch.deg2rad(_uniform(n, settings.azimuth_deg, generator))
+    return torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
+
+
+def _sample_elevation(settings: CameraSettings, generator: torch.Generator) -> Tensor:
+    """[C] radians; mostly in the usual range, now and then above it."""
+    n, (low, high) = settings.batch, settings.elevation_deg
+    usual = _uniform(n, (low, high), generator)
+    above = _uniform(n, (high, max(high, settings.high_elevation_deg)), generator)
+    is_above = torch.rand(n, generator=generator) < settings.high_probability
+    return torch.deg2rad(torch.where(is_above, above, usual))
