@@ -11,6 +11,9 @@ from sctd.gaussians import SH_C0, Gaussians
 from sctd.render import Render
 from sctd.settings import RegulariserSettings
 
+COLOR_MARGIN = 1 / 512
+"""Base colours are kept this far from 0 and 1: exactly at 0 the rasterizer's clamp would stop their gradient."""
+
 
 def total_variation(images: Tensor) -> Tensor:
     """Mean squared difference of neighbours, down plus across; [B, C, H, W] => scalar."""
@@ -65,4 +68,5 @@ def project(gaussians: Gaussians, scale_range: tuple[float, float] | None, clamp
     if scale_range is not None:
         gaussians.scales.clamp_(math.log(scale_range[0]), math.log(scale_range[1]))
     if clamp_colors:
-        gaussians.sh0.clamp_(-0.5 / SH_C0, 0.5 / SH_C0)
+        bound = (0.5 - COLOR_MARGIN) / SH_C0
+        gaussians.sh0.clamp_(-bound, bound)

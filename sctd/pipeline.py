@@ -1,0 +1,318 @@
+"""From a config to a run folder: load the prior, loop, save, and write the asset and its pictures."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+import torch
+
+from sctd import checkpoint as checkpoints
+from sctd import methods
+from sctd.cameras import orbit_cameras
+from sctd.config import Config
+from sctd.errors import InputError
+from sctd.gaussians import Gaussians
+from sctd.prior import load_prior
+from sctd.prior.base import Prior
+from sctd.render import render_images
+from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_config, write_failed
+from sctd.trainer import Scalars, Trainer
+
+ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
+
+
+class Reporter(Protocol):
+    """Where a run tells how it goes; see :class:`Silent` for one that listens to nothing."""
+
+    def start(self, total: int, start_iteration: int) -> None:
+        """The loop begins: ``total`` iterations, of which ``start_iteration`` are done already."""
+
+    def update(self, iteration: int, scalars: dict[str, float]) -> None:
+        """An iteration is done; ``iteration`` counts from 1."""
+
+    def stage(self, name: str) -> None:
+        """Something else than the loop begins, e.g. "loading the prior"."""
+
+    def message(self, text: str) -> None:
+        """One line that the user should see."""
+
+    def finish(self) -> None:
+        """The run is over, well or not."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def start(self, total: int, start_iteration: int) -> None:
+        """Nothing."""
+
+    def update(self, iteration: int, scalars: dict[str, float]) -> None:
+        """Nothing."""
+
+    def stage(self, name: str) -> None:
+        """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run left behind."""
+
+    folder: Path
+    asset_ply: Path
+    turntable_mp4: Path | None
+    """None when output.turntable_frames is 0."""
+    contact_png: Path | None
+    """None when output.contact_views is 0."""
+    iterations: int
+    skipped: int
+    """Iterations without an update because a number was not finite."""
+    seconds: float
+    """Time of the loop, all sittings together."""
+    n_gaussians: int
+
+
+def generate(
+    config: Config,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Reporter | None = None,
+    prior: Prior | None = None,
+) -> RunResult:
+    """Make a 3D asset from a prompt.
+
+    On a CPU the asset depends on the config and the number of torch threads alone: not on the number of native threads, nor on
+    how often the run was killed and resumed.
+
+    Args:
+        config: see :func:`sctd.config.load_config`.
+        out: the run folder; it must not exist, or be empty.
+        resume: go on with the run in ``out``, from its latest checkpoint.
+        overwrite: replace the run in ``out``.
+        report: told about progress.
+        prior: an already loaded one, instead of ``config.prior``.
+
+    Raises:
+        InputError: unknown or unusable settings, prompt, prior or folder; nothing is left behind.
+        TrainingFailure: ten iterations in a row were not finite; checkpoints and log stay.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is saved.
+    """
+    report = report or Silent()
+    with ExitStack() as stack:
+        stack.callback(report.finish)
+        _check(config, out, resume=resume, overwrite=overwrite)
+        _use_threads(config.threads)
+        if prior is None:
+            report.stage("loading the prior")
+            prior = load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
+        trainer = Trainer(config, prior)
+        seconds = 0.0
+        if resume:
+            folder = RunFolder.reopen(out, config)
+            seconds = _restore(trainer, folder, report)
+        else:
+            folder = RunFolder.create(out, config, overwrite=overwrite)
+        try:
+            seconds = _loop(trainer, folder, report, seconds)
+            return _finish(trainer, folder, report, seconds)
+        except OSError as exc:
+            raise write_failed(out, exc) from exc
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of a config's ``device``; auto takes CUDA when there is one.
+
+    Raises:
+        InputError: CUDA is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu")
+    return device
+
+
+def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse what can be refused before the prior is loaded."""
+    if resume and overwrite:
+        raise InputError("resume and overwrite exclude each other; give one of them")
+    methods.check(config.method)
+    resolve_device(config.device)
+    if resume:
+        read_config(out)
+    else:
+        check_target(out, overwrite=overwrite)
+
+
+def _use_threads(threads: int) -> None:
+    if threads:
+        from sctd.ops import set_num_threads
+
+        set_num_threads(threads)
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    return None if name == "auto" else getattr(torch, name)
+
+
+def _restore(trainer: Trainer, folder: RunFolder, report: Reporter) -> float:
+    """Go to the latest checkpoint that can be read; seconds that the run took until then."""
+    found, problems = checkpoints.latest(folder.checkpoints)
+    for problem in problems:
+        report.message(f"ignored a checkpoint: {problem}")
+    if found is None:
+        report.message(f"no checkpoint in {folder.path} yet: starting at iteration 0")
+        return 0.0
+    trainer.restore(found)
+    for what, now in (("torch", torch.__version__), ("torch_threads", torch.get_num_threads())):
+        if found.counters[what] != now:
+            report.message(
+                f"the checkpoint was made with {what} {found.counters[what]}, this is {now}: "
+                "the asset may differ in its last bits from an uninterrupted run's"
+            )
+    return float(found.counters["seconds"])
+
+
+def _loop(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> float:
+    """Do the iterations that are left; the run's seconds so far."""
+    total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
+    report.stage("optimising")
+    report.start(total, trainer.iteration)
+    began = time.perf_counter() - seconds
+    with IterationLog(folder.path / LOG, trainer.iteration) as log, _Interrupts() as interrupts:
+        while trainer.iteration < total:
+            scalars = trainer.step()
+            seconds = time.perf_counter() - began
+            log.write(trainer.iteration - 1, {**scalars, "seconds": round(seconds, 3)})
+            report.update(trainer.iteration, _numbers(scalars))
+            if trainer.iteration % every == 0 or trainer.iteration == total or interrupts.pending:
+                log.flush()  # before the checkpoint: no line may be missing that the resumed run will not write
+                _save(trainer, folder, seconds)
+            if interrupts.pending and trainer.iteration < total:
+                text = f"stopped after iteration {trainer.iteration} of {total}; go on with --resume --out {folder.path}"
+                report.message(text)
+                raise KeyboardInterrupt(text)
+    return seconds
+
+
+def _numbers(scalars: Scalars) -> dict[str, float]:
+    return {key: value for key, value in scalars.items() if not isinstance(value, str)}
+
+
+def _save(trainer: Trainer, folder: RunFolder, seconds: float) -> None:
+    checkpoints.save(folder.checkpoints, trainer.checkpoint(seconds), trainer.config.output.keep_checkpoints)
+
+
+def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> RunResult:
+    """Write the asset and its pictures."""
+    gaussians, output = trainer.gaussians.detach(), trainer.config.output
+    report.stage("writing the asset")
+    asset = write_asset(gaussians, folder.path)
+    turntable = contact = None
+    if output.contact_views:
+        report.stage("rendering the contact sheet")
+        contact = write_contact(gaussians, folder.path, trainer.config)
+    if output.turntable_frames:
+        report.stage("rendering the turntable")
+        turntable = write_turntable(gaussians, folder.path, trainer.config)
+    return RunResult(
+        folder.path,
+        asset,
+        turntable,
+        contact,
+        trainer.iteration,
+        trainer.skipped,
+        seconds,
+        len(gaussians),
+    )
+
+
+def write_asset(gaussians: Gaussians, folder: Path) -> Path:
+    """Write asset.ply into a folder, whole or not at all."""
+    from sctd.export.ply import save_ply
+
+    return _replace(folder / ASSET, lambda path: save_ply(path, gaussians))
+
+
+def write_turntable(gaussians: Gaussians, folder: Path, config: Config) -> Path:
+    """Write turntable.mp4 into a folder, whole or not at all."""
+    from sctd.export.video import save_turntable
+
+    frames = _orbit(gaussians, config, config.output.turntable_frames)
+    fps = config.output.turntable_fps
+    return _replace(folder / TURNTABLE, lambda path: save_turntable(path, frames, fps))
+
+
+def write_contact(gaussians: Gaussians, folder: Path, config: Config) -> Path:
+    """Write contact.png into a folder, whole or not at all."""
+    from sctd.export.contact import save_contact
+
+    images = _orbit(gaussians, config, config.output.contact_views)
+    return _replace(folder / CONTACT, lambda path: save_contact(path, images))
+
+
+def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
+    """Pictures round the object, uint8 [n, H, W, 3]."""
+    o = config.output
+    cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), o.size)
+    return render_images(gaussians, cameras, config.background.color)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let a function write a file under another name, then rename: no half-written file ever has the real name."""
+    temporary = path.with_name(f".partial-{path.name}")  # the ending stays: writers choose the format by it
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM wait until the iteration is whole; a second one does not wait.
+
+    An exception in the middle of an update would leave parameters and moments that no run could have.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        try:
+            for number in self.SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        except ValueError:  # not in the main thread, where signals cannot be caught
+            self._before.clear()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.pending:
+            raise KeyboardInterrupt
+        self.pending = True

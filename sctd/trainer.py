@@ -1,0 +1,194 @@
+"""The state of a run and one step of it: cameras, rendering, latents, guidance, update."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sctd import methods, regularisers
+from sctd.augment import sample_background, sample_scale_noise
+from sctd.cameras import sample_cameras
+from sctd.checkpoint import Checkpoint
+from sctd.config import Config
+from sctd.densify import Densifier
+from sctd.errors import TrainingFailure
+from sctd.gaussians import Gaussians, initialise
+from sctd.latents import render_to_latents
+from sctd.optim import GaussianAdam
+from sctd.prior.base import Prior
+from sctd.render import Render, render
+from sctd.text import ViewTexts
+
+BAD_STEPS_IN_A_ROW = 10
+"""As many non-finite steps one after the other are no accident: the run ends."""
+
+Scalars = dict[str, float | str]
+
+
+def random_streams(seed: int) -> dict[str, torch.Generator]:
+    """CPU generators by purpose: two methods compared under one seed see the same cameras and first Gaussians."""
+    streams = {}
+    for name in ("cameras", "scene", "method"):
+        digest = hashlib.sha256(f"sctd {seed} {name}".encode()).digest()
+        streams[name] = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return streams
+
+
+class Trainer:
+    """One run in memory. The same config, prior and number of torch threads give the same bits on a CPU."""
+
+    def __init__(self, config: Config, prior: Prior) -> None:
+        """Set up iteration 0.
+
+        Raises:
+            InputError: unknown method, prompt the prior refuses, unreadable init_path.
+        """
+        self.config = config
+        self.prior = prior
+        self.iteration = 0
+        """Iterations done, also the 0-based number of the next one."""
+        self.skipped = 0
+        """Iterations without an update because a number was not finite."""
+        self.skipped_in_a_row = 0
+        self.random = random_streams(config.seed)
+        texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
+        self.method = methods.get(config.method)(
+            prior, texts, config.sctd, iterations=config.iterations, seed=config.seed
+        )
+        first = initialise(config.gaussians, self.random["scene"]).to(prior.device)
+        self.optimiser = GaussianAdam(first, config.optim, config.iterations)
+        self.densifier = Densifier(config.densify, self.optimiser, config.iterations)
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """The current Gaussians, leaves with gradient."""
+        return self.optimiser.gaussians
+
+    def step(self) -> Scalars:
+        """One iteration; what to log of it.
+
+        Raises:
+            TrainingFailure: the tenth iteration in a row met a number that is not finite.
+        """
+        c, i, random = self.config, self.iteration, self.random
+
+        cameras = sample_cameras(c.cameras, i, random["cameras"])
+        background = sample_background(c.background, len(cameras), random["scene"])
+        scale_noise = sample_scale_noise(c.gaussians, len(self.gaussians), random["scene"])
+
+        rendered = render(
+            self.gaussians,
+            cameras,
+            background,
+            depth=c.sctd.as_latent > 0 or c.regularisers.tv_disparity > 0,
+            sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
+            scale_noise=None if scale_noise is None else scale_noise.to(self.prior.device),
+        )
+        z0, _ = render_to_latents(
+            self.prior, rendered.rgb, rendered.disparity, c.sctd.as_latent, random["method"]
+        )
+        guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        terms = regularisers.losses(c.regularisers, rendered, self.gaussians)
+
+        offender = guidance.offender
+        if offender is None:
+            self._backward(rendered, z0, guidance.grad, terms)
+            offender = _first_non_finite(self.optimiser.gradients())
+        elif not bool(torch.isfinite(rendered.rgb).all()):
+            offender = "rendering"
+
+        scalars: Scalars = {**guidance.scalars, **{name: float(term) for name, term in terms.items()}}
+        if offender is None:
+            scalars["guidance_norm"] = float(guidance.grad.norm())
+            scalars |= self._update(rendered)
+        else:
+            scalars |= self._skip(offender, guidance.scalars)
+        self.optimiser.zero_grad()
+        self.iteration += 1
+        scalars["gaussians"] = float(len(self.gaussians))
+        return scalars
+
+    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: dict[str, Tensor]) -> None:
+        """Gradients of all parameters: the method's from the latents, the regularisers' beside it."""
+        if self.densifier.watches(self.iteration):
+            rendered.meta["means2d"].retain_grad()
+        torch.autograd.backward([z0, *terms.values()], [grad, *(torch.ones_like(t) for t in terms.values())])
+
+    def _update(self, rendered: Render) -> dict[str, float]:
+        """One optimiser step and what follows it; scalars to log."""
+        c, i = self.config, self.iteration
+        self.skipped_in_a_row = 0
+        if self.densifier.watches(i):
+            self.densifier.statistics.add(rendered)
+        self.optimiser.step(i)
+        dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i)
+        regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
+        scalars = self.densifier.after_step(i, self.random["scene"])
+        if dimmed:
+            scalars["dimmed"] = 1.0
+        return scalars
+
+    def _skip(self, offender: str, steps: dict[str, float]) -> Scalars:
+        """Count a step that changes nothing, or end the run when there were too many in a row."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
+            where = ", ".join(f"{k} {steps[k]:g}" for k in ("t", "s", "e") if k in steps)
+            raise TrainingFailure(
+                f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {self.iteration} ({where}), gave "
+                f"numbers that are not finite, first in {offender!r}: {_likely_cause(offender)}"
+            )
+        return {"offender": offender, "skipped": float(self.skipped)}
+
+    def checkpoint(self, seconds: float) -> Checkpoint:
+        """Everything that the next step depends on, and the run's time so far."""
+        tensors = {
+            "gaussians": self.gaussians.state_dict(),
+            "adam": self.optimiser.state_dict(),
+            "statistics": self.densifier.statistics.state_dict(),
+            "rng": {name: generator.get_state() for name, generator in self.random.items()},
+        }
+        counters: dict[str, Any] = {
+            "adam_steps": self.optimiser.steps,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "seconds": seconds,
+            "torch": torch.__version__,
+            "torch_threads": torch.get_num_threads(),
+        }
+        return Checkpoint(self.iteration, tensors, counters)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a state from :meth:`checkpoint` of a trainer with the same config."""
+        parts, counters = checkpoint.tensors, checkpoint.counters
+        gaussians = Gaussians.from_state_dict(parts["gaussians"]).to(self.prior.device)
+        self.optimiser = GaussianAdam(gaussians, self.config.optim, self.config.iterations)
+        self.optimiser.load_state_dict(parts["adam"], counters["adam_steps"])
+        self.densifier = Densifier(self.config.densify, self.optimiser, self.config.iterations)
+        self.densifier.statistics.load_state_dict(parts["statistics"])
+        for name, generator in self.random.items():
+            generator.set_state(parts["rng"][name])
+        self.iteration = checkpoint.iteration
+        self.skipped = counters["skipped"]
+        self.skipped_in_a_row = counters["skipped_in_a_row"]
+
+
+def _first_non_finite(gradients: dict[str, Tensor]) -> str | None:
+    """Name of the first gradient with a NaN or an infinity; one synchronisation when all is well."""
+    flags = {name: torch.isfinite(g).all() for name, g in gradients.items()}
+    if not flags or bool(torch.stack(list(flags.values())).all()):
+        return None
+    return next(f"gradient of {name}" for name, flag in flags.items() if not bool(flag))
+
+
+def _likely_cause(offender: str) -> str:
+    if offender == "rendering":
+        return "the Gaussians themselves ran away; lower the learning rates (optim.*.start)"
+    if offender == "z0":
+        return "the VAE overflowed, which half precision does; set dtype=float32"
+    if offender.startswith("gradient of"):
+        return "the backward pass overflowed; set dtype=float32 or lower sctd.guidance_weight"
+    return "the network overflowed, which half precision does, or its weights are damaged; set dtype=float32"
