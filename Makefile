@@ -1,0 +1,78 @@
+# Two commands do everything on a fresh machine with Python 3.10-3.13, a C++ compiler and make:
+#
+#   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
+#   make test                                 everything that CI checks on a CPU
+#
+# Others: make install | lint | format | types | unit | smoke | clean
+# Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
+# pip's own settings and environment variables are honoured, e.g. to take torch from another index.
+
+PYTHON ?= python3
+VENV ?= .venv
+PROMPT ?= a red mushroom
+ARGS ?=
+BIN := $(VENV)/bin
+SMOKE := build/smoke
+
+NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
+
+.DEFAULT_GOAL := help
+.PHONY: help install generate test lint format types unit smoke clean
+.DELETE_ON_ERROR:
+# What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
+export PROMPT
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+# --- environment ------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0] + "; pass PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+
+# Runtime only: what `make generate` needs. Compiles the native core; again whenever a source changes.
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt setup.py $(NATIVE)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.installed
+
+# --- the main job -----------------------------------------------------------------------------------------------
+
+generate: $(VENV)/.installed
+	@$(BIN)/sctd generate $(ARGS) -- "$$PROMPT"
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+test: lint types unit smoke
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+
+format: $(VENV)/.tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(NATIVE)
+
+types: $(VENV)/.tools
+	$(BIN)/mypy
+
+# Backends named here must run; a test that cannot is a failure, not a skip.
+unit: $(VENV)/.tools
+	SCTD_REQUIRE_BACKENDS="cpu" $(BIN)/python -m pytest
+
+# One real generation, short, with the installed command, and a look at what came out.
+smoke: $(VENV)/.installed
+	rm -rf $(SMOKE)
+	$(BIN)/sctd generate --steps 200 --out $(SMOKE) -- "a red mushroom"
+	$(BIN)/sctd prior check $(SMOKE)
+
+clean:
+	rm -rf build dist *.egg-info $(VENV) sctd/*.so

@@ -1,0 +1,133 @@
+"""``sctd generate``: from a prompt to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sctd.errors import InputError
+
+from . import inputs
+from .failures import Interrupted
+
+if TYPE_CHECKING:
+    from sctd.config import Config
+
+
+def generate(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="What to make, in quotes. May be left out with --resume --out FOLDER."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; must not exist.  [default: runs/PROMPT-seedSEED]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of cameras, noise and first Gaussians.  [default: 0]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimisation steps.  [default: the preset's]")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings to start from.  [default: embedded; sd21 when --prior names another prior]"
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings, such as the config.yaml of a run.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One setting, e.g. cameras.batch=2; may be repeated."
+        ),
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="embedded, or a Stable Diffusion folder, .safetensors file or hub id."),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Distillation loss.  [default: sctd]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
+) -> None:
+    """Make a 3D asset from a prompt; prints the path of asset.ply."""
+    options = {"seed": seed, "iterations": steps, "prior": prior, "method": method, "device": device}
+    if resume and prompt is None and out is not None:
+        settings = _settings_of(out, options, set_ or [])
+    else:
+        settings = _settings(prompt, options, preset, config, set_ or [])
+    if dry_run:
+        typer.echo(settings.to_yaml(), nl=False)
+        return
+    folder = out or inputs.default_folder(settings.prompt, settings.seed)
+    inputs.check_run_folder(folder, resume=resume, overwrite=overwrite)
+    typer.echo(_run(settings, folder, resume=resume, overwrite=overwrite))
+
+
+def _settings(
+    prompt: str | None, options: dict[str, Any], preset: str | None, config: Path | None, overrides: list[str]
+) -> Config:
+    """The checked settings of a new run; loads no torch."""
+    from sctd.config import load_config
+
+    if prompt is not None:
+        prompt = inputs.check_prompt(prompt)
+    elif config is None:
+        raise InputError('the prompt is missing; for example: sctd generate "a red mushroom"')
+    if preset is None and options["prior"] not in (None, "embedded"):
+        preset = "sd21"  # a prior from outside has the size of Stable Diffusion, not that of the embedded one
+    settings = load_config(preset, config, overrides, prompt=prompt, **options)
+    _check_known(settings)
+    return settings
+
+
+def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) -> Config:
+    """The settings that a run folder was started with, for --resume without a prompt."""
+    from sctd.config import load_config
+
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"there is no run to resume in {folder}: it has no config.yaml")
+    settings = load_config(None, folder / "config.yaml", overrides, **options)
+    _check_known(settings)
+    return settings
+
+
+def _check_known(settings: Config) -> None:
+    """Refuse early what the method table or the embedded prior does not know."""
+    from sctd import methods
+
+    inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
+    methods.check(settings.method)
+    if settings.prior == "embedded":
+        from sctd.embedded.world import check_prompt
+
+        check_prompt(settings.prompt)
+
+
+def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Path:
+    """The long part; returns the path of the asset."""
+    with inputs.nothing_left_behind(folder, "checkpoints/*"):
+        try:
+            from sctd import pipeline
+
+            from .progress import reporter
+
+            report = reporter()
+            result = pipeline.generate(settings, folder, resume=resume, overwrite=overwrite, report=report)
+        except KeyboardInterrupt as exc:
+            raise Interrupted(
+                str(exc) or "interrupted before the first checkpoint; nothing was kept"
+            ) from exc
+    for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
+        if path is not None:
+            report.message(f"{what}: {path}")
+    report.message(
+        f"{result.n_gaussians} Gaussians, {result.iterations} iterations, {result.seconds:.0f} s; "
+        f"everything is in {result.folder}"
+    )
+    return Path(result.asset_ply)

@@ -1,0 +1,163 @@
+"""What a person typed, checked before anything heavy is loaded: the prompt and the folder to write to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sctd.errors import InputError, PromptError
+
+MAX_PROMPT = 1000
+"""Characters; far above the 77 tokens that a Stable Diffusion text encoder reads."""
+
+NEEDED_BYTES = 64 << 20
+"""Free space asked for before a run starts: a run of the embedded preset writes about a tenth of it."""
+
+_EXAMPLE = 'for example `sctd generate "a red mushroom"`'
+_FILE_ENDING = re.compile(
+    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz)$", re.I
+)
+_PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
+
+
+def check_prompt(prompt: str) -> str:
+    """The prompt without white space around it.
+
+    Raises:
+        PromptError: it is empty, too long, holds control characters, or is a path instead of words.
+    """
+    prompt = prompt.strip(" ")
+    if not prompt.strip():
+        raise PromptError(f"the prompt is empty; describe the object in words, {_EXAMPLE}")
+    if len(prompt) > MAX_PROMPT:
+        raise PromptError(
+            f"the prompt has {len(prompt)} characters, at most {MAX_PROMPT} are allowed; say it more briefly"
+        )
+    for position, character in enumerate(prompt):
+        if not character.isprintable():
+            raise PromptError(
+                f"the prompt holds the control character {character!a} at position {position}; "
+                "use letters, digits, spaces and punctuation only"
+            )
+    if _is_path_like(prompt):
+        raise PromptError(
+            f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "
+            "(settings files go to --config, priors to --prior)"
+        )
+    return prompt
+
+
+def _is_path_like(prompt: str) -> bool:
+    one_word = not any(c.isspace() for c in prompt)
+    return bool(
+        _PATH_START.match(prompt)
+        or re.search(r"(^|[/\\\s])\.\.([/\\]|$)", prompt)
+        or _FILE_ENDING.search(prompt)
+        or (one_word and ("/" in prompt or "\\" in prompt))
+    )
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """The text, cut with an ellipsis when it is longer than ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def slug(prompt: str) -> str:
+    """A folder name made of a-z, 0-9 and single hyphens, at most 48 characters, never empty: no paths."""
+    plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
+    return words or f"prompt-{zlib.crc32(prompt.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def default_folder(prompt: str, seed: int) -> Path:
+    """Where a run goes when nothing else is said: runs/<prompt>-seed<seed> under the current folder."""
+    return Path("runs") / f"{slug(prompt)}-seed{seed}"
+
+
+def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Find out before the work starts whether the run folder can be used.
+
+    Raises:
+        InputError: it exists and neither flag is given, it should be resumed and does not exist, or it cannot
+            be written: not a folder, read-only, or a disk with too little space.
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; choose one")
+    exists = os.path.lexists(out)
+    if exists and not out.is_dir():
+        raise InputError(f"{out} exists and is not a folder; choose another one with --out")
+    if exists and not (resume or overwrite):
+        raise InputError(
+            f"the run folder {out} exists; continue it with --resume, replace it with --overwrite, "
+            "or choose another one with --out"
+        )
+    if resume and not exists:
+        raise InputError(f"there is no run to resume in {out}; leave --resume out to start one")
+    check_writable(out)
+
+
+def check_writable(out: Path, needed: int = NEEDED_BYTES) -> None:
+    """Try out the nearest existing folder of ``out``, leaving nothing there.
+
+    Raises:
+        InputError: it is no folder, cannot be written, or has less than ``needed`` bytes free.
+    """
+    folder = _nearest_existing(out)
+    if not folder.is_dir():
+        raise InputError(f"cannot write {out}: {folder} is not a folder; choose another one with --out")
+    try:
+        # Permission bits do not tell all (read-only mounts, quotas, limits on a file's size): write and see.
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * (1 << 20))
+            probe.flush()
+    except OSError as exc:
+        from .failures import explain
+
+        exc.filename = str(out)
+        raise InputError(explain(exc)[0] if exc.errno else f"cannot write {out}: {exc}") from exc
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"only {free / 2**20:.0f} MiB are free for {out}, a run needs about {needed / 2**20:.0f} MiB; "
+            "free some, or write somewhere else with --out"
+        )
+
+
+def _nearest_existing(path: Path) -> Path:
+    path = path.absolute()
+    while not os.path.lexists(path):
+        path = path.parent
+    return path
+
+
+@contextmanager
+def nothing_left_behind(out: Path, *keep_if: str) -> Iterator[None]:
+    """When the block fails, remove ``out`` and the parent folders that did not exist before it.
+
+    What was there before stays, and so does a run that got as far as a checkpoint.
+
+    Args:
+        out: the file or folder that the block makes.
+        keep_if: patterns relative to ``out``; a match means that there is something worth keeping.
+    """
+    existed = os.path.lexists(out)
+    new_parents = [p for p in out.absolute().parents if not p.exists()]
+    try:
+        yield
+    except BaseException:
+        if not existed and not any(next(out.glob(pattern), None) for pattern in keep_if):
+            if out.is_dir() and not out.is_symlink():
+                shutil.rmtree(out, ignore_errors=True)
+            else:
+                out.unlink(missing_ok=True)
+            for parent in new_parents:  # innermost first; stops being empty where something else was put
+                with suppress(OSError):
+                    parent.rmdir()
+        raise

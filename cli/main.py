@@ -1,0 +1,79 @@
+"""``sctd``: the table of commands, and the one place where a failure becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import doctor, failures, generate, prior, render
+
+app = typer.Typer(
+    name="sctd",
+    help='Text to 3D Gaussian splatting on any machine. Start with: sctd generate "a red mushroom"',
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: loading rich takes longer than everything else that --help needs
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate")(generate.generate)
+app.command("render")(render.render)
+app.add_typer(prior.app, name="prior")
+app.command("doctor")(doctor.doctor)
+
+_debug = False
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sctd {version('sctd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="SCTD_DEBUG", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+    if not debug:
+        # Their notices (attention backend, missing accelerate) are not about anything the person did.
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line (without the program's name); the exit code is returned, never raised."""
+    try:
+        result = app(args=list(arguments), prog_name="sctd", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted. This keeps Python from complaining while it exits.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
+    except (Exception, KeyboardInterrupt) as exc:
+        if _debug:
+            traceback.print_exception(exc)
+        message, code = failures.explain(exc)
+        sys.stderr.write(f"error: {message}\n")
+        return code
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))

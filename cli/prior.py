@@ -1,0 +1,76 @@
+"""``sctd prior``: train, sample and describe the embedded prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sctd.errors import InputError
+
+from . import inputs
+
+app = typer.Typer(
+    help="The embedded prior: train, sample, info.", no_args_is_help=False, invoke_without_command=True
+)
+
+
+@app.callback()
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def train(
+    out: Annotated[
+        Path, typer.Option(help="Folder for checkpoints, curves and the finished weights.")
+    ] = Path("runs/prior"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, captions, noise and first weights.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
+    inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
+    from sctd.embedded import train as trainer
+
+    typer.echo(trainer.main(out, seed=seed, resume=resume))
+
+
+@app.command()
+def sample(
+    prompt: Annotated[str, typer.Argument(help='For example "a red mushroom, front view".')],
+    out: Annotated[Path | None, typer.Option(help="Picture to write.  [default: PROMPT.png]")] = None,
+    n: Annotated[int, typer.Option("-n", "--count", min=1, max=256, help="Number of samples.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples' noise.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
+    guidance: Annotated[float, typer.Option(min=0, max=100, help="Guidance scale, no unit.")] = 4.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> None:
+    """Draw a grid of pictures from the embedded prior; prints its path."""
+    prompt = inputs.check_prompt(prompt)
+    from sctd.embedded.world import check_prompt
+
+    check_prompt(prompt)
+    path = out if out is not None else Path(f"{inputs.slug(prompt)}.png")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--out must end in .png, got {str(path)!r}")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
+    inputs.check_writable(path, needed=1 << 20)
+    from sctd.embedded.sample import sample_grid
+
+    with inputs.nothing_left_behind(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sample_grid(prompt, n, seed, steps, guidance, path)
+    typer.echo(path)
+
+
+@app.command()
+def info() -> None:
+    """Print the model card's facts: what it knows, its size, training and measured accuracy."""
+    from sctd import embedded
+
+    for name, value in embedded.info().items():
+        typer.echo(f"{name:<20} {value}")

@@ -1,0 +1,121 @@
+"""Progress of a run on stderr: a bar on a terminal, plain lines elsewhere (log files, batch systems)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+SHOWN = {
+    "self_consistency": "self",
+    "cross_consistency": "cross",
+    "loss": "loss",
+    "gaussians": "gaussians",
+    "skipped": "skipped",
+}
+"""Scalars of an iteration that are worth a place on the screen, and what they are called there."""
+
+
+class RunReporter(Protocol):
+    """What a run calls; the same as :class:`sctd.pipeline.Reporter`."""
+
+    def start(self, total: int, start_iteration: int) -> None: ...
+    def update(self, iteration: int, scalars: Mapping[str, float]) -> None: ...
+    def stage(self, name: str) -> None: ...
+    def message(self, text: str) -> None: ...
+    def finish(self) -> None: ...
+
+
+def reporter() -> RunReporter:
+    """The reporter that suits stderr."""
+    return RichReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def describe(scalars: Mapping[str, float]) -> str:
+    """For example "self 0.12  cross 1.3  gaussians 1500"; empty when nothing of interest was logged."""
+    return "  ".join(f"{SHOWN[key]} {scalars[key]:.4g}" for key in SHOWN if key in scalars)
+
+
+class _Rate(ProgressColumn):
+    """Iterations per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} it/s" if task.speed else "- it/s", style="cyan")
+
+
+class RichReporter:
+    """A bar with stage, iterations, speed, time left, losses and the number of Gaussians."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[details]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=1, details="", visible=False)
+
+    def start(self, total: int, start_iteration: int) -> None:
+        self._progress.update(self._task, total=total, completed=start_iteration, visible=True)
+        self._progress.start()
+
+    def update(self, iteration: int, scalars: Mapping[str, float]) -> None:
+        self._progress.update(self._task, completed=iteration + 1, details=escape(describe(scalars)))
+
+    def stage(self, name: str) -> None:
+        self._progress.update(self._task, description=escape(name))
+        if not self._progress.live.is_started:
+            self._console.print(f"[bold]{escape(name)}[/]")
+
+    def message(self, text: str) -> None:
+        self._console.print(escape(text))
+
+    def finish(self) -> None:
+        self._progress.stop()
+
+
+class PlainReporter:
+    """One line a stage, and one every few seconds while iterating."""
+
+    def __init__(self, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._clock = clock
+        self._total = 0
+        self._first = 0
+        self._began = self._last_line = clock()
+
+    def start(self, total: int, start_iteration: int) -> None:
+        self._total, self._first = total, start_iteration
+        self._began = self._last_line = self._clock()
+
+    def update(self, iteration: int, scalars: Mapping[str, float]) -> None:
+        now, done = self._clock(), iteration + 1
+        if now - self._last_line < self._every_s and done != self._total:
+            return
+        self._last_line = now
+        rate = (done - self._first) / max(now - self._began, 1e-9)
+        left = (self._total - done) / rate if rate > 0 else 0.0
+        self.message(
+            f"{done}/{self._total}  {rate:.1f} it/s  {left:.0f} s left  {describe(scalars)}".rstrip()
+        )
+
+    def stage(self, name: str) -> None:
+        self.message(name)
+
+    def message(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def finish(self) -> None:
+        pass

@@ -1,0 +1,83 @@
+"""``sctd render``: pictures and videos of an asset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sctd.errors import InputError
+
+from . import inputs
+
+
+def render(
+    asset: Annotated[Path, typer.Argument(help="A splat .ply, such as the asset.ply of a run.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for turntable.mp4 and contact.png.  [default: the asset's folder]"),
+    ] = None,
+    turntable: Annotated[bool, typer.Option(help="Write turntable.mp4.")] = True,
+    contact: Annotated[bool, typer.Option(help="Write contact.png, a sheet of views.")] = True,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Width and height, pixels.")] = 512,
+    views: Annotated[int, typer.Option(min=1, max=64, help="Views on the contact sheet.")] = 8,
+    frames: Annotated[int, typer.Option(min=1, max=2000, help="Frames of the turntable.")] = 90,
+    fps: Annotated[int, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
+    elevation: Annotated[float, typer.Option(min=-89, max=89, help="Camera elevation, degrees.")] = 15.0,
+    radius: Annotated[float, typer.Option(min=0.05, max=1000, help="Camera distance, world units.")] = 3.15,
+    fov: Annotated[float, typer.Option(min=1, max=150, help="Vertical field of view, degrees.")] = 40.0,
+    background: Annotated[
+        str, typer.Option(help="Background: white, black, or three numbers 0..1 as R,G,B.")
+    ] = "white",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Render a turntable and a contact sheet of an asset; prints their paths."""
+    color = _background(background)
+    if not (turntable or contact):
+        raise InputError("nothing to render: --no-turntable and --no-contact leave nothing; drop one of them")
+    folder = out if out is not None else asset.parent
+    targets = [folder / name for name, on in (("turntable.mp4", turntable), ("contact.png", contact)) if on]
+    existing = [str(path) for path in targets if path.exists()]
+    if existing and not overwrite:
+        raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose --out FOLDER")
+    if not asset.is_file():
+        raise InputError(f"{asset} is not a file; give the asset.ply of a run")
+    inputs.check_writable(targets[0], needed=16 << 20)
+
+    from sctd.cameras import orbit_cameras
+    from sctd.export.contact import save_contact
+    from sctd.export.ply import load_ply
+    from sctd.export.video import save_turntable
+    from sctd.render import render_images
+
+    gaussians = load_ply(asset)
+    with inputs.nothing_left_behind(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in targets:
+            is_video = path.suffix == ".mp4"
+            cameras = orbit_cameras(frames if is_video else views, elevation, radius, fov, size)
+            images = render_images(gaussians, cameras, color)
+            if is_video:
+                save_turntable(path, images, fps)
+            else:
+                save_contact(path, images)
+            typer.echo(path)
+
+
+def _background(text: str) -> tuple[float, float, float]:
+    """R, G, B in 0..1.
+
+    Raises:
+        InputError: neither a known name nor three numbers in range.
+    """
+    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
+    if text in named:
+        return named[text]
+    try:
+        r, g, b = (float(part) for part in text.split(","))
+    except ValueError:
+        r = g = b = -1.0
+    if not all(0 <= x <= 1 for x in (r, g, b)):
+        raise InputError(f"--background must be white, black, grey, or R,G,B with numbers 0..1; got {text!r}")
+    return r, g, b

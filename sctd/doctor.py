@@ -1,0 +1,197 @@
+"""What this machine can run, and why anything is off; behind ``sctd doctor``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+Status = Literal["ok", "off", "bad"]
+
+NEEDED_MEMORY = 3 << 30
+"""Bytes: what the main job may take at most, network, VAE gradient and Torch itself included."""
+NEEDED_DISK = 64 << 20
+"""Bytes: a run folder of the embedded preset with its checkpoints takes about a tenth."""
+_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "pydantic",
+    "imageio-ffmpeg",
+    "plyfile",
+)
+_WEIGHTS = Path(__file__).parent / "embedded" / "weights"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report: ``bad``: the main job cannot run, ``off``: something extra cannot."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+def examine(folder: Path = Path()) -> list[Check]:
+    """Every check; slow ones (importing Torch) included.
+
+    Args:
+        folder: where a run would be written.
+    """
+    checks = [_python()]
+    for part in (_packages, _backends, _gpu, _embedded_prior, _threads, _memory, _video):
+        checks += part()
+    return [*checks, _disk(folder)]
+
+
+def can_run(checks: list[Check]) -> bool:
+    """Whether `sctd generate` with the embedded prior can run here."""
+    return all(check.status != "bad" for check in checks)
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    system = f"{platform.system()} {platform.machine()}"
+    return Check("python", "ok", f"{version} on {system}")
+
+
+def _packages() -> list[Check]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(Check(name, "ok", metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            found.append(Check(name, "bad", f"not installed; run `pip install {name}`"))
+    return found
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+    """A broken installation is a finding, whatever it raises."""
+    try:
+        return list(check())
+    except Exception as exc:
+        reason = " ".join(str(exc).split())[:300]
+        return [Check(name, "bad", f"{type(exc).__name__}: {reason}")]
+
+
+def _backends() -> list[Check]:
+    def check() -> Iterator[Check]:
+        from sctd import ops
+
+        for name, (available, reason) in ops.backends().items():
+            status: Status = "ok" if available else ("bad" if name == "cpu" else "off")
+            yield Check(f"backend {name}", status, reason or "available")
+
+    return _guarded("backends", check)
+
+
+def _gpu() -> list[Check]:
+    def check() -> Iterator[Check]:
+        import torch
+
+        if not torch.cuda.is_available():
+            why = "no CUDA device" if torch.version.cuda else "this Torch was built without CUDA"
+            yield Check("gpu", "off", why)
+            return
+        for i in range(torch.cuda.device_count()):
+            found = torch.cuda.get_device_properties(i)
+            yield Check("gpu", "ok", f"cuda:{i} {found.name}, {found.total_memory / 2**30:.0f} GiB")
+
+    return _guarded("gpu", check)
+
+
+def _embedded_prior() -> list[Check]:
+    def check() -> Iterator[Check]:
+        files = sorted(_WEIGHTS.rglob("*.safetensors"))
+        if not (_WEIGHTS / "model_index.json").is_file() or not files:
+            yield Check("embedded prior", "bad", "its weights are not installed; reinstall sctd")
+            return
+        damaged = [str(path.relative_to(_WEIGHTS)) for path in files if not is_whole_safetensors(path)]
+        if damaged:
+            yield Check("embedded prior", "bad", f"{', '.join(damaged)} is damaged; reinstall sctd")
+            return
+        size = sum(path.stat().st_size for path in files)
+        yield Check("embedded prior", "ok", f"{len(files)} weight files, {size / 1e6:.1f} MB")
+
+    return _guarded("embedded prior", check)
+
+
+def is_whole_safetensors(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says; finds cut files without reading them."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= size - 8 else {"": {}}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, IndexError):
+        return False
+    return bool(8 + length + max(ends, default=0) == size)
+
+
+def _threads() -> list[Check]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wishes = [
+        f"{name}={os.environ[name]}" for name in ("SCTD_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
+    ]
+    set_by = f", limited by {' '.join(wishes)}" if wishes else ""
+    return [Check("threads", "ok", f"{usable} of {os.cpu_count()} cores usable{set_by}")]
+
+
+def _memory() -> list[Check]:
+    available = available_memory()
+    if available is None:
+        return [Check("memory", "off", "cannot be found out on this system")]
+    text = f"{available / 2**30:.1f} GiB available"
+    if available < NEEDED_MEMORY:
+        return [Check("memory", "bad", f"{text}, up to {NEEDED_MEMORY / 2**30:.0f} GiB are needed")]
+    return [Check("memory", "ok", text)]
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process may use: what the system or the container has left; None if unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            available = min(available, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such limit ("max" is no number)
+            continue
+    return max(available, 0)
+
+
+def _video() -> list[Check]:
+    def check() -> Iterator[Check]:
+        import imageio_ffmpeg
+
+        yield Check("video encoder", "ok", f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}")
+
+    return _guarded("video encoder", check)
+
+
+def _disk(folder: Path) -> Check:
+    folder = folder.absolute()
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as exc:
+        return Check("disk", "bad", f"{folder}: {exc.strerror or exc}")
+    text = f"{free / 2**30:.1f} GiB free in {folder}"
+    if not os.access(folder, os.W_OK):
+        return Check("disk", "bad", f"{folder} cannot be written; run sctd in another folder or pass --out")
+    if free < NEEDED_DISK:
+        return Check("disk", "bad", f"{text}, about {NEEDED_DISK / 2**20:.0f} MiB are needed")
+    return Check("disk", "ok", text)
