@@ -16,7 +16,7 @@ def render_to_latents(
     as_latent: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, bool]:
-    """Encodes the colours, or now and then the normalised disparity as a grey picture, which shapes the geometry.
+    """Encodes the colours, or now and then the normalised disparity as a grey picture: that shapes geometry.
 
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.
@@ -42,7 +42,7 @@ def render_to_latents(
 def normalise_disparity(disparity: Tensor) -> Tensor:
     """[B, 1, H, W] => each image stretched to 0..1; a constant image becomes 0.
 
-    The range counts as constant for the gradient: through it a single extreme pixel would collect that of all others.
+    The range counts as constant for the gradient: through it one extreme pixel would collect that of all.
     """
     flat = disparity.detach().flatten(1)
     low, high = (x[:, None, None, None] for x in (flat.amin(1), flat.amax(1)))

@@ -35,7 +35,9 @@ class Schedule:
                 "choose a prior trained with that many timesteps"
             )
         if not bool(((abar > 0) & (abar < 1)).all()):
-            raise InputError("the prior's noise schedule has levels outside (0, 1); its scheduler config is damaged")
+            raise InputError(
+                "the prior's noise schedule has levels outside (0, 1); its scheduler config is damaged"
+            )
         self._abar: list[float] = abar.tolist()
         self._alpha: list[float] = abar.sqrt().tolist()
         self._sigma: list[float] = (1 - abar).sqrt().tolist()
@@ -69,7 +71,7 @@ def warmup_rate(iteration: int, iterations: int, warmup: float) -> float:
 
 
 def window(settings: SctdSettings, rate: float) -> tuple[int, int]:
-    """The half-open range [low, high) that t is drawn from, given the warm-up rate; released: [20, 500) + 480 r."""
+    """The half-open range [low, high) of t, given the warm-up rate; released: [20, 500) + 480 r."""
     shift = int((settings.t_max - settings.t_min - settings.t_span) * rate)
     low = settings.t_min + (shift if settings.warmup_lower_bound else 0)
     return low, settings.t_min + settings.t_span + shift
@@ -86,8 +88,8 @@ class TimestepSampler:
     def draw(self, iteration: int, generator: torch.Generator) -> Timesteps:
         """The timesteps of an iteration.
 
-        released: t from the window, e the largest edge <= t, t raised to at least e + delta_t. The raise sends about
-        half of the late draws to exactly e + delta_t.
+        released: t from the window, e the largest edge <= t, t raised to at least e + delta_t. The raise
+        sends about half of the late draws to exactly e + delta_t.
         uniform_in_segment: the same draw picks the segment, then t is uniform in [e + delta_t, next edge].
         Then s is uniform in [e + s_margin, t - s_margin).
 

@@ -1,6 +1,6 @@
-"""Step 6 of 9: Phi, the first-order step along the probability-flow ODE, between whole timesteps of a schedule.
+"""Step 6 of 9: Phi, the first-order step along the probability-flow ODE, between timesteps.
 
-The arithmetic is in :mod:`sctd.ops`; here timesteps become noise levels, the same for every image of the batch.
+The arithmetic is in :mod:`sctd.ops`; here timesteps become noise levels, the same for the whole batch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def add_noise(schedule: Schedule, z0: Tensor, noise: Tensor, t: int) -> Tensor:
 def phi(schedule: Schedule, z: Tensor, eps: Tensor, start: int, end: int) -> Tensor:
     """Phi(z, start -> end, eps): one first-order step of the PF-ODE, in either direction of time; [B, ...].
 
-    z_end = alpha_end (z - sigma_start eps) / alpha_start + sigma_end eps: DDIM with eta 0, or DPM-Solver-1. Taken down to
-    a segment's edge it is the segment's consistency function, G_m(z, t, y) = Phi(z, t -> s_m, eps(z, t, y)).
+    z_end = alpha_end (z - sigma_start eps) / alpha_start + sigma_end eps: DDIM with eta 0, or DPM-Solver-1.
+    Taken down to a segment's edge it is the segment's consistency function,
+    G_m(z, t, y) = Phi(z, t -> s_m, eps(z, t, y)).
 
     Source: SegmentDreamer supplement, section D, with the integral solved: S-(7).
     """

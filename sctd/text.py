@@ -1,4 +1,4 @@
-"""Step 1 of 9: a prompt and camera directions in, text embeddings that say from where the object is seen, out."""
+"""Step 1 of 9: a prompt and camera directions in, text embeddings that name the views out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sctd.prior.base import Prior
 
 FRONT, LEFT, RIGHT, BACK, OVERHEAD = range(len(VIEWS))
 
-# Where a view is this close to a direction's own (r of perp_neg_weights), that direction's negative is off: it
-# would push along the prompt's own direction with no perpendicular part worth having. Released figures.
+# Where a view is this close to a direction's own (r of perp_neg_weights), that direction's negative is
+# off: along the prompt's own direction there is no perpendicular part worth having. Released figures.
 _NEAR, _FAR = 0.8, 0.2
 
 
@@ -23,9 +23,9 @@ def blend_weights(
 ) -> Tensor:
     """How much of each view phrase a camera direction gets.
 
-    With a = |azimuth| wrapped to 0..180 deg, the front half blends front and side with r = 1 - a/90, the back half
-    side and back with r = 1 - (a - 90)/90. A positive azimuth's side is the left one. From ``overhead_elevation`` on
-    the overhead phrase stands alone.
+    With a = |azimuth| wrapped to 0..180 deg, the front half blends front and side with r = 1 - a/90, the
+    back half side and back with r = 1 - (a - 90)/90. A positive azimuth's side is the left one. From
+    ``overhead_elevation`` on the overhead phrase stands alone.
 
     Args:
         azimuth: [B] radians, any range; 0 sees the front, +pi/2 the object's own left.
@@ -33,8 +33,8 @@ def blend_weights(
         overhead_elevation: radians; pi/2 or more turns the overhead phrase off.
 
     Returns:
-        [B, 5] in the order of :data:`sctd.methods.settings.VIEWS` (front, left, right, back, overhead), each row
-        >= 0 with sum 1, in the dtype of ``azimuth``.
+        [B, 5] in the order of :data:`sctd.methods.settings.VIEWS` (front, left, right, back, overhead),
+        each row >= 0 with sum 1, in the dtype of ``azimuth``.
 
     Source: released code of SegmentDreamer, with two sides instead of one.
     """
@@ -69,7 +69,8 @@ def perp_neg_weights(
     """Weights of the two wrong directions, front and the camera's own side, that Perp-Neg pushes away from.
 
     With r = 1 at the front (front half) or at the side (back half), falling to 0 over 90 degrees:
-    front half: front = n exp(-front_decay r), off above r = 0.8; side = n exp(-side_decay (1 - r)), off below 0.2.
+    front half: front = n exp(-front_decay r), off above r = 0.8; side = n exp(-side_decay (1 - r)),
+    off below 0.2.
     back half: front = n; side = n/2 exp(-side_decay r), off above 0.8.  Overhead: both off.
 
     Args:
@@ -106,8 +107,9 @@ def view_prompts(prompt: str, settings: ViewSettings) -> list[str]:
 class ViewTexts:
     """Every text embedding of a run, encoded once.
 
-    ``views`` [5, L, D] in the order of VIEWS; ``null`` [1, L, D] of the empty text '' (inversion, self-consistency);
-    ``negative`` [1, L, D] of the negative prompt (inside guidance). The last two are different things.
+    ``views`` [5, L, D] in the order of VIEWS; ``null`` [1, L, D] of the empty text ''
+    (inversion, self-consistency); ``negative`` [1, L, D] of the negative
+    prompt (inside guidance). The last two are different things.
     """
 
     views: Tensor
@@ -121,7 +123,7 @@ class ViewTexts:
         """Encodes the prompt from every side, the empty text and the negative prompt, in one batch.
 
         Raises:
-            PromptError: the prior refuses the prompt, or the prompt with its longest phrase is too long for it.
+            PromptError: the prior refuses the prompt, or it is too long with a view phrase.
         """
         texts = view_prompts(prompt, settings)
         prior.check_prompt(prompt)
@@ -139,7 +141,9 @@ class ViewTexts:
         """Embeddings [B, L, D] of the prompt seen from these directions ([B] radians each)."""
         return blend(blend_weights(azimuth, elevation, self.overhead_elevation), self.views)
 
-    def perp_neg(self, azimuth: Tensor, elevation: Tensor, settings: PerpNegSettings) -> tuple[Tensor, Tensor]:
+    def perp_neg(
+        self, azimuth: Tensor, elevation: Tensor, settings: PerpNegSettings
+    ) -> tuple[Tensor, Tensor]:
         """The wrong directions, front and the camera's side: embeddings [B, 2, L, D] and weights [B, 2]."""
         turn = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
         side = torch.where(turn >= 0, LEFT, RIGHT).to(self.views.device)

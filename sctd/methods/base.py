@@ -39,8 +39,8 @@ class Method(Protocol):
         """The gradient of one iteration.
 
         Args:
-            z0: latents of the renderings, [B, C, h, w], already times the VAE's scale; read, never differentiated.
-            azimuth, elevation: of the cameras, [B], radians (0 = front, + = the object's left; 0 = level, + = up).
+            z0: latents of the renderings, [B, C, h, w], already times the VAE's scale; only read.
+            azimuth, elevation: of the cameras, [B], radians (0 = front, + = its left; 0 = level, + = up).
             iteration: 0-based; together with the run's length it sets the warm-up.
             generator: CPU generator that all draws come from, in a fixed order.
 

@@ -1,4 +1,4 @@
-"""Perp-Neg: turns the predictions for the right and the wrong views into one, for ordinary guidance to use."""
+"""Perp-Neg: predictions for the right and the wrong views in, one for ordinary guidance out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def combine(eps_null: Tensor, eps_right: Tensor, eps_wrong: Tensor, weights: Tensor) -> Tensor:
     """eps_null + d + sum_i w_i perp(d_i, d), with d = eps_right - eps_null and d_i = eps_wrong_i - eps_null.
 
-    perp(a, d) is what is left of a when its part along d is taken out, per image, over all channels and pixels.
+    perp(a, d) is a without its part along d, per image, over all channels and pixels.
 
     Args:
         eps_null, eps_right: [B, C, h, w].

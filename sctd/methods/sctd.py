@@ -1,4 +1,4 @@
-"""Segmented consistency trajectory distillation, one iteration: noised latents in, the gradient of the latents out."""
+"""Segmented consistency trajectory distillation, one iteration: latents in, their gradient out."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ class Sctd:
     def __call__(
         self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
     ) -> Guidance:
-        """See :class:`sctd.methods.base.Method`. Costs 5 B sample evaluations, 4 B below t_threshold; Perp-Neg
-        adds 2 B, exact_null B."""
+        """See :class:`sctd.methods.base.Method`.
+
+        Costs 5 B evaluations of one image, 4 B below t_threshold; Perp-Neg adds 2 B, exact_null B.
+        """
         steps = self._timesteps.draw(iteration, generator)
         noise = self._noise(z0, generator)
         return self.residual(z0.detach(), noise, azimuth, elevation, steps)
@@ -82,12 +84,19 @@ class Sctd:
         }
         if bad == 0:
             return Guidance(grad, scalars)
-        made = {"z0": z0, "z_e": z_e, "z_t": z_t, "eps_null": eps_null, "eps_cond": eps_cond, "zhat_s": zhat_s}
+        made = {
+            "z0": z0,
+            "z_e": z_e,
+            "z_t": z_t,
+            "eps_null": eps_null,
+            "eps_cond": eps_cond,
+            "zhat_s": zhat_s,
+        }
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self}
         return Guidance(grad, scalars, offender=_first_non_finite(made))
 
     def _noise(self, z0: Tensor, generator: torch.Generator) -> Tensor:
-        """eps*: normal, plus a constant per channel (the same for all images), which frees the mean brightness.
+        """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
 
         A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
         """
@@ -121,7 +130,7 @@ class Sctd:
     def _predict(
         self, z_t: Tensor, t: int, azimuth: Tensor, elevation: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """All predictions at z_t in one batch: (eps(neg), eps(y of each view), eps('') when exact_null asks for it)."""
+        """All predictions at z_t in one batch: eps(neg), eps(y of each view), and eps('') for exact_null."""
         rule, texts, batch = self._settings, self._texts, z_t.shape[0]
         prompts = [texts.negative.expand(batch, -1, -1), texts.embeddings(azimuth, elevation)]
         wrong_weights = None

@@ -1,7 +1,8 @@
-"""Settings of the distillation methods and of the view texts. Loads without torch, so that `--help` stays quick."""
+"""Settings of the distillation methods and of the view texts. No torch here: the command line loads it."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,10 +14,11 @@ VIEWS = ("front", "left", "right", "back", "overhead")
 """Order of the view phrases, and of the columns of :func:`sctd.text.blend_weights`."""
 
 OVERHEAD_ELEVATION_DEG = 60.0
-"""From this elevation on a picture counts as seen from overhead; the embedded prior is trained with the same figure."""
+"""From this elevation on a picture counts as seen from overhead; the embedded prior is trained with it."""
 
 DEFAULT_NEGATIVE_PROMPT = (
-    "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, oversaturation."
+    "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "
+    "oversaturation."
 )
 """Released default of the negative prompt, the `neg` inside classifier-free guidance."""
 
@@ -35,9 +37,7 @@ class ViewSettings(_Settings):
     )
     right: str = Field("side view", description="Phrase at azimuth -90 deg.", max_length=200)
     back: str = Field("back view", description="Phrase at azimuth 180 deg.", max_length=200)
-    overhead: str = Field(
-        "overhead view", description="Phrase above overhead_elevation_deg.", max_length=200
-    )
+    overhead: str = Field("overhead view", description="Phrase above overhead_elevation_deg.", max_length=200)
     overhead_elevation_deg: float = Field(
         OVERHEAD_ELEVATION_DEG,
         ge=0,
@@ -49,14 +49,20 @@ class ViewSettings(_Settings):
 class PerpNegSettings(_Settings):
     """Perp-Neg: push away from the wrong views, perpendicularly to the right one. Armandpour et al. 2023."""
 
-    enabled: bool = Field(False, description="Use Perp-Neg inside the guided prediction; 2 more network evaluations.")
+    enabled: bool = Field(
+        False, description="Use Perp-Neg inside the guided prediction; 2 more network evaluations."
+    )
     negative_weight: float = Field(-2.0, ge=-10, le=0, description="Weight of a negative direction, no unit.")
-    front_decay: float = Field(2.0, ge=0, le=100, description="Decay of the front negative, exp(-front_decay * r).")
-    side_decay: float = Field(10.0, ge=0, le=100, description="Decay of the side negative, exp(-side_decay * (1 - r)).")
+    front_decay: float = Field(
+        2.0, ge=0, le=100, description="Decay of the front negative, exp(-front_decay * r)."
+    )
+    side_decay: float = Field(
+        10.0, ge=0, le=100, description="Decay of the side negative, exp(-side_decay * (1 - r))."
+    )
 
 
 class SctdSettings(_Settings):
-    """Segmented consistency trajectory distillation; timesteps are counted out of 1000. Defaults: the released run."""
+    """Segmented consistency trajectory distillation; timesteps of 1000. Defaults: the released run."""
 
     guidance_scale: float = Field(7.5, ge=0, le=200, description="Classifier-free guidance w, no unit.")
     guidance_weight: float = Field(
@@ -68,12 +74,16 @@ class SctdSettings(_Settings):
 
     segments: int = Field(5, ge=1, le=40, description="Number of segments N_s between t_min and t_max.")
     segment_spacing: Literal["uniform", "mono"] = Field(
-        "uniform", description="uniform: equal widths; mono: the first is t_threshold - t_min wide, then growing."
+        "uniform",
+        description="uniform: equal widths; mono: the first is t_threshold - t_min wide, then growing.",
     )
     t_min: int = Field(20, ge=1, le=998, description="First edge, timestep of 1000.")
     t_max: int = Field(980, ge=2, le=999, description="Last edge, timestep of 1000.")
     t_threshold: int = Field(
-        150, ge=0, le=1000, description="From this t on the inversion goes in two steps (e to s to t), below in one."
+        150,
+        ge=0,
+        le=1000,
+        description="From this t on the inversion goes in two steps (e to s to t), below in one.",
     )
     t_span: int = Field(480, ge=1, le=999, description="Width of the window that t is drawn from, timesteps.")
     warmup: float = Field(
@@ -87,29 +97,39 @@ class SctdSettings(_Settings):
         description="released: t = max(t, e + delta_t), about half of the late draws are e + delta_t; "
         "uniform_in_segment: t uniform in [e + delta_t, next edge].",
     )
-    delta_t: int = Field(80, ge=1, le=900, description="Smallest distance of t from its segment's edge e, timesteps.")
+    delta_t: int = Field(
+        80, ge=1, le=900, description="Smallest distance of t from its segment's edge e, timesteps."
+    )
     s_margin: int = Field(10, ge=0, le=400, description="s keeps this distance from e and from t, timesteps.")
 
     noise: Literal["fixed", "fresh"] = Field(
-        "fixed", description="fixed: one noise for the whole run (released); fresh: a new one every iteration."
+        "fixed",
+        description="fixed: one noise for the whole run (released); fresh: a new one every iteration.",
     )
     noise_offset: float | None = Field(
-        None, ge=0, le=1, description="Std of the per-channel constant in the noise; null: 0.1, with Perp-Neg 0.05."
+        None,
+        ge=0,
+        le=1,
+        description="Std of the per-channel constant in the noise; null: 0.1, with Perp-Neg 0.05.",
     )
     exact_null: bool = Field(
         False, description="Evaluate G_m(z_t, t, '') instead of letting z_e stand for it; 1 more evaluation."
     )
     guided_condition: bool = Field(
-        True, description="The conditional prediction carries guidance (released); false: eps(z_t, t, y) as it is."
+        True,
+        description="The conditional prediction carries guidance (released); false: eps(z_t, t, y) as it is.",
     )
     as_latent: float = Field(
-        0.2, ge=0, le=1, description="Probability that the normalised disparity is encoded instead of the colours."
+        0.2,
+        ge=0,
+        le=1,
+        description="Probability that the normalised disparity is encoded instead of the colours.",
     )
     perp_neg: PerpNegSettings = Field(default_factory=PerpNegSettings, description="Perp-Neg.")
 
     @property
     def effective_noise_offset(self) -> float:
-        """The noise offset in force, whether given or by default (released code: two copies of the step differ in it)."""
+        """The noise offset in force; the released code has a step for each of the two defaults."""
         if self.noise_offset is not None:
             return self.noise_offset
         return 0.05 if self.perp_neg.enabled else 0.1
@@ -122,10 +142,11 @@ class SctdSettings(_Settings):
             )
         if self.delta_t <= 2 * self.s_margin:
             raise ValueError(
-                f"delta_t {self.delta_t} must exceed twice s_margin {self.s_margin}, or no s fits between e and t"
+                f"delta_t {self.delta_t} must exceed twice s_margin {self.s_margin}, "
+                "or no s fits between e and t"
             )
         edges = segment_edges(self)
-        narrowest = min(b - a for a, b in zip(edges, edges[1:], strict=False))
+        narrowest = min(b - a for a, b in pairwise(edges))
         if narrowest < self.delta_t:
             raise ValueError(
                 f"segments {self.segments} ({self.segment_spacing}) leaves one {narrowest} timesteps wide, "
@@ -154,6 +175,7 @@ def segment_edges(settings: SctdSettings) -> list[int]:
     if width <= 0 or growth < 0:
         raise ValueError(
             f"segment_spacing mono with segments {count}: a first segment of {width} timesteps "
-            f"(t_threshold - t_min) cannot grow to fill {span}; use fewer segments, another t_threshold or uniform"
+            f"(t_threshold - t_min) cannot grow to fill {span}; "
+            "use fewer segments, another t_threshold or uniform"
         )
     return [first + round(m * width + growth * m * (m - 1) / 2) for m in range(count + 1)]

@@ -22,7 +22,7 @@ def load_prior(spec: str, device: str | torch.device = "cpu", dtype: torch.dtype
         dtype: of network and latents; None: float32 on a CPU, float16 on a GPU.
 
     Raises:
-        InputError: nothing is there, or it is damaged or of an unknown make; one line says which and what to do.
+        InputError: nothing is there, or it is damaged or of an unknown make; one line says what to do.
     """
     from sctd.prior.loader import load
 

@@ -48,7 +48,7 @@ class Prior(Protocol):
         ...
 
     def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
-        """Noisy latents [B, C, h, w], timestep 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
+        """Noisy latents [B, C, h, w], 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
 
         Whatever the model predicts natively (epsilon, v, sample) is converted.
         """

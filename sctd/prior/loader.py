@@ -19,7 +19,9 @@ from sctd.prior.diffusers_prior import DiffusersPrior, Parts
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
 
-_LAYOUT = "a diffusers Stable Diffusion folder (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
+_LAYOUT = (
+    "a diffusers Stable Diffusion folder (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
+)
 
 
 def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Prior:
@@ -31,7 +33,8 @@ def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Pr
 
         if not EMBEDDED_FOLDER.is_dir():
             raise InputError(
-                f"the embedded prior's weights are missing ({EMBEDDED_FOLDER}); reinstall sctd or give --prior FOLDER"
+                f"the embedded prior's weights are missing ({EMBEDDED_FOLDER}); "
+                "reinstall sctd or give --prior FOLDER"
             )
         parts = load_folder(EMBEDDED_FOLDER, EMBEDDED, kind)
         return DiffusersPrior(parts, EMBEDDED, where, kind, prompt_check=check_prompt)
@@ -65,7 +68,7 @@ def _find(spec: str, dtype: torch.dtype) -> Parts:
 
 
 def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
-    """Loads the five parts of a Stable Diffusion folder; weights are read as safetensors only, nothing is fetched.
+    """Loads the five parts of a Stable Diffusion folder; reads safetensors only, fetches nothing.
 
     Raises:
         InputError: a part is missing, damaged or incomplete; the message names it.
@@ -77,9 +80,13 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     with _quiet():
         return Parts(
             # a DDIM scheduler reads the noise levels and prediction type of any scheduler's config
-            scheduler=_part(name, "scheduler", lambda: DDIMScheduler.from_pretrained(folder, subfolder="scheduler")),
+            scheduler=_part(
+                name, "scheduler", lambda: DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+            ),
             tokenizer=_part(name, "tokenizer", lambda: _tokenizer(CLIPTokenizer, folder)),
-            text_encoder=_part(name, "text_encoder", lambda: _weights(CLIPTextModel, folder, "text_encoder", dtype)),
+            text_encoder=_part(
+                name, "text_encoder", lambda: _weights(CLIPTextModel, folder, "text_encoder", dtype)
+            ),
             vae=_part(name, "vae", lambda: _weights(AutoencoderKL, folder, "vae", dtype)),
             unet=_part(name, "unet", lambda: _weights(UNet2DConditionModel, folder, "unet", dtype)),
         )
@@ -91,7 +98,9 @@ def _check_index(folder: Path, name: str) -> None:
     except FileNotFoundError as exc:
         raise InputError(f"prior {name}: no model_index.json in it; expected {_LAYOUT}") from exc
     except (OSError, ValueError) as exc:
-        raise InputError(f"prior {name}: model_index.json cannot be read ({_line(exc)}); fetch it again") from exc
+        raise InputError(
+            f"prior {name}: model_index.json cannot be read ({_line(exc)}); fetch it again"
+        ) from exc
     wanted = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
     missing = [part for part in wanted if not (folder / part).is_dir()]
     extra = [part for part in ("text_encoder_2", "transformer") if part in index]
@@ -108,7 +117,8 @@ def _part(name: str, part: str, make: Any) -> Any:
         raise
     except Exception as exc:  # loaders raise OSError, ValueError, KeyError, SafetensorError, TypeError, ...
         raise InputError(
-            f"prior {name}: its {part} is missing or damaged ({_line(exc)}); restore it or choose another prior"
+            f"prior {name}: its {part} is missing or damaged ({_line(exc)}); "
+            "restore it or choose another prior"
         ) from exc
 
 
@@ -140,7 +150,9 @@ def _weights(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> nn.Module
     )
     missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
     if missing or report.get("mismatched_keys"):
-        raise ValueError(f"{len(missing)} weights missing, first {missing[:1]}; mismatched {report['mismatched_keys']}")
+        raise ValueError(
+            f"{len(missing)} weights missing, first {missing[:1]}; mismatched {report['mismatched_keys']}"
+        )
     for key, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{key} has values that are not finite")
@@ -149,7 +161,9 @@ def _weights(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> nn.Module
 
 def _load_file(path: Path, name: str, dtype: torch.dtype) -> Parts:
     if path.suffix != ".safetensors":
-        raise InputError(f"prior {name}: {path.suffix} files can run code when read; give a .safetensors file")
+        raise InputError(
+            f"prior {name}: {path.suffix} files can run code when read; give a .safetensors file"
+        )
     if not path.is_file():
         raise InputError(f"prior {name}: no such file")
     from diffusers import StableDiffusionPipeline
@@ -158,7 +172,9 @@ def _load_file(path: Path, name: str, dtype: torch.dtype) -> Parts:
         pipeline = _part(
             name,
             "file",
-            lambda: StableDiffusionPipeline.from_single_file(str(path), torch_dtype=dtype, safety_checker=None),
+            lambda: StableDiffusionPipeline.from_single_file(
+                str(path), torch_dtype=dtype, safety_checker=None
+            ),
         )
     return Parts(pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.scheduler)
 
