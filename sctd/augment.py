@@ -11,7 +11,8 @@ from sctd.settings import BackgroundSettings, GaussianSettings
 def sample_background(settings: BackgroundSettings, cameras: int, generator: torch.Generator) -> Tensor:
     """One colour for all cameras of an iteration, [C, 3], 0..1, on the CPU.
 
-    The number of draws does not depend on their outcome, so that later draws stay the same when settings change.
+    The number of draws does not depend on their outcome,
+    so that changed settings leave later draws alone.
 
     Source of kind = mixed: the authors' released code.
     """

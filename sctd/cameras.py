@@ -1,7 +1,7 @@
 """Step 2 of 9: where the cameras of an iteration, a turntable or a contact sheet stand.
 
-World axes: right-handed, +y up, the object's front faces +z. Azimuth 0 looks at the front from +z, azimuth +90 degrees
-stands on +x, elevation is positive upwards. Camera axes (OpenCV): x right, y down, z forward.
+World axes: right-handed, +y up, the object's front faces +z. Azimuth 0 looks at the front from +z,
+azimuth +90 degrees stands on +x, elevation is positive upwards. Camera axes (OpenCV): x right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
 
 
 def intrinsics(fovy: Tensor, width: int, height: int) -> Tensor:
-    """Pinhole matrices of square pixels with the axis through the image's centre; [C] radians => [C, 3, 3] pixels."""
+    """Pinhole matrices, square pixels, axis through the image's centre; [C] radians => [C, 3, 3] pixels."""
     focal = 0.5 * height / torch.tan(0.5 * fovy)
     Ks = torch.zeros(fovy.shape[0], 3, 3, dtype=fovy.dtype, device=fovy.device)
     Ks[:, 0, 0] = focal
@@ -100,7 +100,7 @@ def eased_range(
 
     def ease(a: float, b: float, f: float) -> float:
         value = a * f**steps
-        # The end is reached from the side that `a` starts on, and left alone when the factor leads away from it.
+        # A factor that leads away from the end leaves the value where it is.
         if a == b or (b > a) != (f > 1.0):
             return a
         return min(value, b) if b > a else max(value, b)

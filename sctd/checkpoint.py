@@ -1,7 +1,7 @@
 """Saved states of a run: one safetensors file each, complete or absent, enough to go on bit for bit.
 
-Layout: tensors "<part>.<name>" (parts: gaussians, adam, statistics, rng), and in the file's metadata one JSON text with the
-counters and a checksum of the tensors.
+Layout: tensors "<part>.<name>" (parts: gaussians, adam, statistics, rng), and in the file's metadata one
+JSON text with the counters and a checksum of the tensors.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def load(path: Path) -> Checkpoint:
 
 def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that can be read, if any, and what was wrong with the newer ones."""
-    problems = []
+    problems: list[str] = []
     for path in _newest_first(folder):
         try:
             return load(path), problems
@@ -113,5 +113,5 @@ def _checksum(tensors: dict[str, Tensor]) -> int:
     value = 0
     for key in sorted(tensors):
         value = zlib.crc32(key.encode(), value)
-        value = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy().data, value)
     return value

@@ -1,4 +1,4 @@
-"""The configuration of a run: defaults, then preset, file, key=value settings and options, later ones winning.
+"""The configuration of a run: defaults, preset, file, key=value settings, options; later ones win.
 
 Loads neither torch nor native code, so that a wrong setting is reported at once.
 """
@@ -51,7 +51,7 @@ class Config(Section):
     dtype: str = Field(
         "auto",
         pattern=r"^(auto|float32|float16|bfloat16)$",
-        description="auto, float32, float16 or bfloat16, what the prior computes in; auto: float16 on CUDA only",
+        description="auto, float32, float16 or bfloat16 for the prior; auto: float16 on CUDA only",
     )
     threads: int = Field(
         0, ge=0, le=1024, description="threads of the native code; 0: as many as there are cores"
@@ -60,8 +60,8 @@ class Config(Section):
     gaussians: GaussianSettings = Field(default_factory=GaussianSettings)
     cameras: CameraSettings = Field(default_factory=CameraSettings)
     background: BackgroundSettings = Field(default_factory=BackgroundSettings)
-    views: ViewSettings = Field(default_factory=ViewSettings)
-    sctd: SctdSettings = Field(default_factory=SctdSettings)
+    views: ViewSettings = Field(default_factory=lambda: ViewSettings.model_validate({}))
+    sctd: SctdSettings = Field(default_factory=lambda: SctdSettings.model_validate({}))
     regularisers: RegulariserSettings = Field(default_factory=RegulariserSettings)
     optim: OptimSettings = Field(default_factory=OptimSettings)
     densify: DensifySettings = Field(default_factory=DensifySettings)
@@ -200,7 +200,8 @@ def _explain(exc: ValidationError) -> str:
         where = f"setting {dotted!r}: " if dotted else ""
         line = where + str(first["msg"]).removeprefix("Value error, ")
     elif kind == "string_pattern_mismatch":
-        line = f"setting {dotted!r} must be {_section(keys).model_fields[keys[-1]].description}; got {_shorten(given)}"
+        allowed = _section(keys).model_fields[keys[-1]].description
+        line = f"setting {dotted!r} must be {allowed}; got {_shorten(given)}"
     else:
         reason = str(first["msg"]).replace("Input should", "must").replace("String should", "must")
         line = f"setting {dotted!r} {reason}; got {_shorten(given)}"
@@ -221,7 +222,8 @@ def _explain_unknown(keys: list[str]) -> str:
     close = difflib.get_close_matches(keys[-1], known, n=1)
     section = ".".join(keys[:-1])
     guess = f"did you mean {'.'.join([*keys[:-1], close[0]])!r}? " if close else ""
-    return f"unknown setting {'.'.join(keys)!r}; {guess}known{' in ' + section if section else ''}: {', '.join(known)}"
+    where = f" in {section}" if section else ""
+    return f"unknown setting {'.'.join(keys)!r}; {guess}known{where}: {', '.join(known)}"
 
 
 def _shorten(value: Any) -> str:

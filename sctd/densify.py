@@ -1,7 +1,8 @@
 """Step 8 of 9: where Gaussians are added, moved and removed.
 
-Two strategies: "original" (Kerbl et al. 2023, section 5.2: clone, split, prune, opacity reset), and "relocate" (Kheradmand et
-al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo": dead Gaussians move onto live ones, the image stays about the same).
+Two strategies: "original" (Kerbl et al. 2023, section 5.2: clone, split, prune, opacity reset),
+and "relocate" (Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo": dead Gaussians move
+onto live ones, and the image stays about the same).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from sctd.render import Render
 from sctd.settings import DensifySettings
 
 SPLIT_SHRINK = 1.6
-"""The two halves of a split Gaussian are this much smaller (Kerbl et al. 2023: "phi = 1.6, determined experimentally")."""
+"""The halves of a split Gaussian are this much smaller (Kerbl et al. 2023: "determined experimentally")."""
 
 MOST_COPIES = 51
-"""Opacity and scale are lowered as for at most this many Gaussians in one place (the limit of the published code)."""
+"""Opacity and scale are lowered as for at most this many in one place (the limit of the published code)."""
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Change:
 
 
 class ScreenStatistics:
-    """What the original strategy decides by: mean screen-space gradients and largest screen radii since the last change.
+    """What the original strategy decides by: screen-space gradients and radii since the last change.
 
     All cameras of a batch count, not only the last one as in the released code.
     """
@@ -69,7 +70,9 @@ class ScreenStatistics:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over :meth:`state_dict`."""
         device = self.gradient.device
-        self.gradient, self.count, self.radius = (state[k].to(device) for k in ("gradient", "count", "radius"))
+        self.gradient, self.count, self.radius = (
+            state[k].to(device) for k in ("gradient", "count", "radius")
+        )
 
 
 class Densifier:
@@ -116,7 +119,7 @@ class Densifier:
 
     @torch.no_grad()
     def _shake(self, iteration: int, generator: torch.Generator) -> None:
-        """Noise along each Gaussian's own axes that only faint ones feel. Source: Kheradmand et al. 2024, Eq. 8-9."""
+        """Noise along each Gaussian's own axes that only faint ones feel. Source: Kheradmand et al. 2024."""
         g = self.optimiser.gaussians
         draw = torch.randn(len(g), 3, generator=generator).to(g.means)
         # The sigmoid with slope 100 about 0.005 is the paper's: 1 for a dead Gaussian, 0 from opacity 0.1 on.
@@ -180,7 +183,9 @@ def grow_and_prune(
     result = gather(gaussians, source)
     if len(halves):
         new = slice(len(source) - len(halves), None)
-        result.means[new] += _offsets(result, torch.arange(len(source), device=source.device)[new], 1.0, generator)
+        result.means[new] += _offsets(
+            result, torch.arange(len(source), device=source.device)[new], 1.0, generator
+        )
         result.scales[new] -= math.log(SPLIT_SHRINK)
     fresh = torch.ones(len(source), dtype=torch.bool, device=source.device)
     fresh[: len(survivors)] = False
@@ -200,8 +205,10 @@ def _strongest(mask: Tensor, strength: Tensor, room: int) -> Tensor:
 def relocate(gaussians: Gaussians, settings: DensifySettings, generator: torch.Generator) -> Change:
     """Move dead Gaussians onto live ones drawn by opacity, and add a share of new ones up to the cap.
 
-    A live Gaussian and its copies together look about as it did before: opacity and scale are lowered by Kheradmand et al.
-    2024, Eq. 10. Nothing changes when all are dead: there is nowhere to go.
+    A live Gaussian and its copies together look about as it did before, see :func:`_share`. Nothing changes
+    when all are dead: there is nowhere to go.
+
+    Source: Kheradmand et al. 2024, the relocation formula of its section on recycling dead Gaussians.
     """
     n = len(gaussians)
     opacity = torch.sigmoid(gaussians.opacities)
@@ -212,7 +219,7 @@ def relocate(gaussians: Gaussians, settings: DensifySettings, generator: torch.G
     if len(dead) + extra == 0 or float(weights.sum()) == 0:
         return Change(gather(gaussians, source), source, torch.zeros_like(source, dtype=torch.bool))
 
-    # Inverse of the cumulative sum rather than multinomial: any number of weights, and the same draw everywhere.
+    # Inverse of the cumulative sum: torch.multinomial takes at most 2^24 weights.
     sums = weights.cumsum(0)
     draws = torch.rand(len(dead) + extra, generator=generator, dtype=torch.float64) * sums[-1]
     chosen = torch.searchsorted(sums, draws, right=True).clamp_max(n - 1).to(source.device)
@@ -223,7 +230,9 @@ def relocate(gaussians: Gaussians, settings: DensifySettings, generator: torch.G
     copies = torch.bincount(source, minlength=n)[source].clamp_max(MOST_COPIES)
     shared = copies > 1
     new_opacity, factor = _share(opacity[source[shared]], copies[shared])
-    result.opacities[shared] = torch.logit(new_opacity.clamp(settings.dead_opacity, 0.999)).to(result.opacities)
+    result.opacities[shared] = torch.logit(new_opacity.clamp(settings.dead_opacity, 0.999)).to(
+        result.opacities
+    )
     result.scales[shared] += torch.log(factor)[:, None].to(result.scales)
 
     # Twins in one place would get equal gradients and never part.
@@ -242,7 +251,8 @@ def _offsets(gaussians: Gaussians, rows: Tensor, spread: float, generator: torch
 def _share(opacity: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:
     """Opacity and scale factor of each of ``copies`` Gaussians that stand for one; [K] 0..1, [K] int >= 1.
 
-    opacity' = 1 - (1 - opacity)^(1/M);  factor = opacity / sum_i sum_k C(i-1, k) (-1)^k opacity'^(k+1) / sqrt(k+1).
+    opacity' = 1 - (1 - opacity)^(1/M)
+    factor   = opacity / sum_i sum_k C(i-1, k) (-1)^k opacity'^(k+1) / sqrt(k+1)
     The inner sum alternates with binomials up to C(50, 25): it is evaluated as the integral over x of
     1 - (1 - opacity' exp(-pi x^2))^M, which is the same and stable.
     """

@@ -30,7 +30,7 @@ class Gaussians:
     """Logits of the opacities, [N]."""
     sh0: Tensor
     """Base colours as spherical-harmonics coefficients, [N, 1, 3]."""
-    shN: Tensor
+    shN: Tensor  # noqa: N815 (the field's name for it)
     """Higher coefficients, [N, K - 1, 3], K = (degree + 1)^2."""
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Gaussians:
         }
 
     def activated(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """(means [N, 3], quats [N, 4], scales [N, 3] > 0, opacities [N] 0..1, SH [N, K, 3]), as rendering takes them.
+        """For rendering: means [N, 3], quats [N, 4], scales [N, 3] > 0, opacities [N] 0..1, SH [N, K, 3].
 
         The rasterizer normalises the quaternions itself.
         """

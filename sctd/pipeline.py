@@ -97,8 +97,8 @@ def generate(
 ) -> RunResult:
     """Make a 3D asset from a prompt.
 
-    On a CPU the asset depends on the config and the number of torch threads alone: not on the number of native threads, nor on
-    how often the run was killed and resumed.
+    On a CPU the asset depends on the config and the number of torch threads alone: not on the number of
+    native threads, nor on how often the run was killed and resumed.
 
     Args:
         config: see :func:`sctd.config.load_config`.
@@ -203,10 +203,11 @@ def _loop(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float)
             log.write(trainer.iteration - 1, {**scalars, "seconds": round(seconds, 3)})
             report.update(trainer.iteration, _numbers(scalars))
             if trainer.iteration % every == 0 or trainer.iteration == total or interrupts.pending:
-                log.flush()  # before the checkpoint: no line may be missing that the resumed run will not write
+                log.flush()  # before the checkpoint: a resumed run does not write these lines again
                 _save(trainer, folder, seconds)
             if interrupts.pending and trainer.iteration < total:
-                text = f"stopped after iteration {trainer.iteration} of {total}; go on with --resume --out {folder.path}"
+                done = f"stopped after iteration {trainer.iteration} of {total}"
+                text = f"{done}; go on with --resume --out {folder.path}"
                 report.message(text)
                 raise KeyboardInterrupt(text)
     return seconds
@@ -276,7 +277,7 @@ def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let a function write a file under another name, then rename: no half-written file ever has the real name."""
+    """Let a function write a file under another name, then rename it: the real name is never half-written."""
     temporary = path.with_name(f".partial-{path.name}")  # the ending stays: writers choose the format by it
     try:
         write(temporary)

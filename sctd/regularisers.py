@@ -12,7 +12,7 @@ from sctd.render import Render
 from sctd.settings import RegulariserSettings
 
 COLOR_MARGIN = 1 / 512
-"""Base colours are kept this far from 0 and 1: exactly at 0 the rasterizer's clamp would stop their gradient."""
+"""Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
 
 
 def total_variation(images: Tensor) -> Tensor:

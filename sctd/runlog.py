@@ -1,4 +1,4 @@
-"""A run's folder: config.yaml, log.jsonl, checkpoints/, and how it comes to be, is resumed and is given up."""
+"""A run's folder: config.yaml, log.jsonl, checkpoints/; how it is made, resumed and given up."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class RunFolder:
         return folder
 
     def discard(self) -> None:
-        """Remove what :meth:`create` made; a folder that was there before stays, emptied of this run."""
+        """Remove what :meth:`create` made; a folder that was there before stays."""
         with suppress(OSError):
             if self._made:
                 shutil.rmtree(self._made[0])
@@ -106,9 +106,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise InputError(f"output {path} is not a folder; choose another one")
     if path.exists() and not overwrite and any(path.iterdir()):
-        raise InputError(
-            f"output folder {path} exists; add --resume to go on, --overwrite to replace it, or choose another one"
-        )
+        raise InputError(f"output folder {path} exists; add --resume to go on, --overwrite to replace it")
     if path.exists() and overwrite and any(path.iterdir()) and not (path / CONFIG).is_file():
         raise InputError(f"will not overwrite {path}: it is not the folder of a run (no {CONFIG})")
     base = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())

@@ -44,35 +44,44 @@ AzimuthRange = Annotated[
 class GaussianSettings(Section):
     """What the optimisation starts from and the bounds it keeps."""
 
-    init: Literal["ball", "sphere", "box", "ply"] = Field("ball", description="shape of the first Gaussians")
-    init_path: str | None = Field(None, description="a .ply of points or Gaussians, for init = ply")
+    init: Literal["ball", "sphere", "box", "ply"] = Field(
+        default="ball", description="shape of the first Gaussians"
+    )
+    init_path: str | None = Field(default=None, description="a .ply of points or Gaussians, for init = ply")
     count: int = Field(
-        1500, ge=1, le=5_000_000, description="number of first Gaussians (init = ply: at most)"
+        default=1500, ge=1, le=5_000_000, description="number of first Gaussians (init = ply: at most)"
     )
     init_radius: Positive = Field(
-        0.6, description="radius of the ball or sphere, half edge of the box; world units"
+        default=0.6, description="radius of the ball or sphere, half edge of the box; world units"
     )
-    init_color: Color = Field((0.5, 0.5, 0.5), description="mean colour, 0..1")
+    init_color: Color = Field(default=(0.5, 0.5, 0.5), description="mean colour, 0..1")
     init_color_std: NonNegative = Field(
-        0.0, description="standard deviation of the first colours, 0..1 scale"
+        default=0.0, description="standard deviation of the first colours, 0..1 scale"
     )
-    init_opacity: float = Field(0.1, gt=0, lt=1, description="opacity of the first Gaussians")
+    init_opacity: float = Field(default=0.1, gt=0, lt=1, description="opacity of the first Gaussians")
     init_scale_factor: Positive = Field(
-        1.0, description="first scale over the mean distance to the three nearest neighbours"
+        default=1.0, description="first scale over the mean distance to the three nearest neighbours"
     )
-    sh_degree: int = Field(0, ge=0, le=3, description="highest spherical-harmonics degree of the colours")
-    sh_raise_every: int = Field(500, ge=1, description="iterations between two raises of the degree in use")
+    sh_degree: int = Field(
+        default=0, ge=0, le=3, description="highest spherical-harmonics degree of the colours"
+    )
+    sh_raise_every: int = Field(
+        default=500, ge=1, description="iterations between two raises of the degree in use"
+    )
     scale_range: RadiusRange | None = Field(
-        (0.008, 0.2), description="scales are kept inside after each step, world units; null: unbounded"
+        default=(0.008, 0.2),
+        description="scales are kept inside after each step, world units; null: unbounded",
     )
     clamp_colors: bool = Field(
-        True, description="keep the base colours in 0..1 after each step, so that renderings stay displayable"
+        default=True,
+        description="keep the base colours in 0..1 after each step, so that renderings stay displayable",
     )
     scale_noise_probability: Fraction = Field(
-        0.0, description="how often an iteration renders with noisy scales"
+        default=0.0, description="how often an iteration renders with noisy scales"
     )
     scale_noise_std: NonNegative = Field(
-        math.sqrt(0.2) / 4, description="standard deviation of that noise, as a fraction of each scale"
+        default=math.sqrt(0.2) / 4,
+        description="standard deviation of that noise, as a fraction of each scale",
     )
 
     @model_validator(mode="after")
@@ -85,62 +94,79 @@ class GaussianSettings(Section):
 class CameraSettings(Section):
     """Where an iteration's cameras stand. Ranges ease geometrically from the first to the ``_end`` values."""
 
-    batch: int = Field(4, ge=1, le=64, description="cameras an iteration")
-    size: int = Field(64, ge=8, le=4096, description="width and height of a rendering, pixels")
+    batch: int = Field(default=4, ge=1, le=64, description="cameras an iteration")
+    size: int = Field(default=64, ge=8, le=4096, description="width and height of a rendering, pixels")
     azimuth: Literal["even", "random"] = Field(
-        "even", description="evenly spaced round the object from a random start, or each camera at random"
+        default="even",
+        description="evenly spaced round the object from a random start, or each camera at random",
     )
-    azimuth_deg: AzimuthRange = Field((-180.0, 180.0), description="range of azimuth = random, degrees")
-    elevation_deg: ElevationRange = Field((-8.0, 45.0), description="elevations, degrees, uniform")
-    high_probability: Fraction = Field(0.1, description="how often a camera goes above that range")
-    high_elevation_deg: ElevationAngle = Field(80.0, description="highest elevation of those, degrees")
-    radius: RadiusRange = Field((2.8, 3.5), description="distance from the target, world units")
-    radius_end: RadiusRange = Field((2.8, 3.5), description="the range that radius eases to")
+    azimuth_deg: AzimuthRange = Field(
+        default=(-180.0, 180.0), description="range of azimuth = random, degrees"
+    )
+    elevation_deg: ElevationRange = Field(default=(-8.0, 45.0), description="elevations, degrees, uniform")
+    high_probability: Fraction = Field(default=0.1, description="how often a camera goes above that range")
+    high_elevation_deg: ElevationAngle = Field(
+        default=80.0, description="highest elevation of those, degrees"
+    )
+    radius: RadiusRange = Field(default=(2.8, 3.5), description="distance from the target, world units")
+    radius_end: RadiusRange = Field(default=(2.8, 3.5), description="the range that radius eases to")
     fovy_rad: FovRange = Field(
-        (math.radians(40.0), math.radians(40.0)), description="vertical field of view, radians"
+        default=(math.radians(40.0), math.radians(40.0)), description="vertical field of view, radians"
     )
     fovy_end_rad: FovRange = Field(
-        (math.radians(40.0), math.radians(40.0)), description="the range that fovy_rad eases to"
+        default=(math.radians(40.0), math.radians(40.0)), description="the range that fovy_rad eases to"
     )
-    ease_every: int = Field(500, ge=1, description="iterations between two steps of the easing")
-    radius_factor: float = Field(0.95, gt=0, le=2, description="factor on both radii at each step")
+    ease_every: int = Field(default=500, ge=1, description="iterations between two steps of the easing")
+    radius_factor: float = Field(default=0.95, gt=0, le=2, description="factor on both radii at each step")
     fovy_factor: tuple[Positive, Positive] = Field(
-        (0.75, 1.1), description="factors on the field's low and high end"
+        default=(0.75, 1.1), description="factors on the field's low and high end"
     )
     jitter_position: NonNegative = Field(
-        0.0, description="the camera moves by up to this on each axis, world units"
+        default=0.0, description="the camera moves by up to this on each axis, world units"
     )
-    jitter_target: NonNegative = Field(0.0, description="std of the point looked at, world units")
-    jitter_up: NonNegative = Field(0.0, description="std of the up vector, no unit")
-    near_plane: Positive = Field(0.01, description="nothing nearer than this is drawn, world units")
+    jitter_target: NonNegative = Field(default=0.0, description="std of the point looked at, world units")
+    jitter_up: NonNegative = Field(default=0.0, description="std of the up vector, no unit")
+    near_plane: Positive = Field(default=0.01, description="nothing nearer than this is drawn, world units")
 
 
 class BackgroundSettings(Section):
     """What is behind the Gaussians while optimising; one choice an iteration, shared by its cameras."""
 
     kind: Literal["grey", "mixed", "fixed"] = Field(
-        "grey", description="a random grey; a random colour or black or color (mixed); always color (fixed)"
+        default="grey",
+        description="a random grey; a random colour or black or color (mixed); always color (fixed)",
     )
-    grey_range: FractionRange = Field((0.5, 1.0), description="range of kind = grey, 0..1")
-    color: Color = Field((1.0, 1.0, 1.0), description="the default colour, also of the turntable, 0..1")
+    grey_range: FractionRange = Field(default=(0.5, 1.0), description="range of kind = grey, 0..1")
+    color: Color = Field(
+        default=(1.0, 1.0, 1.0), description="the default colour, also of the turntable, 0..1"
+    )
     mixed_probability: Fraction = Field(
-        0.66, description="kind = mixed: how often it is not color, then a random colour or black, half each"
+        default=0.66,
+        description="kind = mixed: how often it is not color, then a random colour or black, half each",
     )
 
 
 class RegulariserSettings(Section):
     """Losses beside the method's, and brightness control. Weights have no unit; 0 switches a term off."""
 
-    tv_rgb: NonNegative = Field(0.0, description="weight of the total variation of the rendering")
-    tv_disparity: NonNegative = Field(0.0, description="weight of the total variation of the disparity")
-    scale: NonNegative = Field(0.0, description="weight of the mean scale")
-    opacity: NonNegative = Field(0.0, description="weight of the mean opacity, which removes haze")
-    brightness: bool = Field(False, description="scale the colours down when a rendering is too bright (BEG)")
-    brightness_start: int = Field(1000, ge=0, description="first iteration of brightness control")
-    brightness_stop: int = Field(4500, ge=0, description="last iteration of brightness control")
-    brightness_quantile: Fraction = Field(0.85, description="quantile of the brightness that is looked at")
-    brightness_limit: Fraction = Field(0.9, description="the quantile may not exceed this")
-    brightness_factor: float = Field(0.8, gt=0, le=1, description="factor on the colours when it does")
+    tv_rgb: NonNegative = Field(default=0.0, description="weight of the total variation of the rendering")
+    tv_disparity: NonNegative = Field(
+        default=0.0, description="weight of the total variation of the disparity"
+    )
+    scale: NonNegative = Field(default=0.0, description="weight of the mean scale")
+    opacity: NonNegative = Field(default=0.0, description="weight of the mean opacity, which removes haze")
+    brightness: bool = Field(
+        default=False, description="scale the colours down when a rendering is too bright (BEG)"
+    )
+    brightness_start: int = Field(default=1000, ge=0, description="first iteration of brightness control")
+    brightness_stop: int = Field(default=4500, ge=0, description="last iteration of brightness control")
+    brightness_quantile: Fraction = Field(
+        default=0.85, description="quantile of the brightness that is looked at"
+    )
+    brightness_limit: Fraction = Field(default=0.9, description="the quantile may not exceed this")
+    brightness_factor: float = Field(
+        default=0.8, gt=0, le=1, description="factor on the colours when it does"
+    )
 
 
 class RateSettings(Section):
@@ -148,91 +174,102 @@ class RateSettings(Section):
 
     start: Positive = Field(..., description="learning rate of the first iteration")
     end: Positive | None = Field(
-        None, description="learning rate at and after iteration `steps`; null: constant"
+        default=None, description="learning rate at and after iteration `steps`; null: constant"
     )
-    steps: int | None = Field(None, ge=1, description="length of the schedule; null: the run's iterations")
-    delay_steps: int = Field(0, ge=0, description="length of the damped start, iterations; 0: none")
-    delay_factor: float = Field(1.0, gt=0, le=1, description="factor on the very first learning rate")
+    steps: int | None = Field(
+        default=None, ge=1, description="length of the schedule; null: the run's iterations"
+    )
+    delay_steps: int = Field(default=0, ge=0, description="length of the damped start, iterations; 0: none")
+    delay_factor: float = Field(default=1.0, gt=0, le=1, description="factor on the very first learning rate")
 
 
 class OptimSettings(Section):
     """Adam, one learning rate for each kind of parameter."""
 
-    means: RateSettings = Field(RateSettings(start=8e-3), description="positions, times `extent`")
-    scales: RateSettings = Field(RateSettings(start=1.6e-2), description="log-scales")
-    quats: RateSettings = Field(RateSettings(start=1e-2), description="rotations")
-    opacities: RateSettings = Field(RateSettings(start=6e-2), description="opacity logits")
-    sh0: RateSettings = Field(RateSettings(start=4e-2), description="base colours")
-    shN: RateSettings = Field(RateSettings(start=2e-3), description="view-dependent colours")
+    means: RateSettings = Field(default=RateSettings(start=8e-3), description="positions, times `extent`")
+    scales: RateSettings = Field(default=RateSettings(start=1.6e-2), description="log-scales")
+    quats: RateSettings = Field(default=RateSettings(start=1e-2), description="rotations")
+    opacities: RateSettings = Field(default=RateSettings(start=6e-2), description="opacity logits")
+    sh0: RateSettings = Field(default=RateSettings(start=4e-2), description="base colours")
+    shN: RateSettings = Field(default=RateSettings(start=2e-3), description="view-dependent colours")  # noqa: N815
     extent: Positive = Field(
-        1.0, description="scene extent: scales the positions' learning rate; world units"
+        default=1.0, description="scene extent: scales the positions' learning rate; world units"
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of Adam's first moment")
-    beta2: float = Field(0.99, ge=0, lt=1, description="decay of Adam's second moment")
-    eps: Positive = Field(1e-15, description="Adam's epsilon")
-    clip: bool = Field(False, description="clip the gradient norm of each kind of parameter")
-    clip_start: Positive = Field(2.0, description="largest norm in the first iteration")
-    clip_end: Positive = Field(8.0, description="largest norm from iteration `clip_iterations` on")
-    clip_iterations: int = Field(1000, ge=1, description="length of the linear rise of the limit")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="decay of Adam's first moment")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="decay of Adam's second moment")
+    eps: Positive = Field(default=1e-15, description="Adam's epsilon")
+    clip: bool = Field(default=False, description="clip the gradient norm of each kind of parameter")
+    clip_start: Positive = Field(default=2.0, description="largest norm in the first iteration")
+    clip_end: Positive = Field(default=8.0, description="largest norm from iteration `clip_iterations` on")
+    clip_iterations: int = Field(default=1000, ge=1, description="length of the linear rise of the limit")
 
 
 class DensifySettings(Section):
     """How the number and the places of the Gaussians change."""
 
     strategy: Literal["relocate", "original", "none"] = Field(
-        "relocate",
+        default="relocate",
         description="relocate: dead Gaussians move to live ones; original: clone, split, prune, reset",
     )
-    every: int = Field(50, ge=1, description="iterations between two changes")
-    start: int = Field(50, ge=0, description="first iteration of changes")
+    every: int = Field(default=50, ge=1, description="iterations between two changes")
+    start: int = Field(default=50, ge=0, description="first iteration of changes")
     stop: int = Field(
-        100_000, ge=0, description="no changes after this iteration, nor in the run's last `rest`"
+        default=100_000, ge=0, description="no changes after this iteration, nor in the run's last `rest`"
     )
-    rest: int = Field(25, ge=0, description="iterations without changes at the end of a run")
-    max_count: int = Field(5_000_000, ge=1, description="cap on the number of Gaussians")
+    rest: int = Field(default=25, ge=0, description="iterations without changes at the end of a run")
+    max_count: int = Field(default=5_000_000, ge=1, description="cap on the number of Gaussians")
     growth: NonNegative = Field(
-        0.0, description="relocate: share of new Gaussians at each change, up to the cap"
+        default=0.0, description="relocate: share of new Gaussians at each change, up to the cap"
     )
-    dead_opacity: float = Field(0.005, gt=0, lt=1, description="below this a Gaussian is dead")
+    dead_opacity: float = Field(default=0.005, gt=0, lt=1, description="below this a Gaussian is dead")
     spread: NonNegative = Field(
-        0.5, description="relocate: a moved Gaussian lands this many standard deviations off its new place"
+        default=0.5,
+        description="relocate: a moved Gaussian lands this many standard deviations off its new place",
     )
     position_noise: NonNegative = Field(
-        0.0,
+        default=0.0,
         description="relocate: noise on the positions of faint Gaussians, times their learning rate; 0: none",
     )
     grad_threshold: Positive = Field(
-        7.5e-4, description="original: mean screen-space gradient to grow at, image halves (no unit)"
+        default=7.5e-4, description="original: mean screen-space gradient to grow at, image halves (no unit)"
     )
     extent: Positive = Field(
-        1.0, description="original: scene extent the two fractions refer to; world units"
+        default=1.0, description="original: scene extent the two fractions refer to; world units"
     )
     split_fraction: Positive = Field(
-        0.003, description="original: above this share of the extent split, else clone"
+        default=0.003, description="original: above this share of the extent split, else clone"
     )
-    prune_fraction: Positive = Field(0.1, description="original: Gaussians above this share of the extent go")
+    prune_fraction: Positive = Field(
+        default=0.1, description="original: Gaussians above this share of the extent go"
+    )
     prune_screen_px: Positive = Field(
-        20.0, description="original: Gaussians with a larger screen radius go, pixels"
+        default=20.0, description="original: Gaussians with a larger screen radius go, pixels"
     )
-    prune_big_after: int = Field(300, ge=0, description="original: iteration from which big Gaussians go")
-    reset_every: int = Field(300, ge=1, description="original: iterations between two opacity resets")
-    reset_opacity: float = Field(0.01, gt=0, lt=1, description="original: opacities are lowered to this")
+    prune_big_after: int = Field(
+        default=300, ge=0, description="original: iteration from which big Gaussians go"
+    )
+    reset_every: int = Field(default=300, ge=1, description="original: iterations between two opacity resets")
+    reset_opacity: float = Field(
+        default=0.01, gt=0, lt=1, description="original: opacities are lowered to this"
+    )
 
 
 class OutputSettings(Section):
     """What a run writes, and how often."""
 
-    checkpoint_every: int = Field(50, ge=1, description="iterations between two checkpoints")
-    keep_checkpoints: int = Field(2, ge=1, description="how many of the latest checkpoints are kept")
-    turntable_frames: int = Field(90, ge=0, le=2000, description="frames of turntable.mp4; 0: none")
-    turntable_fps: int = Field(30, ge=1, le=120, description="frames per second")
-    contact_views: int = Field(8, ge=0, le=64, description="views on contact.png; 0: none")
+    checkpoint_every: int = Field(default=50, ge=1, description="iterations between two checkpoints")
+    keep_checkpoints: int = Field(default=2, ge=1, description="how many of the latest checkpoints are kept")
+    turntable_frames: int = Field(default=90, ge=0, le=2000, description="frames of turntable.mp4; 0: none")
+    turntable_fps: int = Field(default=30, ge=1, le=120, description="frames per second")
+    contact_views: int = Field(default=8, ge=0, le=64, description="views on contact.png; 0: none")
     size: int = Field(
-        256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
+        default=256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
     )
-    elevation_deg: ElevationAngle = Field(15.0, description="elevation of both, degrees")
-    radius: Positive = Field(3.15, description="distance of the camera of both, world units")
-    fovy_rad: FovAngle = Field(math.radians(40.0), description="vertical field of view of both, radians")
+    elevation_deg: ElevationAngle = Field(default=15.0, description="elevation of both, degrees")
+    radius: Positive = Field(default=3.15, description="distance of the camera of both, world units")
+    fovy_rad: FovAngle = Field(
+        default=math.radians(40.0), description="vertical field of view of both, radians"
+    )
 
     @model_validator(mode="after")
     def _even(self) -> OutputSettings:

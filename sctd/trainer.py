@@ -29,7 +29,7 @@ Scalars = dict[str, float | str]
 
 
 def random_streams(seed: int) -> dict[str, torch.Generator]:
-    """CPU generators by purpose: two methods compared under one seed see the same cameras and first Gaussians."""
+    """CPU generators by purpose: methods compared under one seed see the same cameras and first Gaussians."""
     streams = {}
     for name in ("cameras", "scene", "method"):
         digest = hashlib.sha256(f"sctd {seed} {name}".encode()).digest()
