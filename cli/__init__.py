@@ -1,1 +1,1 @@
-"""The command line, installed as ``sctd_cli``: one file a command, errors in one place, help without torch."""
+"""The command line, installed as ``sctd_cli``: one file a command, errors in one place, no torch for help."""

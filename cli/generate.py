@@ -10,7 +10,7 @@ import typer
 from sctd.errors import InputError
 
 from . import inputs
-from .failures import Interrupted
+from .failures import FAILED, Interrupted
 
 if TYPE_CHECKING:
     from sctd.config import Config
@@ -65,7 +65,7 @@ def generate(
         typer.echo(settings.to_yaml(), nl=False)
         return
     folder = out or inputs.default_folder(settings.prompt, settings.seed)
-    inputs.check_run_folder(folder, resume=resume, overwrite=overwrite)
+    _check_folder(folder, resume=resume, overwrite=overwrite)
     typer.echo(_run(settings, folder, resume=resume, overwrite=overwrite))
 
 
@@ -89,10 +89,10 @@ def _settings(
 def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) -> Config:
     """The settings that a run folder was started with, for --resume without a prompt."""
     from sctd.config import load_config
+    from sctd.runlog import CONFIG, read_config
 
-    if not (folder / "config.yaml").is_file():
-        raise InputError(f"there is no run to resume in {folder}: it has no config.yaml")
-    settings = load_config(None, folder / "config.yaml", overrides, **options)
+    read_config(folder)  # says what is wrong in the words of --resume
+    settings = load_config(None, folder / CONFIG, overrides, **options)
     _check_known(settings)
     return settings
 
@@ -109,6 +109,19 @@ def _check_known(settings: Config) -> None:
         check_prompt(settings.prompt)
 
 
+def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Find out whether the run folder can be used before torch is loaded."""
+    from sctd.runlog import check_target, read_config
+
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; choose one")
+    if resume:
+        read_config(folder)
+    else:
+        check_target(folder, overwrite=overwrite)
+    inputs.check_writable(folder)
+
+
 def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Path:
     """The long part; returns the path of the asset."""
     with inputs.nothing_left_behind(folder, "checkpoints/*"):
@@ -120,9 +133,8 @@ def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Pa
             report = reporter()
             result = pipeline.generate(settings, folder, resume=resume, overwrite=overwrite, report=report)
         except KeyboardInterrupt as exc:
-            raise Interrupted(
-                str(exc) or "interrupted before the first checkpoint; nothing was kept"
-            ) from exc
+            # With a text, the run has saved a checkpoint and said so.
+            raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
     for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
         if path is not None:
             report.message(f"{what}: {path}")

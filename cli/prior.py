@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from sctd.errors import InputError
+from sctd.errors import InputError, SctdError
 
 from . import inputs
 
 app = typer.Typer(
-    help="The embedded prior: train, sample, info.", no_args_is_help=False, invoke_without_command=True
+    help="The embedded prior: train, sample, info, check.", no_args_is_help=False, invoke_without_command=True
 )
 
 
@@ -74,3 +74,25 @@ def info() -> None:
 
     for name, value in embedded.info().items():
         typer.echo(f"{name:<20} {value}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Run folder of a finished `sctd generate`.")],
+    at_least: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the views in which kind and colour must be right.")
+    ] = 0.75,
+) -> None:
+    """Show a finished asset to the recogniser; exit code 1 when it does not see what was asked for."""
+    from sctd.evaluate import recognise_run
+
+    seen = recognise_run(folder)
+    views = len(seen.kinds)
+    typer.echo(f"asked for: {seen.wanted}")
+    typer.echo(f"kind right in {seen.right_kinds} of {views} views: {', '.join(seen.kinds)}")
+    typer.echo(f"colour right in {seen.right_colors} of {views} views: {', '.join(seen.colors)}")
+    if not seen.passes(at_least):
+        raise SctdError(
+            f"the recogniser does not see {seen.wanted} in {at_least:.0%} of the views; "
+            "look at contact.png, or give the run more steps"
+        )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from sctd.pipeline import Reporter
 
 SHOWN = {
     "self_consistency": "self",
@@ -22,17 +25,7 @@ SHOWN = {
 """Scalars of an iteration that are worth a place on the screen, and what they are called there."""
 
 
-class RunReporter(Protocol):
-    """What a run calls; the same as :class:`sctd.pipeline.Reporter`."""
-
-    def start(self, total: int, start_iteration: int) -> None: ...
-    def update(self, iteration: int, scalars: Mapping[str, float]) -> None: ...
-    def stage(self, name: str) -> None: ...
-    def message(self, text: str) -> None: ...
-    def finish(self) -> None: ...
-
-
-def reporter() -> RunReporter:
+def reporter() -> Reporter:
     """The reporter that suits stderr."""
     return RichReporter() if sys.stderr.isatty() else PlainReporter()
 
@@ -71,7 +64,7 @@ class RichReporter:
         self._progress.start()
 
     def update(self, iteration: int, scalars: Mapping[str, float]) -> None:
-        self._progress.update(self._task, completed=iteration + 1, details=escape(describe(scalars)))
+        self._progress.update(self._task, completed=iteration, details=escape(describe(scalars)))
 
     def stage(self, name: str) -> None:
         self._progress.update(self._task, description=escape(name))
@@ -100,14 +93,14 @@ class PlainReporter:
         self._began = self._last_line = self._clock()
 
     def update(self, iteration: int, scalars: Mapping[str, float]) -> None:
-        now, done = self._clock(), iteration + 1
-        if now - self._last_line < self._every_s and done != self._total:
+        now = self._clock()
+        if now - self._last_line < self._every_s and iteration != self._total:
             return
         self._last_line = now
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        left = (self._total - done) / rate if rate > 0 else 0.0
+        rate = (iteration - self._first) / max(now - self._began, 1e-9)
+        left = (self._total - iteration) / rate if rate > 0 else 0.0
         self.message(
-            f"{done}/{self._total}  {rate:.1f} it/s  {left:.0f} s left  {describe(scalars)}".rstrip()
+            f"{iteration}/{self._total}  {rate:.1f} it/s  {left:.0f} s left  {describe(scalars)}".rstrip()
         )
 
     def stage(self, name: str) -> None:
