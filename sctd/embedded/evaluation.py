@@ -1,0 +1,53 @@
+"""Does the embedded prior draw what it is told? Samples, judged by the recogniser."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from sctd.embedded.recogniser import recognise
+from sctd.embedded.sample import sample_images
+from sctd.embedded.weights import FOLDER
+from sctd.embedded.world import COLORS, KINDS, KINDS_WITH_FRONT, PATTERNS, VIEW_WORDS, Subject
+
+
+def drawn_prompts(n: int, seed: int) -> list[tuple[Subject, str, str]]:
+    """n prompts (subject, view, text): every kind in turn, the rest at random; plain half of the time."""
+    rng = random.Random(seed)
+    kinds, views = list(KINDS), ("front", "side", "back", "overhead")
+    prompts = []
+    for i in range(n):
+        pattern = "plain" if rng.random() < 0.5 else rng.choice(list(PATTERNS))
+        subject = Subject(kinds[i % len(kinds)], rng.choice(list(COLORS)), pattern)
+        view = views[(i // len(kinds)) % len(views)]
+        prompts.append((subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
+    return prompts
+
+
+def evaluate_prior(
+    n: int = 600, seed: int = 7, guidance_scale: float = 4.0, folder: Path = FOLDER
+) -> tuple[dict[str, float], list[tuple[Subject, str, str]], Tensor]:
+    """Accuracies (0..1) of kind, colour, pattern and, on kinds with a front, view; the prompts and the
+    samples."""
+    prompts = drawn_prompts(n, seed)
+    images = sample_images([text for *_, text in prompts], seed, guidance_scale=guidance_scale, folder=folder)
+    verdicts = recognise(images)
+    pairs = list(zip(prompts, verdicts, strict=True))
+
+    def share(right: Callable[[int], bool], among: list[int]) -> float:
+        return sum(right(i) for i in among) / max(1, len(among))
+
+    everything = list(range(n))
+    fronted = [i for i in everything if prompts[i][0].kind in KINDS_WITH_FRONT]
+    scores = {
+        "samples": float(n),
+        "guidance_scale": guidance_scale,
+        "kind": share(lambda i: pairs[i][0][0].kind == pairs[i][1].kind, everything),
+        "color": share(lambda i: pairs[i][0][0].color == pairs[i][1].color, everything),
+        "pattern": share(lambda i: pairs[i][0][0].pattern == pairs[i][1].pattern, everything),
+        "view": share(lambda i: pairs[i][0][1] == pairs[i][1].view, fronted),
+    }
+    return scores, prompts, images

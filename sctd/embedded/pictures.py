@@ -1,0 +1,144 @@
+"""Pictures of the embedded world: cameras, colours, patterns and backgrounds over traced light maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sctd.embedded.scenes import CHANNELS, scene_of
+from sctd.embedded.world import COLORS, KINDS, PATTERNS
+
+SIZE = 64  # pixels
+FOV_DEG = 40.0
+RADIUS = (2.9, 3.3)  # camera distances; an object's radius is at most 0.95
+KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(KINDS), tuple(COLORS), tuple(PATTERNS)
+RGB: dict[str, tuple[float, float, float]] = {
+    "red": (0.88, 0.09, 0.09),
+    "orange": (0.98, 0.50, 0.06),
+    "yellow": (0.97, 0.88, 0.12),
+    "green": (0.13, 0.62, 0.17),
+    "cyan": (0.10, 0.80, 0.84),
+    "blue": (0.12, 0.24, 0.90),
+    "purple": (0.52, 0.16, 0.74),
+    "pink": (0.99, 0.52, 0.74),
+    "brown": (0.43, 0.25, 0.11),
+    "white": (0.97, 0.97, 0.97),
+    "grey": (0.50, 0.50, 0.51),
+    "black": (0.07, 0.07, 0.08),
+}
+_BODY, _STRIPE, _SPOT, _SHINE, _COVERAGE = (
+    CHANNELS.index(name) for name in ("body", "stripe", "spot", "shine", "coverage")
+)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Traced views: maps uint8 [n, 8, size, size] (scenes.CHANNELS, 255 is 1), kind [n], azimuth and
+    elevation [n] rad."""
+
+    maps: Tensor
+    kind: Tensor
+    azimuth: Tensor
+    elevation: Tensor
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+def look_at(
+    azimuth: float, elevation: float, radius: float, size: int, fov_deg: float = FOV_DEG
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """viewmat [4,4] and K [3,3] of a camera at azimuth and elevation (rad) that looks at the origin."""
+    direction = np.array(
+        [
+            math.cos(elevation) * math.sin(azimuth),
+            math.sin(elevation),
+            math.cos(elevation) * math.cos(azimuth),
+        ]
+    )
+    forward = -direction
+    right = np.array([math.cos(azimuth), 0.0, -math.sin(azimuth)])  # holds at the pole too, where "up" fails
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    viewmat = np.eye(4)
+    viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ direction * radius
+    focal = size / 2 / math.tan(math.radians(fov_deg) / 2)
+    K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+    return viewmat.astype(np.float32), K.astype(np.float32)
+
+
+def trace_views(
+    kind: str,
+    azimuths: Sequence[float],
+    elevations: Sequence[float],
+    radii: Sequence[float],
+    size: int = SIZE,
+) -> Tensor:
+    """Light maps of one kind, uint8 [n, 8, size, size]; angles in rad."""
+    cameras = [look_at(*view, size) for view in zip(azimuths, elevations, radii, strict=True)]
+    maps = scene_of(kind).trace(np.stack([c[0] for c in cameras]), np.stack([c[1] for c in cameras]), size)
+    return torch.from_numpy((maps.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def random_views(seed: int, per_kind: int, threads: int = 2) -> Views:
+    """``per_kind`` views of every kind: azimuth all round, elevation -10..45 deg, a quarter 45..88 deg."""
+    rng = np.random.default_rng(seed)
+    shape = (len(KIND_NAMES), per_kind)
+    azimuth = rng.uniform(-math.pi, math.pi, shape)
+    high = rng.random(shape) < 0.25
+    elevation = np.radians(np.where(high, rng.uniform(45, 88, shape), rng.uniform(-10, 45, shape)))
+    radius = rng.uniform(*RADIUS, shape)
+    with ThreadPoolExecutor(threads) as pool:  # the tracer lets go of the interpreter lock
+        maps = list(pool.map(trace_views, KIND_NAMES, azimuth.tolist(), elevation.tolist(), radius.tolist()))
+    return Views(
+        torch.cat(maps),
+        torch.arange(len(KIND_NAMES)).repeat_interleave(per_kind),
+        torch.from_numpy(azimuth.ravel()).float(),
+        torch.from_numpy(elevation.ravel()).float(),
+    )
+
+
+def compose(maps: Tensor, rgb: Tensor, pattern: Tensor, background: Tensor) -> Tensor:
+    """Light maps => pictures.
+
+    Args:
+        maps: uint8 [n, 8, H, W]. rgb: the body's colour [n, 3], 0..1. pattern: [n], index into PATTERN_NAMES.
+        background: RGB [n, 3], 0..1.
+
+    Returns:
+        float32 [n, 3, H, W], 0..1. Stripes and spots are white, on a light body black; shine adds a
+        white highlight.
+    """
+    light = maps.float() / 255
+    fixed, body = light[:, :3], light[:, _BODY : _BODY + 1]
+
+    def is_pattern(name: str) -> Tensor:
+        return (pattern == PATTERN_NAMES.index(name)).float()[:, None, None, None]
+
+    second = light[:, _STRIPE : _STRIPE + 1] * is_pattern("striped") + light[
+        :, _SPOT : _SPOT + 1
+    ] * is_pattern("spotted")
+    contrast = torch.where(
+        rgb.mean(1, keepdim=True) > 0.8, torch.full_like(rgb, 0.08), torch.full_like(rgb, 0.97)
+    )
+    shine = light[:, _SHINE : _SHINE + 1] * is_pattern("shiny")
+    image = fixed + rgb[..., None, None] * (body - second) + contrast[..., None, None] * second + shine
+    return (image + (1 - light[:, _COVERAGE : _COVERAGE + 1]) * background[..., None, None]).clamp(0, 1)
+
+
+def random_colors(color: Tensor, generator: torch.Generator) -> Tensor:
+    """Shades [n, 3] of the colours with index ``color`` [n]: brightness +-6%, each channel +-0.02."""
+    base = torch.tensor([RGB[name] for name in COLOR_NAMES])[color]
+    brightness = 1 + 0.06 * (2 * torch.rand(len(color), 1, generator=generator) - 1)
+    return (base * brightness + 0.02 * (2 * torch.rand(len(color), 3, generator=generator) - 1)).clamp(0, 1)
+
+
+def random_backgrounds(n: int, generator: torch.Generator) -> Tensor:
+    """Plain greys [n, 3] from 0.35 to 1: the backgrounds that renderings get during distillation."""
+    return (0.35 + 0.65 * torch.rand(n, 1, generator=generator)).expand(n, 3)

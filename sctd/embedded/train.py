@@ -1,0 +1,108 @@
+"""Makes the embedded prior from nothing: scenes, autoencoder, latents, text encoder and UNet, recogniser,
+card.
+
+Each stage leaves a file in the run folder and is taken up where it stopped; seeds make the stages repeatable
+for a given number of threads.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTokenizer
+
+from sctd.embedded.captions import base_caption, with_view, write_tokenizer
+from sctd.embedded.diffusion import Latents, encode_latents, train_diffusion
+from sctd.embedded.evaluation import evaluate_prior
+from sctd.embedded.pictures import Views, random_views
+from sctd.embedded.recogniser import train_recogniser
+from sctd.embedded.sample import sample_images, save_grid
+from sctd.embedded.training import Report
+from sctd.embedded.vae import train_vae
+from sctd.embedded.weights import save_weights, write_card
+from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
+
+VIEWS_PER_KIND, VARIANTS = 600, 6
+VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 7_000, 1_500
+
+
+def main(
+    folder: Path,
+    seed: int = 1,
+    resume: bool = False,
+    report: Report | None = None,
+    vae_steps: int = VAE_STEPS,
+    diffusion_steps: int = DIFFUSION_STEPS,
+    recogniser_steps: int = RECOGNISER_STEPS,
+) -> Path:
+    """Train everything into ``folder`` (checkpoints, sample grids, ``weights/``); returns the weights'
+    folder.
+
+    Args:
+        folder: run folder. seed: of scenes, captions, noise and first weights.
+        resume: go on from what the folder holds; else it is emptied first.
+        report: takes a line of progress; standard error by default.
+        vae_steps, diffusion_steps, recogniser_steps: optimiser steps of each stage.
+    """
+    report = report or _to_stderr
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    views = _views(folder, seed, report)
+    vae = train_vae(views, folder, seed, vae_steps, report)
+    write_tokenizer(folder / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    latents = _latents(folder, vae, views, seed, report)
+    model = train_diffusion(latents, tokenizer, folder, seed, diffusion_steps, report)
+    weights = folder / "weights"
+    save_weights(vae, model, tokenizer, weights)
+    train_recogniser(folder, recogniser_steps, report)
+    scores, _prompts, images = evaluate_prior(folder=weights)
+    save_grid(images[:120], folder / "evaluation.png", 12)
+    write_card({"seed": seed, "torch": torch.__version__, "evaluation": scores}, weights)
+    report(f"evaluation: {scores}")
+    return weights
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _views(folder: Path, seed: int, report: Report) -> Views:
+    path = folder / "views.safetensors"
+    if not path.exists():
+        report(f"scenes: tracing {VIEWS_PER_KIND} views of {len(KINDS)} kinds")
+        _save(path, vars(random_views(seed, VIEWS_PER_KIND)))
+    return Views(**load_file(path))
+
+
+def _latents(folder: Path, vae: AutoencoderKL, views: Views, seed: int, report: Report) -> Latents:
+    path = folder / "latents.safetensors"
+    if not path.exists():
+        _save(path, vars(encode_latents(vae, views, VARIANTS, seed, report)))
+    return Latents(**load_file(path))
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    temporary = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    temporary.replace(path)
+
+
+def overview(folder: Path, path: Path, seed: int = 0) -> None:
+    """A grid picture: every kind in a row, its five views and three random captions."""
+    rng = random.Random(seed)
+    prompts = []
+    for kind in KINDS:
+        subject = Subject(kind, rng.choice(list(COLORS)))
+        prompts += [
+            f"{subject}, {VIEW_WORDS[view][0]}" for view in ("front", "left", "right", "back", "overhead")
+        ]
+        prompts += [with_view(base_caption(subject, rng), "front", rng) for _ in range(3)]
+    save_grid(sample_images(prompts, seed, folder=folder), path, 8)

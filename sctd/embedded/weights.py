@@ -1,0 +1,70 @@
+"""The shipped weights of the embedded prior: a diffusers folder, float16 on disk, float32 at work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTokenizer
+
+    from sctd.embedded.diffusion import TextAndUNet
+
+FOLDER = Path(__file__).parent / "weights"
+CARD = "card.json"  # facts of the training and of its evaluation, beside the weights
+
+
+def load_pipeline(folder: Path = FOLDER) -> Any:
+    """The embedded prior as diffusers' StableDiffusionPipeline, float32, silent."""
+    import torch
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write the diffusers folder: every file to a temporary folder first, then renamed into place."""
+    from diffusers import StableDiffusionPipeline
+
+    from sctd.embedded.diffusion import new_scheduler
+
+    pipeline: Any = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=model.text_encoder,
+        tokenizer=tokenizer,
+        unet=model.unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    pipeline.to("cpu")
+    for name in ("vae", "unet", "text_encoder"):
+        getattr(pipeline, name).half()
+    pipeline.save_pretrained(temporary, safe_serialization=True)
+    for name in ("vae", "unet", "text_encoder"):
+        getattr(pipeline, name).float()
+    if (folder / CARD).exists():
+        shutil.copy(folder / CARD, temporary / CARD)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def read_card(folder: Path = FOLDER) -> dict[str, Any]:
+    """Facts of card.json, empty when there is none."""
+    path = folder / CARD
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write_card(facts: dict[str, Any], folder: Path = FOLDER) -> None:
+    """Add facts to card.json."""
+    text = json.dumps({**read_card(folder), **facts}, indent=1)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
