@@ -48,5 +48,5 @@ def guided_phi(
     Returns:
         (Phi(z, start -> ends[0], eps_w), Phi(z, start -> ends[1], eps_w), eps_w), each [B, ...], in one pass.
     """
-    levels = [_each(schedule.level(t), z) for t in (start, *ends)]
-    return ops.cfg_ode_steps(z, eps_null, eps_cond, guidance_scale, *levels)
+    here, first, second = (_each(schedule.level(t), z) for t in (start, *ends))
+    return ops.cfg_ode_steps(z, eps_null, eps_cond, guidance_scale, here, first, second)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -84,6 +86,7 @@ class Sctd:
         }
         if bad == 0:
             return Guidance(grad, scalars)
+        scalars = {name: value for name, value in scalars.items() if math.isfinite(value)}
         made = {
             "z0": z0,
             "z_e": z_e,

@@ -125,7 +125,7 @@ class SctdSettings(_Settings):
         le=1,
         description="Probability that the normalised disparity is encoded instead of the colours.",
     )
-    perp_neg: PerpNegSettings = Field(default_factory=PerpNegSettings, description="Perp-Neg.")
+    perp_neg: PerpNegSettings = Field(PerpNegSettings(), description="Perp-Neg.")
 
     @property
     def effective_noise_offset(self) -> float:

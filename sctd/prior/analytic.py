@@ -22,10 +22,10 @@ def scaled_linear_alphas_cumprod(count: int = 1000, first: float = 0.00085, last
 
 
 class AnalyticPrior:
-    """Latents distributed as sum_k w_k N(mean_k, spread_k^2 I); a text with a label keeps that label's part.
+    """Latents distributed as sum_k w_k N(mean_k, spread_k^2 I); each word of a text narrows it down.
 
-    Implements :class:`sctd.prior.base.Prior`. A label stands for one or more components; a text without any
-    label, the empty one included, keeps them all.
+    Implements :class:`sctd.prior.base.Prior`. A label is a word that stands for some components; a text
+    keeps those that all its labels share; without any label, so also when empty, it keeps them all.
     """
 
     def __init__(
@@ -93,9 +93,11 @@ class AnalyticPrior:
         """n texts => [n, 1, K]: 1 where the component belongs to the text."""
         rows = []
         for text in texts:
-            kept = {k for label, ks in self._labels.items() if label in text for k in ks}
-            everything = range(len(self._means))
-            rows.append([1.0 if not kept or k in kept else 0.0 for k in everything])
+            parts = [ks for label, ks in self._labels.items() if label in text]
+            row = [1.0 if all(k in part for part in parts) else 0.0 for k in range(len(self._means))]
+            if not any(row):
+                raise PromptError(f"text {text!r} names components that have none in common")
+            rows.append(row)
         return torch.tensor(rows, dtype=self.dtype, device=self.device)[:, None]
 
     @torch.no_grad()

@@ -36,7 +36,7 @@ class Prior(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Element type of latents and embeddings."""
+        """Element type of the network and the embeddings; latents are float32 at least."""
         ...
 
     def check_prompt(self, prompt: str) -> None:

@@ -54,7 +54,7 @@ def _device(device: str | torch.device) -> torch.device:
 def _find(spec: str, dtype: torch.dtype) -> Parts:
     """Folder, file or hub id, in this order."""
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if spec.strip() and path.is_dir():  # Path("") is the working directory
         return load_folder(path, spec, dtype)
     if path.suffix in (".safetensors", ".ckpt", ".pt", ".bin"):
         return _load_file(path, spec, dtype)

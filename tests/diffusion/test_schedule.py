@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def test_edges_equal_the_released_table():
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_edges_span_the_range_and_grow(spacing, count):
     edges = segment_edges(SctdSettings(segments=count, segment_spacing=spacing))
-    widths = [b - a for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    widths = [b - a for a, b in pairwise(edges)]
     assert len(edges) == count + 1
     assert (edges[0], edges[-1]) == (20, 980)
     assert widths == sorted(widths) or spacing == "uniform"
@@ -83,7 +84,7 @@ def late_draws(sampling: str, count: int = 4000) -> list[tuple[int, int, int]]:
 
 
 def test_released_draws_pile_up_at_the_edge_plus_delta():
-    """t uniform in [20, 500): 80 of 192, 80 of 192 and 80 of 96 values are raised to e + 80, together one half."""
+    """t uniform in [20, 500) touches three segments; 80 values in each are raised to e + 80."""
     draws = late_draws("released")
     raised = sum(t == e + 80 for t, _, e in draws) / len(draws)
     expected = (81 + 81 + 81) / 480  # e + 80 itself is also drawn

@@ -103,7 +103,14 @@ def test_perp_neg_is_off_overhead():
 @pytest.fixture
 def prior() -> AnalyticPrior:
     """Six components, one for each view phrase and one more."""
-    labels = {"front": [0], "left": [1], "right": [2], "back": [3], "overhead": [4], "duck": [0, 1, 2, 3, 4, 5]}
+    labels = {
+        "front": [0],
+        "left": [1],
+        "right": [2],
+        "back": [3],
+        "overhead": [4],
+        "duck": [0, 1, 2, 3, 4, 5],
+    }
     means = torch.randn(6, 4, 2, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     return AnalyticPrior(means, torch.full((6,), 0.3), torch.ones(6), labels)
 
@@ -113,7 +120,9 @@ def test_view_texts_blend_the_embeddings(prior):
     texts = ViewTexts.encode(prior, "a duck", "", views)
     azimuth, elevation = level(30, -90)
     got = texts.embeddings(azimuth, elevation)
-    front, left, right = (prior.encode_text([f"a duck, {name} view"])[0] for name in ("front", "left", "right"))
+    front, left, right = (
+        prior.encode_text([f"a duck, {name} view"])[0] for name in ("front", "left", "right")
+    )
     torch.testing.assert_close(got[0], front * 2 / 3 + left / 3)
     torch.testing.assert_close(got[1], right)
     torch.testing.assert_close(texts.null, prior.encode_text([""]))

@@ -1,0 +1,248 @@
+"""Loading Stable-Diffusion-style folders, what the loaded prior computes, and how folders are broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sctd.errors import InputError, PromptError
+from sctd.methods.sctd import Sctd
+from sctd.methods.settings import SctdSettings, ViewSettings
+from sctd.prior import load_prior
+from sctd.prior.base import Prior
+from sctd.text import ViewTexts
+
+
+@pytest.fixture(scope="module")
+def prior(tiny_folder: Path) -> Prior:
+    return load_prior(str(tiny_folder))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def set_prediction(folder: Path, prediction_type: str) -> Path:
+    """Says in the scheduler's config that the same network predicts something else."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": prediction_type}))
+    return folder
+
+
+def test_facts(prior):
+    assert prior.image_size == 16
+    assert prior.latent_shape == (4, 8, 8)
+    assert (prior.dtype, prior.device.type) == (torch.float32, "cpu")
+    assert prior.alphas_cumprod.shape == (1000,)
+    assert prior.alphas_cumprod.dtype == torch.float64
+
+
+def test_half_precision_files_run_in_single_precision_and_are_frozen(prior):
+    for module in (prior._unet, prior._vae, prior._text_encoder):
+        assert not module.training
+        assert all(p.dtype == torch.float32 and not p.requires_grad for p in module.parameters())
+
+
+def test_text_embeddings_differ_and_do_not_depend_on_the_batch(prior):
+    both = prior.encode_text(["a red duck", ""])
+    assert both.shape == (2, 24, 16)
+    assert not both.requires_grad
+    assert not torch.allclose(both[0], both[1])
+    torch.testing.assert_close(prior.encode_text(["a red duck"])[0], both[0])
+
+
+@pytest.mark.parametrize("t", [0, 20, 500, 999])
+def test_prediction_types_are_converted_to_noise(tiny_folder, tiny_copy, prior, t):
+    """The same network output read as eps, as v = alpha eps - sigma z0 and as z0."""
+    z, text = torch.randn(2, 4, 8, 8), prior.encode_text(["a duck", "a mug"])
+    out = prior.predict_noise(z, t, text).double()
+    abar = prior.alphas_cumprod[t]
+    alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
+
+    eps_v = load_prior(str(set_prediction(tiny_copy, "v_prediction"))).predict_noise(z, t, text).double()
+    z0 = (z.double() - sigma * eps_v) / alpha
+    torch.testing.assert_close(alpha * eps_v - sigma * z0, out, rtol=1e-3, atol=1e-4)
+
+    eps_x = load_prior(str(set_prediction(tiny_copy, "sample"))).predict_noise(z, t, text).double()
+    torch.testing.assert_close(alpha * out + sigma * eps_x, z.double(), rtol=1e-3, atol=1e-4)
+
+
+def test_prediction_depends_on_text_and_time_and_has_no_gradient(prior):
+    z = torch.randn(1, 4, 8, 8, requires_grad=True)
+    text = prior.encode_text(["a red duck", ""])
+    a = prior.predict_noise(z, 500, text[:1])
+    assert a.is_contiguous()
+    assert not a.requires_grad
+    assert not torch.equal(a, prior.predict_noise(z, 500, text[1:]))
+    assert not torch.equal(a, prior.predict_noise(z, 100, text[:1]))
+
+
+def test_encoding_lets_the_gradient_through_and_scales(prior):
+    images = torch.rand(2, 3, 16, 16, requires_grad=True)
+    z = prior.encode_images(images, generator())
+    assert z.shape == (2, 4, 8, 8)
+    (gradient,) = torch.autograd.grad(z.square().sum(), images)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+
+    raw = prior._vae.encode(images * 2 - 1).latent_dist
+    torch.testing.assert_close(prior.encode_images(images), raw.mean * 0.5)
+    noise = torch.randn(z.shape, generator=generator())
+    torch.testing.assert_close(z, (raw.mean + raw.std * noise) * 0.5)
+
+
+def test_decoding_undoes_the_scale_and_stays_in_range(prior):
+    z = torch.randn(2, 4, 8, 8) * 3
+    images = prior.decode_latents(z)
+    assert images.shape == (2, 3, 16, 16)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    torch.testing.assert_close(images, (prior._vae.decode(z / 0.5).sample / 2 + 0.5).clamp(0, 1))
+
+
+def test_prompt_too_long_for_the_encoder_is_refused(prior):
+    prior.check_prompt("short")
+    with pytest.raises(PromptError, match=r"tokens, prior .* reads 24; shorten it"):
+        prior.check_prompt("a prompt that goes on and on")
+
+
+def test_one_sctd_iteration_runs_on_it(prior):
+    texts = ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", left="l", right="r", back="b"))
+    method = Sctd(prior, texts, SctdSettings(), iterations=10, seed=0)
+    z0 = prior.encode_images(torch.rand(2, 3, 16, 16, requires_grad=True), generator())
+    guidance = method(z0, torch.tensor([0.0, 2.0]), torch.zeros(2), 0, generator())
+    assert guidance.finite
+    assert guidance.grad.norm() > 0
+    z0.backward(guidance.grad)
+
+
+# -- what can be wrong --
+
+
+def expect_refusal(spec: Path | str, *words: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_prior(str(spec))
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (str(spec), *words):
+        assert word in message
+    return message
+
+
+@pytest.mark.parametrize("spec", ["nowhere", "./nowhere", "a/b/c", "~/nowhere/model", ""])
+def test_unknown_names(spec):
+    expect_refusal(spec, "no folder and no hub id", "'embedded'")
+
+
+def test_hub_id_that_cannot_be_reached(monkeypatch):
+    from diffusers import StableDiffusionPipeline
+
+    def offline(*args, **kwargs):
+        raise OSError("no network\nand a long story")
+
+    monkeypatch.setattr(StableDiffusionPipeline, "download", offline)
+    expect_refusal("owner/model", "hub (no network)", "--prior embedded")
+
+
+def test_files_that_are_not_safetensors(tmp_path):
+    expect_refusal(tmp_path / "model.ckpt", "can run code", ".safetensors")
+    expect_refusal(tmp_path / "model.safetensors", "no such file")
+
+
+def test_damaged_single_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"not a model")
+    expect_refusal(path, "damaged")
+
+
+def test_folder_without_index(tmp_path):
+    expect_refusal(tmp_path, "no model_index.json")
+
+
+def test_damaged_index(tiny_copy):
+    (tiny_copy / "model_index.json").write_text("{")
+    expect_refusal(tiny_copy, "model_index.json cannot be read")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_missing_part(tiny_copy, part):
+    (tiny_copy / part).rename(tiny_copy / "elsewhere")
+    expect_refusal(tiny_copy, f"lacks {part}")
+
+
+def test_sdxl_layout(tiny_copy):
+    index = tiny_copy / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "text_encoder_2": ["a", "b"]}))
+    expect_refusal(tiny_copy, "has text_encoder_2", "1.x or 2.x")
+
+
+def weights_of(folder: Path, part: str) -> Path:
+    (path,) = (folder / part).glob("*.safetensors")
+    return path
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "incomplete", "nan", "reshaped"])
+def test_damaged_weights(tiny_copy, part, damage):
+    path = weights_of(tiny_copy, part)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "gone":
+        path.unlink()
+    else:
+        tensors = load_file(path)
+        key = next(k for k in sorted(tensors) if k.endswith("weight"))
+        if damage == "incomplete":
+            del tensors[key]
+        elif damage == "nan":
+            tensors[key].view(-1)[0] = float("nan")
+        else:
+            tensors[key] = torch.zeros(3, 5)
+        save_file(tensors, path, metadata={"format": "pt"})
+    expect_refusal(tiny_copy, f"its {part} is missing or damaged")
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "tokenizer_config.json", "merges.txt"])
+def test_damaged_tokenizer(tiny_copy, name):
+    (tiny_copy / "tokenizer" / name).unlink()
+    expect_refusal(tiny_copy, "its tokenizer is missing or damaged")
+
+
+def test_damaged_scheduler(tiny_copy):
+    (tiny_copy / "scheduler" / "scheduler_config.json").write_text("[1, 2")
+    expect_refusal(tiny_copy, "its scheduler is missing or damaged")
+
+
+def test_unknown_prediction_type(tiny_copy):
+    expect_refusal(set_prediction(tiny_copy, "flow"), "'flow'", "v_prediction")
+
+
+def test_parts_of_different_models(tmp_path):
+    from .tiny import write_folder
+
+    expect_refusal(write_folder(tmp_path / "odd", latent_channels=3), "the VAE has 3")
+
+
+def test_unknown_device(tiny_folder):
+    with pytest.raises(InputError, match="device 'tpu9' is unknown"):
+        load_prior(str(tiny_folder), "tpu9")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none(tiny_folder):
+    with pytest.raises(InputError, match="finds no CUDA device"):
+        load_prior(str(tiny_folder), "cuda")
+
+
+def test_fp16_variant_files_are_found(tiny_copy, prior):
+    for part in ("unet", "vae", "text_encoder"):
+        path = weights_of(tiny_copy, part)
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+    z, text = torch.randn(1, 4, 8, 8), prior.encode_text(["a duck"])
+    again = load_prior(str(tiny_copy))
+    torch.testing.assert_close(again.predict_noise(z, 300, text), prior.predict_noise(z, 300, text))
