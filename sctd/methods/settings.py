@@ -30,16 +30,20 @@ class _Settings(BaseModel):
 class ViewSettings(_Settings):
     """Which words say from where the object is seen; the text reads "<prompt>, <phrase>"."""
 
-    enabled: bool = Field(True, description="Append view phrases; false gives every camera the bare prompt.")
-    front: str = Field("front view", description="Phrase at azimuth 0.", max_length=200)
-    left: str = Field(
-        "side view", description="Phrase at azimuth +90 deg (the object's own left).", max_length=200
+    enabled: bool = Field(
+        default=True, description="Append view phrases; false gives every camera the bare prompt."
     )
-    right: str = Field("side view", description="Phrase at azimuth -90 deg.", max_length=200)
-    back: str = Field("back view", description="Phrase at azimuth 180 deg.", max_length=200)
-    overhead: str = Field("overhead view", description="Phrase above overhead_elevation_deg.", max_length=200)
+    front: str = Field(default="front view", description="Phrase at azimuth 0.", max_length=200)
+    left: str = Field(
+        default="side view", description="Phrase at azimuth +90 deg (the object's own left).", max_length=200
+    )
+    right: str = Field(default="side view", description="Phrase at azimuth -90 deg.", max_length=200)
+    back: str = Field(default="back view", description="Phrase at azimuth 180 deg.", max_length=200)
+    overhead: str = Field(
+        default="overhead view", description="Phrase above overhead_elevation_deg.", max_length=200
+    )
     overhead_elevation_deg: float = Field(
-        OVERHEAD_ELEVATION_DEG,
+        default=OVERHEAD_ELEVATION_DEG,
         ge=0,
         le=90,
         description="Elevation in degrees from which the overhead phrase replaces the others; 90 never does.",
@@ -50,82 +54,97 @@ class PerpNegSettings(_Settings):
     """Perp-Neg: push away from the wrong views, perpendicularly to the right one. Armandpour et al. 2023."""
 
     enabled: bool = Field(
-        False, description="Use Perp-Neg inside the guided prediction; 2 more network evaluations."
+        default=False, description="Use Perp-Neg inside the guided prediction; 2 more network evaluations."
     )
-    negative_weight: float = Field(-2.0, ge=-10, le=0, description="Weight of a negative direction, no unit.")
+    negative_weight: float = Field(
+        default=-2.0, ge=-10, le=0, description="Weight of a negative direction, no unit."
+    )
     front_decay: float = Field(
-        2.0, ge=0, le=100, description="Decay of the front negative, exp(-front_decay * r)."
+        default=2.0, ge=0, le=100, description="Decay of the front negative, exp(-front_decay * r)."
     )
     side_decay: float = Field(
-        10.0, ge=0, le=100, description="Decay of the side negative, exp(-side_decay * (1 - r))."
+        default=10.0, ge=0, le=100, description="Decay of the side negative, exp(-side_decay * (1 - r))."
     )
 
 
 class SctdSettings(_Settings):
     """Segmented consistency trajectory distillation; timesteps of 1000. Defaults: the released run."""
 
-    guidance_scale: float = Field(7.5, ge=0, le=200, description="Classifier-free guidance w, no unit.")
+    guidance_scale: float = Field(
+        default=7.5, ge=0, le=200, description="Classifier-free guidance w, no unit."
+    )
     guidance_weight: float = Field(
-        0.1, gt=0, le=100, description="lambda_guidance, the factor of the whole gradient, no unit."
+        default=0.1, gt=0, le=100, description="lambda_guidance, the factor of the whole gradient, no unit."
     )
     weighting: Literal["sigma_over_alpha", "one"] = Field(
-        "sigma_over_alpha", description="w(t): sqrt((1 - abar_t) / abar_t), or 1 at every t."
+        default="sigma_over_alpha", description="w(t): sqrt((1 - abar_t) / abar_t), or 1 at every t."
     )
 
-    segments: int = Field(5, ge=1, le=40, description="Number of segments N_s between t_min and t_max.")
+    segments: int = Field(
+        default=5, ge=1, le=40, description="Number of segments N_s between t_min and t_max."
+    )
     segment_spacing: Literal["uniform", "mono"] = Field(
-        "uniform",
+        default="uniform",
         description="uniform: equal widths; mono: the first is t_threshold - t_min wide, then growing.",
     )
-    t_min: int = Field(20, ge=1, le=998, description="First edge, timestep of 1000.")
-    t_max: int = Field(980, ge=2, le=999, description="Last edge, timestep of 1000.")
+    t_min: int = Field(default=20, ge=1, le=998, description="First edge, timestep of 1000.")
+    t_max: int = Field(default=980, ge=2, le=999, description="Last edge, timestep of 1000.")
     t_threshold: int = Field(
-        150,
+        default=150,
         ge=0,
         le=1000,
         description="From this t on the inversion goes in two steps (e to s to t), below in one.",
     )
-    t_span: int = Field(480, ge=1, le=999, description="Width of the window that t is drawn from, timesteps.")
+    t_span: int = Field(
+        default=480, ge=1, le=999, description="Width of the window that t is drawn from, timesteps."
+    )
     warmup: float = Field(
-        0.3, ge=0, le=1, description="Share of the run in which the window slides from t_max down to t_min."
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the run in which the window slides from t_max down to t_min.",
     )
     warmup_lower_bound: bool = Field(
-        True, description="The window's lower bound slides too (released); false keeps it at t_min (paper)."
+        default=True,
+        description="The window's lower bound slides too (released); false keeps it at t_min (paper).",
     )
     timestep_sampling: Literal["released", "uniform_in_segment"] = Field(
-        "released",
+        default="released",
         description="released: t = max(t, e + delta_t), about half of the late draws are e + delta_t; "
         "uniform_in_segment: t uniform in [e + delta_t, next edge].",
     )
     delta_t: int = Field(
-        80, ge=1, le=900, description="Smallest distance of t from its segment's edge e, timesteps."
+        default=80, ge=1, le=900, description="Smallest distance of t from its segment's edge e, timesteps."
     )
-    s_margin: int = Field(10, ge=0, le=400, description="s keeps this distance from e and from t, timesteps.")
+    s_margin: int = Field(
+        default=10, ge=0, le=400, description="s keeps this distance from e and from t, timesteps."
+    )
 
     noise: Literal["fixed", "fresh"] = Field(
-        "fixed",
+        default="fixed",
         description="fixed: one noise for the whole run (released); fresh: a new one every iteration.",
     )
     noise_offset: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=1,
         description="Std of the per-channel constant in the noise; null: 0.1, with Perp-Neg 0.05.",
     )
     exact_null: bool = Field(
-        False, description="Evaluate G_m(z_t, t, '') instead of letting z_e stand for it; 1 more evaluation."
+        default=False,
+        description="Evaluate G_m(z_t, t, '') instead of letting z_e stand for it; 1 more evaluation.",
     )
     guided_condition: bool = Field(
-        True,
+        default=True,
         description="The conditional prediction carries guidance (released); false: eps(z_t, t, y) as it is.",
     )
     as_latent: float = Field(
-        0.2,
+        default=0.2,
         ge=0,
         le=1,
         description="Probability that the normalised disparity is encoded instead of the colours.",
     )
-    perp_neg: PerpNegSettings = Field(PerpNegSettings(), description="Perp-Neg.")
+    perp_neg: PerpNegSettings = Field(default=PerpNegSettings(), description="Perp-Neg.")
 
     @property
     def effective_noise_offset(self) -> float:

@@ -145,8 +145,8 @@ def worst_error(prior: AnalyticPrior, schedule: Schedule, low: int, high: int, c
     return max(errors)
 
 
-# Below t = 200 sigma grows like sqrt(t), so there the square law sets in only for narrower segments: the slope
-# is on its way to 2 (1.77 at 64 segments). The upper range has it at 8.
+# Below t = 200 sigma grows like sqrt(t), so there the square law sets in only for narrower segments: the
+# slope is on its way to 2 (1.77 at 64 segments). The upper range has it at 8.
 @pytest.mark.parametrize(("low", "high", "least"), [(20, 980, 1.6), (212, 980, 1.85)])
 def test_theorem_1_error_falls_with_the_square_of_the_segment(low, high, least):
     """sup |G_m(z_t, t, y) - exact solution| = O(dt) (s_{m+1} - s_m): half as long, a quarter."""

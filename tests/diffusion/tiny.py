@@ -1,4 +1,4 @@
-"""A Stable Diffusion folder of a few thousand random weights, made with diffusers' and transformers' classes."""
+"""A Stable Diffusion folder of a few thousand random weights, made with diffusers' own classes."""
 
 from __future__ import annotations
 
