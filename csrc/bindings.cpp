@@ -1,0 +1,270 @@
+/*
+bindings.cpp - the border to Python: addresses, sizes and numbers in, nothing else. No Torch header, no array type.
+
+Every function takes `f64` (False: float, True: double) and `at`, a list of addresses in the order that its comment gives;
+0 stands for "none". Shapes, dtypes, devices and contiguity are checked by sctd/ops, which also allocates every output. The GIL
+is released while a kernel runs.
+*/
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/threads.h"
+#include "include/trace.h"
+
+namespace py = pybind11;
+using namespace sctd;
+using Addresses = std::vector<uintptr_t>;
+
+namespace {
+
+// Hands out the addresses one after another and insists that all are used.
+class Reader {
+public:
+    explicit Reader(const Addresses& at) : at_(at) {}
+    template <typename T>
+    void operator()(T*& field) {
+        if (next_ == at_.size()) throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
+        field = reinterpret_cast<T*>(at_[next_++]);
+    }
+    void done() const {
+        if (next_ != at_.size()) throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
+    }
+
+private:
+    const Addresses& at_;
+    size_t next_ = 0;
+};
+
+template <typename... T>
+void read(const Addresses& at, T*&... fields) {
+    Reader reader(at);
+    (reader(fields), ...);
+    reader.done();
+}
+
+// Calls f with a value of the scalar type.
+template <typename F>
+auto with_scalar(bool f64, F&& f) {
+    return f64 ? f(double(0)) : f(float(0));
+}
+
+struct ProjectShape {
+    int64_t cameras, count, bases;
+    int width, height, sh_degree;
+    bool antialiased, sh_per_camera;
+    double near_plane, far_plane, radius_clip, eps2d;
+};
+
+template <typename S>
+ProjectArgs<S> project_args(const ProjectShape& p) {
+    ProjectArgs<S> a{};
+    a.cameras = p.cameras, a.count = p.count, a.bases = p.bases;
+    a.width = p.width, a.height = p.height, a.sh_degree = p.sh_degree;
+    a.antialiased = p.antialiased, a.sh_per_camera = p.sh_per_camera;
+    a.near_plane = p.near_plane, a.far_plane = p.far_plane, a.radius_clip = p.radius_clip, a.eps2d = p.eps2d;
+    return a;
+}
+
+// means quats scales opacities sh viewmats Ks | means2d depths conics opacities colors radii
+void project_forward(bool f64, const ProjectShape& shape, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        ProjectArgs<S> a = project_args<S>(shape);
+        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.means2d, a.depths, a.conics,
+             a.opacities_out, a.colors, a.radii);
+        kernels<S>().project_forward(a);
+    });
+}
+
+// means quats scales opacities sh viewmats Ks radii | gradients of means2d depths conics opacities colors |
+// gradients of means quats scales opacities sh (zeroed by the caller) viewmats
+void project_backward(bool f64, const ProjectShape& shape, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        ProjectArgs<S> a = project_args<S>(shape);
+        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.radii, a.g_means2d, a.g_depths,
+             a.g_conics, a.g_opacities_out, a.g_colors, a.g_means, a.g_quats, a.g_scales, a.g_opacities, a.g_sh,
+             a.g_viewmats);
+        kernels<S>().project_backward(a);
+    });
+}
+
+// Two calls, because only the first knows how large the arrays of the second are.
+class Tiles {
+public:
+    // means2d conics opacities depths radii
+    Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at) : capacity_(cameras * count) {
+        py::gil_scoped_release release;
+        with_scalar(f64, [&](auto s) {
+            using S = decltype(s);
+            TilesArgs<S> a{};
+            a.cameras = cameras, a.count = count, a.width = width, a.height = height;
+            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii);
+            kernels<S>().tiles_find(a, lists_);
+        });
+        if (lists_.pairs > INT32_MAX) throw std::length_error("more than 2^31 - 1 (tile, Gaussian) pairs; render fewer cameras at once");
+    }
+    int64_t pairs() const { return lists_.pairs; }
+    // | order rank_start tile_start pair_rank pair_slot pair_mask
+    void write(const Addresses& at) const {
+        py::gil_scoped_release release;
+        TilesOut out{};
+        read(at, out.order, out.rank_start, out.tile_start, out.pair_rank, out.pair_slot, out.pair_mask);
+        tiles_write(lists_, capacity_, out);
+    }
+
+private:
+    int64_t capacity_;
+    TileLists lists_;
+};
+
+struct BlendShape {
+    int64_t cameras, count, channels, pairs;
+    int width, height;
+    bool colors_per_camera, with_depth, absgrad;
+};
+
+template <typename S>
+BlendArgs<S> blend_args(const BlendShape& b) {
+    BlendArgs<S> a{};
+    a.cameras = b.cameras, a.count = b.count, a.channels = b.channels, a.pairs = b.pairs;
+    a.width = b.width, a.height = b.height;
+    a.colors_per_camera = b.colors_per_camera, a.with_depth = b.with_depth, a.absgrad = b.absgrad;
+    return a;
+}
+
+// means2d conics colors opacities depths backgrounds | order rank_start tile_start pair_rank pair_slot pair_mask |
+// renders alphas transmittance last
+void blend_forward(bool f64, const BlendShape& shape, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        BlendArgs<S> a = blend_args<S>(shape);
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start, a.tile_start,
+             a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas, a.transmittance, a.last);
+        kernels<S>().blend_forward(a);
+    });
+}
+
+// as blend_forward up to pair_mask, then transmittance last | gradients of renders alphas | gradients of means2d conics
+// colors opacities depths backgrounds, and the absolute one of means2d (all but the backgrounds' zeroed by the caller)
+void blend_backward(bool f64, const BlendShape& shape, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        BlendArgs<S> a = blend_args<S>(shape);
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start, a.tile_start,
+             a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last, a.g_renders, a.g_alphas, a.g_means2d,
+             a.g_conics, a.g_colors, a.g_opacities, a.g_depths, a.g_backgrounds, a.g_means2d_abs);
+        kernels<S>().blend_backward(a);
+    });
+}
+
+// z0 noise alpha sigma | z
+void noise(bool f64, int64_t b, int64_t n, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        const S *z0, *eps, *alpha, *sigma;
+        S* out;
+        read(at, z0, eps, alpha, sigma, out);
+        kernels<S>().noise(b, n, z0, eps, alpha, sigma, out);
+    });
+}
+
+// z eps alpha_from sigma_from alpha_to sigma_to | z_to
+void ode_step(bool f64, int64_t b, int64_t n, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        const S *z, *eps, *lv[4];
+        S* out;
+        read(at, z, eps, lv[0], lv[1], lv[2], lv[3], out);
+        kernels<S>().ode_step(b, n, z, eps, lv, out);
+    });
+}
+
+// z eps_null eps_cond, (alpha sigma) of from, to_s, to_e | z_s z_e eps
+void cfg_ode_steps(bool f64, int64_t b, int64_t n, double guidance, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        const S *z, *null, *cond, *lv[6];
+        S *z_s, *z_e, *eps;
+        read(at, z, null, cond, lv[0], lv[1], lv[2], lv[3], lv[4], lv[5], z_s, z_e, eps);
+        kernels<S>().cfg_ode_steps(b, n, z, null, cond, S(guidance), lv, z_s, z_e, eps);
+    });
+}
+
+// z_end z_self z_cond weight | grad stats loss
+void residual(bool f64, int64_t b, int64_t n, double guidance, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        const S *z_end, *z_self, *z_cond, *weight;
+        S *grad, *stats, *loss;
+        read(at, z_end, z_self, z_cond, weight, grad, stats, loss);
+        kernels<S>().residual(b, n, z_end, z_self, z_cond, weight, S(guidance), grad, stats, loss);
+    });
+}
+
+// param exp_avg exp_avg_sq grad
+double adam(bool f64, int64_t n, double lr, double beta1, double beta2, double eps, double bias1, double bias2, double clip,
+            const Addresses& at) {
+    return with_scalar(f64, [&](auto s) -> double {
+        using S = decltype(s);
+        AdamArgs<S> a{};
+        a.n = n, a.lr = lr, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps, a.bias1 = bias1, a.bias2 = bias2;
+        a.clip_norm = clip;
+        read(at, a.param, a.exp_avg, a.exp_avg_sq, a.grad);
+        return kernels<S>().adam(a);
+    });
+}
+
+// shape material params rotation center palette viewmats Ks | out
+void trace_scene(int parts, int views, int size, int supersample, const Addresses& at) {
+    TraceScene scene{};
+    scene.n_parts = parts;
+    const float *viewmats, *ks;
+    float* out;
+    read(at, scene.shape, scene.material, scene.params, scene.rotation, scene.center, scene.palette, viewmats, ks, out);
+    trace(scene, views, viewmats, ks, size, supersample, out);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
+    m.doc() = "Native kernels of sctd. Called through sctd.ops; nothing here checks its input.";
+    using Release = py::call_guard<py::gil_scoped_release>;
+
+    m.def("isa", &isa_name, "Instruction set of the CPU kernels in use.");
+    m.def("get_num_threads", &thread_count);
+    m.def("set_num_threads", &set_thread_count, Release());
+    m.def("release_scratch", &release_scratch, "Give the kernels' cached working memory back to the system.");
+    m.def("scratch_bytes", &scratch_bytes);
+
+    py::class_<ProjectShape>(m, "ProjectShape")
+        .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree, bool antialiased,
+                         bool sh_per_camera, double near_plane, double far_plane, double radius_clip, double eps2d) {
+            return ProjectShape{cameras,       count,      bases,     width,       height, sh_degree, antialiased,
+                                sh_per_camera, near_plane, far_plane, radius_clip, eps2d};
+        }));
+    py::class_<BlendShape>(m, "BlendShape")
+        .def(py::init([](int64_t cameras, int64_t count, int64_t channels, int64_t pairs, int width, int height,
+                         bool colors_per_camera, bool with_depth, bool absgrad) {
+            return BlendShape{cameras, count, channels, pairs, width, height, colors_per_camera, with_depth, absgrad};
+        }));
+    m.def("project_forward", &project_forward, Release());
+    m.def("project_backward", &project_backward, Release());
+    py::class_<Tiles>(m, "Tiles")
+        .def(py::init<bool, int64_t, int64_t, int, int, const Addresses&>())
+        .def_property_readonly("pairs", &Tiles::pairs)
+        .def("write", &Tiles::write);
+    m.def("blend_forward", &blend_forward, Release());
+    m.def("blend_backward", &blend_backward, Release());
+
+    m.def("noise", &noise, Release());
+    m.def("ode_step", &ode_step, Release());
+    m.def("cfg_ode_steps", &cfg_ode_steps, Release());
+    m.def("residual", &residual, Release());
+    m.def("adam", &adam, Release());
+    m.def("trace", &trace_scene, Release());
+}

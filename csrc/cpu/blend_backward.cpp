@@ -1,0 +1,260 @@
+/*
+blend_backward.cpp - the gradient of blend_forward.cpp.
+
+  in   as the forward pass, its transmittance [C,H,W] and last [C,H,W], gradients of renders [C,H,W,D(+1)] and alphas
+  out  gradients of means2d [C,N,2], conics [C,N,3], colors, opacities, depths [C,N], backgrounds [C,D]; optionally the sum
+       over the pixels of |gradient of means2d|
+
+A tile walks its list back to front. With T the transmittance in front of a footprint, c its colour, g the pixel's gradient,
+and B what lies behind it (sum of weight * (c . g), plus T_end * (background . g - g_alpha)):
+    dL/dalpha = T (c . g) - B / (1 - alpha)
+T is recovered by division. One number per pixel, B, replaces the colours behind. Per pair the pixels' contributions are
+summed in registers: six moments (include/blend.h) and the channels, reduced once, written to the pair's own slot. A second
+pass adds a Gaussian's slots in order.
+
+Repeats  bit for bit, for any number of threads.
+*/
+#include "blend_tile.h"
+
+SCTD_BEGIN
+namespace {
+
+constexpr int kMoments = 6;
+
+template <typename S>
+int64_t partial_size(const BlendArgs<S>& a) {
+    return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
+}
+
+template <typename S>
+struct BackwardState {
+    alignas(64) S transmittance[kPixels];  // behind the current footprint
+    alignas(64) S behind[kPixels];         // B
+    alignas(64) S last[kPixels];           // list index, as a number of type S so that lanes compare directly
+    S* g;                                  // [D][256]
+    int32_t block_last[64];                // largest `last` in each block
+    uint64_t alive;                        // blocks with block_last > k
+    int32_t next;                          // largest block_last among the others
+};
+
+template <typename S>
+void wake_blocks(BackwardState<S>& state, int32_t k) {
+    state.alive = 0;
+    state.next = 0;
+    for (int b = 0; b < 64; b += Simd<S>::W / 4) {
+        if (state.block_last[b] > k)
+            state.alive |= uint64_t(1) << b;
+        else if (state.block_last[b] > state.next)
+            state.next = state.block_last[b];
+    }
+}
+
+// Reads the tile's gradients; adds the background's own gradient to g_background [D] (double) when asked for.
+template <typename S>
+int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, BackwardState<S>& state, double* g_background) {
+    const S* background = a.backgrounds ? a.backgrounds + tile.camera * a.channels : nullptr;
+    int32_t longest = 0;
+    for (int b = 0; b < 64; ++b) state.block_last[b] = 0;
+    for (int i = 0; i < kPixels; ++i) state.transmittance[i] = S(1), state.behind[i] = S(0), state.last[i] = S(0);
+    for (int64_t i = 0; i < channels * kPixels; ++i) state.g[i] = S(0);
+    for (int row = 0; row < tile.height; ++row)
+        for (int col = 0; col < tile.width; ++col) {
+            const int i = strip_index(col, row);
+            const int64_t pixel = (tile.camera * a.height + tile.y + row) * a.width + tile.x + col;
+            const S t = a.transmittance[pixel];
+            const S* g = a.g_renders + pixel * channels;
+            S behind = -a.g_alphas[pixel];
+            for (int64_t d = 0; d < channels; ++d) state.g[d * kPixels + i] = g[d];
+            if (background)
+                for (int64_t d = 0; d < a.channels; ++d) {
+                    behind = madd(g[d], background[d], behind);
+                    if (g_background) g_background[d] += double(t) * double(g[d]);
+                }
+            state.transmittance[i] = t;
+            state.behind[i] = t * behind;
+            const int32_t last = a.last[pixel];
+            state.last[i] = S(last);
+            const int block = i / 4 / (Simd<S>::W / 4) * (Simd<S>::W / 4);
+            if (last > state.block_last[block]) state.block_last[block] = last;
+            if (last > longest) longest = last;
+        }
+    return longest;
+}
+
+template <typename S, int D, bool Abs>
+void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t index, int64_t channels,
+                   BackwardState<S>& state, S* out) {
+    using V = typename Simd<S>::V;
+    const PixelCenters<S>& centers = pixel_centers<S>();
+    const Broadcast<S> g(record, tile);
+    const int64_t n = D ? D : channels;
+    const V k = splat<V>(S(index)), one = splat<V>(S(1)), most = splat<V>(S(kAlphaMax));
+    V m0{}, m1{}, m2{}, m3{}, m4{}, m5{}, abs_x{}, abs_y{}, channel[D ? D : 1] = {};
+    if (!D)
+        for (int64_t d = 0; d < n; ++d) out[kMoments + d] = S(0);
+    do {
+        const int block = __builtin_ctzll(blocks);
+        blocks &= blocks - 1;
+        const int o = 4 * block;
+        const V dx = load<V>(centers.x + o) - g.mean_x, dy = load<V>(centers.y + o) - g.mean_y;
+        const V e = g.exponent(dx, dy);
+        const auto drawn = (e <= g.limit) & (k < load<V>(state.last + o));
+        const V falloff = g.falloff(e);
+        const V alpha = masked(drawn, vmin(falloff, most));
+        const V inverse = one / (one - alpha);
+        const V front = load<V>(state.transmittance + o) * inverse;
+        const V weight = alpha * front;
+        const V behind = load<V>(state.behind + o);
+        V cg{};
+        for (int64_t d = 0; d < n; ++d) {
+            const V gd = load<V>(state.g + d * kPixels + o);
+            cg = madd(splat<V>(record[kChannel0 + d]), gd, cg);
+            if (D)
+                channel[D ? d : 0] = madd(weight, gd, channel[D ? d : 0]);
+            else
+                out[kMoments + d] += hsum(weight * gd);
+        }
+        store(state.transmittance + o, front);
+        store(state.behind + o, madd(weight, cg, behind));
+        // at the cap alpha no longer depends on anything
+        const V v = masked(falloff <= most, alpha) * (front * cg - behind * inverse);
+        const V vx = v * dx, vy = v * dy;
+        m0 += v, m1 += vx, m2 += vy;
+        m3 = madd(vx, dx, m3), m4 = madd(vx, dy, m4), m5 = madd(vy, dy, m5);
+        if (Abs) {
+            abs_x += vabs(record[kA] * vx + record[kB] * vy);
+            abs_y += vabs(record[kB] * vx + record[kC] * vy);
+        }
+    } while (blocks);
+    out[0] = hsum(m0), out[1] = hsum(m1), out[2] = hsum(m2), out[3] = hsum(m3), out[4] = hsum(m4), out[5] = hsum(m5);
+    for (int d = 0; d < D; ++d) out[kMoments + d] = hsum(channel[d]);
+    if (Abs) out[kMoments + n] = hsum(abs_x), out[kMoments + n + 1] = hsum(abs_y);
+}
+
+template <typename S, int D, bool Abs>
+void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g, S* partial, double* g_background) {
+    const int64_t channels = total_channels(a), stride = record_stride(channels), size = partial_size(a);
+    const TileAt tile = locate_tile(index, a.width, a.height);
+    const int32_t begin = a.tile_start[index], end = a.tile_start[index + 1];
+    BackwardState<S> state;
+    state.g = g;
+    const int32_t longest = start_tile(a, tile, channels, state, g_background);
+    // Pairs that no pixel reached, and those whose blocks were all done, still own a slot: it must read as zero.
+    for (int32_t k = begin + longest; k < end; ++k)
+        for (int64_t i = 0; i < size; ++i) partial[a.pair_slot[k] * size + i] = S(0);
+    state.alive = 0, state.next = longest;
+    for (int32_t k = begin + longest - 1; k >= begin; --k) {
+        if (k - begin < state.next) wake_blocks(state, k - begin);
+        if (k - 4 >= begin) __builtin_prefetch(records + a.pair_rank[k - 4] * stride);
+        const uint64_t blocks = merge_strips<Simd<S>::W>(uint64_t(a.pair_mask[k])) & state.alive;
+        S* out = partial + a.pair_slot[k] * size;
+        if (blocks)
+            backward_pair<S, D, Abs>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels, state, out);
+        else
+            for (int64_t i = 0; i < size; ++i) out[i] = S(0);
+    }
+}
+
+template <typename S, int D, bool Abs>
+void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial, double* g_backgrounds) {
+    const int64_t channels = total_channels(a);
+    auto work = [&](ptrdiff_t tile) {
+        double* background = g_backgrounds ? g_backgrounds + tile * a.channels : nullptr;
+        for (int64_t d = 0; background && d < a.channels; ++d) background[d] = 0;
+        if (D) {
+            alignas(64) S g[(D ? D : 1) * kPixels];
+            backward_tile<S, D, Abs>(a, records, tile, g, partial, background);
+        } else {
+            Scratch<S> g(channels * kPixels);
+            backward_tile<S, D, Abs>(a, records, tile, g.data(), partial, background);
+        }
+    };
+    parallel_for(tiles, work);
+}
+
+// Adds a rank's slots and turns moments into gradients. Outputs of unseen Gaussians were zeroed by the caller.
+template <typename S>
+void reduce_ranks(const BlendArgs<S>& a, int64_t ranks, const S* partial, S* g_colors) {
+    const int64_t size = partial_size(a), channels = total_channels(a);
+    auto work = [&](int64_t begin, int64_t end) {
+        Scratch<S> total(size);
+        S* sum = total.data();
+        for (int64_t r = begin; r < end; ++r) {
+            for (int64_t i = 0; i < size; ++i) sum[i] = S(0);
+            for (int64_t s = a.rank_start[r]; s < a.rank_start[r + 1]; ++s)
+                for (int64_t i = 0; i < size; ++i) sum[i] += partial[s * size + i];
+            const int64_t at = a.order[r];
+            const S* conic = a.conics + 3 * at;
+            S g[6];
+            moments_to_gradient(conic[0], conic[1], conic[2], a.opacities[at], sum, g);
+            a.g_means2d[2 * at] = g[0], a.g_means2d[2 * at + 1] = g[1];
+            for (int k = 0; k < 3; ++k) a.g_conics[3 * at + k] = g[2 + k];
+            a.g_opacities[at] = g[5];
+            for (int64_t d = 0; d < a.channels; ++d) g_colors[a.channels * at + d] = sum[kMoments + d];
+            if (a.with_depth) a.g_depths[at] = sum[kMoments + a.channels];
+            if (a.absgrad)
+                for (int k = 0; k < 2; ++k) a.g_means2d_abs[2 * at + k] = sum[kMoments + channels + k];
+        }
+    };
+    parallel_ranges(ranks, 512, work);
+}
+
+// Colours shared by the cameras: the sum over the cameras, in order.
+template <typename S>
+void sum_over_cameras(const BlendArgs<S>& a, const S* per_camera) {
+    const int64_t row = a.count * a.channels;
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            S sum = S(0);
+            for (int64_t c = 0; c < a.cameras; ++c) sum += per_camera[c * row + i];
+            a.g_colors[i] = sum;
+        }
+    };
+    parallel_ranges(row, 8192, work);
+}
+
+template <typename S, int D>
+void pick_abs(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial, double* g_backgrounds) {
+    if (a.absgrad)
+        backward_tiles<S, D, true>(a, records, tiles, partial, g_backgrounds);
+    else
+        backward_tiles<S, D, false>(a, records, tiles, partial, g_backgrounds);
+}
+
+template <typename S>
+void blend_backward(const BlendArgs<S>& a) {
+    const int64_t across = (a.width + kTile - 1) / kTile, down = (a.height + kTile - 1) / kTile;
+    const int64_t channels = total_channels(a), ranks = count_ranks(a), per_camera = across * down;
+    const int64_t tiles = a.cameras * per_camera;
+    Scratch<S> records(ranks * record_stride(channels)), partial(a.pairs * partial_size(a));
+    Scratch<double> g_backgrounds(a.g_backgrounds ? tiles * a.channels : 0);
+    pack_records(a, ranks, records.data());
+    double* background = a.g_backgrounds ? g_backgrounds.data() : nullptr;
+    switch (channels) {
+        case 1: pick_abs<S, 1>(a, records.data(), tiles, partial.data(), background); break;
+        case 3: pick_abs<S, 3>(a, records.data(), tiles, partial.data(), background); break;
+        case 4: pick_abs<S, 4>(a, records.data(), tiles, partial.data(), background); break;
+        default: pick_abs<S, 0>(a, records.data(), tiles, partial.data(), background);
+    }
+    if (background)
+        for (int64_t c = 0; c < a.cameras; ++c)
+            for (int64_t d = 0; d < a.channels; ++d) {
+                double sum = 0;
+                for (int64_t t = 0; t < per_camera; ++t) sum += background[(c * per_camera + t) * a.channels + d];
+                a.g_backgrounds[c * a.channels + d] = S(sum);
+            }
+    if (a.colors_per_camera || a.cameras == 1) return reduce_ranks(a, ranks, partial.data(), a.g_colors);
+    const int64_t all = a.cameras * a.count * a.channels;
+    Scratch<S> g_colors(all);
+    for (int64_t i = 0; i < all; ++i) g_colors[i] = S(0);
+    reduce_ranks(a, ranks, partial.data(), g_colors.data());
+    sum_over_cameras(a, g_colors.data());
+}
+
+}  // namespace
+
+void set_blend_backward(Kernels<float>& f, Kernels<double>& d) {
+    f.blend_backward = blend_backward<float>, d.blend_backward = blend_backward<double>;
+}
+
+SCTD_END

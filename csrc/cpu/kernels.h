@@ -1,0 +1,106 @@
+/*
+kernels.h - the CPU kernels' arguments, and the table through which the right instruction set is called.
+
+Plain pointers to contiguous arrays, sizes, nothing else. C cameras, N Gaussians, K SH bases, D colour channels,
+H x W pixels. Each kernel exists once per instruction set (see SCTD_ISA in include/common.h) and scalar type.
+*/
+#pragma once
+
+#include "scratch.h"
+
+#include <cstdint>
+
+namespace sctd {
+
+template <typename S>
+struct ProjectArgs {
+    int64_t cameras, count, bases;  // bases: K of sh, 0 without
+    int width, height, sh_degree, antialiased;
+    double near_plane, far_plane, radius_clip, eps2d;
+    const S *means, *quats, *scales, *opacities;  // [N,3] [N,4] [N,3] [N]
+    const S* sh;                                  // [N,K,3] or [C,N,K,3]
+    int sh_per_camera;
+    const S *viewmats, *ks;  // [C,4,4] [C,3,3]
+    // forward: outputs
+    S *means2d, *depths, *conics, *opacities_out, *colors;  // [C,N,2] [C,N] [C,N,3] [C,N] [C,N,3]
+    int32_t* radii;                                         // [C,N,2]; (0, 0) = not visible; backward: input
+    // backward: gradients in (same shapes as the outputs), gradients out (same shapes as the inputs)
+    const S *g_means2d, *g_depths, *g_conics, *g_opacities_out, *g_colors;
+    S *g_means, *g_quats, *g_scales, *g_opacities, *g_sh, *g_viewmats;
+};
+
+// Which Gaussian touches which tile. Gaussians that are visible are ranked by (camera, depth, index); `order` maps a
+// rank to camera * N + index. A pair is (tile, rank) plus the 4 x 1 pixel strips touched: bit 16 * (column / 4) + row.
+// Pairs are stored by tile, front to back; slot = position of the pair when sorted by rank instead.
+template <typename S>
+struct TilesArgs {
+    int64_t cameras, count;
+    int width, height;
+    const S *means2d, *conics, *opacities, *depths;  // as ProjectArgs' outputs
+    const int32_t* radii;
+};
+
+struct TileLists {
+    int64_t visible = 0, pairs = 0, tiles = 0;  // tiles: of all cameras
+    Scratch<int32_t> order, rank_start;         // [visible], [visible + 1]
+    Scratch<int64_t> place;                     // [visible + 1]: where a rank's pairs begin in the next two
+    Scratch<int32_t> tile;                      // with gaps: a rank has room for every tile of its box
+    Scratch<uint64_t> mask;                     // likewise
+};
+
+struct TilesOut {
+    int32_t *order, *rank_start;                // [cameras * count], [cameras * count + 1]
+    int32_t *tile_start, *pair_rank, *pair_slot;  // [tiles + 1] [pairs] [pairs]
+    int64_t* pair_mask;                         // [pairs]
+};
+
+template <typename S>
+struct BlendArgs {
+    int64_t cameras, count, channels;  // channels of colors; the depth comes on top
+    int64_t pairs;
+    int width, height, colors_per_camera, with_depth, absgrad;
+    const S *means2d, *conics, *colors, *opacities, *depths;  // colors [C,N,D] or [N,D]
+    const S* backgrounds;                                     // [C,D] or null
+    const int32_t *order, *rank_start, *tile_start, *pair_rank, *pair_slot;
+    const int64_t* pair_mask;
+    // forward: outputs; backward: transmittance and last are inputs
+    S *renders, *alphas, *transmittance;  // [C,H,W,D(+1)] [C,H,W,1] [C,H,W]
+    int32_t* last;                        // [C,H,W] pairs of the tile that were looked at before the pixel was done
+    // backward
+    const S *g_renders, *g_alphas;
+    S *g_means2d, *g_conics, *g_colors, *g_opacities, *g_depths, *g_backgrounds, *g_means2d_abs;
+};
+
+template <typename S>
+struct AdamArgs {
+    int64_t n;
+    S *param, *exp_avg, *exp_avg_sq;
+    const S* grad;
+    double lr, beta1, beta2, eps, bias1, bias2;  // bias: 1 - beta^step
+    double clip_norm;                            // <= 0: no clipping
+};
+
+template <typename S>
+struct Kernels {
+    void (*project_forward)(const ProjectArgs<S>&);
+    void (*project_backward)(const ProjectArgs<S>&);
+    void (*tiles_find)(const TilesArgs<S>&, TileLists&);
+    void (*blend_forward)(const BlendArgs<S>&);
+    void (*blend_backward)(const BlendArgs<S>&);
+    double (*adam)(const AdamArgs<S>&);  // returns the gradient's norm when clipping, else 0
+    // b rows of n elements; level arrays [b]
+    void (*noise)(int64_t b, int64_t n, const S* z0, const S* noise, const S* alpha, const S* sigma, S* out);
+    void (*ode_step)(int64_t b, int64_t n, const S* z, const S* eps, const S* const levels[4], S* out);
+    void (*cfg_ode_steps)(int64_t b, int64_t n, const S* z, const S* null, const S* cond, S guidance,
+                          const S* const levels[6], S* z_s, S* z_e, S* eps);
+    void (*residual)(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight, S guidance,
+                     S* grad, S* stats, S* loss);
+};
+
+void tiles_write(const TileLists& lists, int64_t capacity, const TilesOut& out);  // same for every instruction set
+
+template <typename S>
+const Kernels<S>& kernels();  // for this CPU
+const char* isa_name();       // "avx512", "avx2", "baseline"
+
+}  // namespace sctd

@@ -1,0 +1,166 @@
+/*
+simd.h - SIMD vectors of float or double, as wide as the instruction set this file is compiled for.
+
+Plain GCC/Clang vector types (arithmetic, comparison and ?: are the compiler's), plus the few operations they lack.
+A vector of W lanes covers W/4 rows of 4 pixels, so W is 4, 8 or 16.
+*/
+#pragma once
+
+#include "../include/common.h"
+
+#include <cstring>
+
+#if defined(__AVX2__) || defined(__AVX512F__) || defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+SCTD_BEGIN
+
+#if defined(__AVX512F__)
+constexpr int kFloats = 16, kDoubles = 8;
+#elif defined(__AVX2__)
+constexpr int kFloats = 8, kDoubles = 4;
+#else
+constexpr int kFloats = 4, kDoubles = 4;  // doubles in two registers: they are for checking, not for speed
+#endif
+typedef float VF __attribute__((vector_size(4 * kFloats)));
+typedef int32_t MF __attribute__((vector_size(4 * kFloats)));
+typedef double VD __attribute__((vector_size(8 * kDoubles)));
+typedef int64_t MD __attribute__((vector_size(8 * kDoubles)));
+
+// V: vector of S, M: its comparison result, W: lanes.
+template <typename S>
+struct Simd;
+template <>
+struct Simd<float> {
+    using V = VF;
+    using M = MF;
+    static constexpr int W = kFloats;
+};
+template <>
+struct Simd<double> {
+    using V = VD;
+    using M = MD;
+    static constexpr int W = kDoubles;
+};
+
+template <typename V, typename S>
+SCTD_HD V load(const S* p) {
+    V v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <typename V, typename S>
+SCTD_HD void store(S* p, V v) {
+    memcpy(p, &v, sizeof v);
+}
+
+template <typename V, typename S>
+SCTD_HD V splat(S s) {
+    return V{} + s;
+}
+
+#define SCTD_GENERIC_OPS(V, M, S, W)                                            \
+    SCTD_HD V select(M m, V a, V b) { return m ? a : b; }                       \
+    SCTD_HD V masked(M m, V a) { return (V)((M)a & m); }                        \
+    SCTD_HD V vabs(V a) { return a < V{} ? -a : a; }                            \
+    SCTD_HD V vlog(V a) {                                                       \
+        for (int i = 0; i < W; ++i) a[i] = sctd::vlog(S(a[i]));                 \
+        return a;                                                               \
+    }                                                                           \
+    SCTD_HD S hsum(V a) { /* pairwise, a fixed order */                         \
+        S s[W];                                                                 \
+        memcpy(s, &a, sizeof a);                                                \
+        for (int h = W / 2; h > 0; h /= 2)                                      \
+            for (int i = 0; i < h; ++i) s[i] += s[i + h];                       \
+        return s[0];                                                            \
+    }
+SCTD_GENERIC_OPS(VF, MF, float, kFloats)
+SCTD_GENERIC_OPS(VD, MD, double, kDoubles)
+#undef SCTD_GENERIC_OPS
+
+#define SCTD_SLOW_OPS(V, M, S, W)                                               \
+    SCTD_HD V madd(V a, V b, V c) { return a * b + c; }                         \
+    SCTD_HD V vmin(V a, V b) { return a < b ? a : b; }                          \
+    SCTD_HD V vmax(V a, V b) { return a > b ? a : b; }                          \
+    SCTD_HD V vsqrt(V a) {                                                      \
+        for (int i = 0; i < W; ++i) a[i] = sctd::vsqrt(S(a[i]));                \
+        return a;                                                               \
+    }                                                                           \
+    SCTD_HD uint32_t bits(M m) {                                                \
+        uint32_t r = 0;                                                         \
+        for (int i = 0; i < W; ++i) r |= uint32_t(m[i] != 0) << i;              \
+        return r;                                                               \
+    }
+
+#if defined(__AVX512F__)
+SCTD_HD VF madd(VF a, VF b, VF c) { return (VF)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+SCTD_HD VF vmin(VF a, VF b) { return (VF)_mm512_min_ps((__m512)a, (__m512)b); }
+SCTD_HD VF vmax(VF a, VF b) { return (VF)_mm512_max_ps((__m512)a, (__m512)b); }
+SCTD_HD VF vsqrt(VF a) { return (VF)_mm512_sqrt_ps((__m512)a); }
+SCTD_HD uint32_t bits(MF m) { return _mm512_movepi32_mask((__m512i)m); }
+SCTD_HD VD madd(VD a, VD b, VD c) { return (VD)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+SCTD_HD VD vmin(VD a, VD b) { return (VD)_mm512_min_pd((__m512d)a, (__m512d)b); }
+SCTD_HD VD vmax(VD a, VD b) { return (VD)_mm512_max_pd((__m512d)a, (__m512d)b); }
+SCTD_HD VD vsqrt(VD a) { return (VD)_mm512_sqrt_pd((__m512d)a); }
+SCTD_HD uint32_t bits(MD m) { return _mm512_movepi64_mask((__m512i)m); }
+#elif defined(__AVX2__)
+SCTD_HD VF madd(VF a, VF b, VF c) { return (VF)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+SCTD_HD VF vmin(VF a, VF b) { return (VF)_mm256_min_ps((__m256)a, (__m256)b); }
+SCTD_HD VF vmax(VF a, VF b) { return (VF)_mm256_max_ps((__m256)a, (__m256)b); }
+SCTD_HD VF vsqrt(VF a) { return (VF)_mm256_sqrt_ps((__m256)a); }
+SCTD_HD uint32_t bits(MF m) { return uint32_t(_mm256_movemask_ps((__m256)m)); }
+SCTD_HD VD madd(VD a, VD b, VD c) { return (VD)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+SCTD_HD VD vmin(VD a, VD b) { return (VD)_mm256_min_pd((__m256d)a, (__m256d)b); }
+SCTD_HD VD vmax(VD a, VD b) { return (VD)_mm256_max_pd((__m256d)a, (__m256d)b); }
+SCTD_HD VD vsqrt(VD a) { return (VD)_mm256_sqrt_pd((__m256d)a); }
+SCTD_HD uint32_t bits(MD m) { return uint32_t(_mm256_movemask_pd((__m256d)m)); }
+#else
+#if defined(__aarch64__)
+SCTD_HD VF madd(VF a, VF b, VF c) { return (VF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+SCTD_HD VF vmin(VF a, VF b) { return a < b ? a : b; }
+SCTD_HD VF vmax(VF a, VF b) { return a > b ? a : b; }
+SCTD_HD VF vsqrt(VF a) { return (VF)vsqrtq_f32((float32x4_t)a); }
+SCTD_HD uint32_t bits(MF m) {
+    const MF weight = {1, 2, 4, 8};
+    return uint32_t(vaddvq_s32((int32x4_t)(m & weight)));
+}
+#elif defined(__SSE2__)
+SCTD_HD VF madd(VF a, VF b, VF c) { return a * b + c; }
+SCTD_HD VF vmin(VF a, VF b) { return (VF)_mm_min_ps((__m128)a, (__m128)b); }
+SCTD_HD VF vmax(VF a, VF b) { return (VF)_mm_max_ps((__m128)a, (__m128)b); }
+SCTD_HD VF vsqrt(VF a) { return (VF)_mm_sqrt_ps((__m128)a); }
+SCTD_HD uint32_t bits(MF m) { return uint32_t(_mm_movemask_ps((__m128)m)); }
+#else
+SCTD_SLOW_OPS(VF, MF, float, kFloats)
+#endif
+SCTD_SLOW_OPS(VD, MD, double, kDoubles)
+#endif
+#undef SCTD_SLOW_OPS
+
+// 2^-e for 0 <= e <= 126, relative error below 1.5 float epsilons. The coefficients are ln(2)^k / k!, the last one adjusted to
+// spread the error over [-1/2, 1/2]; adding 1.5 * 2^23 rounds to an integer that then sits in the low bits.
+SCTD_HD VF exp2_neg(VF e) {
+    const VF magic = splat<VF>(12582912.0f);
+    const VF n = magic - e;
+    const VF f = (magic - n) - e;  // -e = rounded + f
+    VF p = splat<VF>(1.5403530e-4f);
+    p = madd(p, f, splat<VF>(1.3333558e-3f));
+    p = madd(p, f, splat<VF>(9.6181291e-3f));
+    p = madd(p, f, splat<VF>(5.5504109e-2f));
+    p = madd(p, f, splat<VF>(2.4022651e-1f));
+    p = madd(p, f, splat<VF>(6.9314718e-1f));
+    p = madd(p, f, splat<VF>(1.0f));
+    return (VF)((MF)p + ((MF)n << 23));
+}
+
+SCTD_HD VD exp2_neg(VD e) {
+    for (int i = 0; i < kDoubles; ++i) e[i] = ::exp2(-e[i]);
+    return e;
+}
+
+SCTD_END

@@ -1,0 +1,44 @@
+/*
+ellipse.h - where on the screen a footprint reaches alpha >= 1/255: its box, and its span along a pixel row.
+
+  in   opacity, cov2d or conic (A, B, C) in 1/px^2
+  out  reach: half the squared Mahalanobis distance at which alpha falls to 1/255 is ln(255 opacity)
+
+Rows are exact up to rounding: at distance dy from the mean the ellipse spans
+    x = mean_x - (B/A) dy +- sqrt(h0 - h2 dy^2),   h0 = 2 ln(255 opacity) / A,  h2 = (C - B^2/A) / A.
+A small margin covers the rounding, so that culling never changes a pixel: the pixel test decides.
+*/
+#pragma once
+
+#include "common.h"
+
+SCTD_BEGIN
+
+// Relative margin on the squared half width, absolute margin in pixels on the half width.
+constexpr double kSpanSlack = 1e-5, kSpanMargin = 1e-2;
+
+// Squared Mahalanobis radius of the visible ellipse; negative or NaN when nothing is visible.
+template <typename T>
+SCTD_HD T ellipse_reach(T opacity) {
+    return 2 * vlog(opacity * 255);
+}
+
+template <typename S>
+struct RowSpan {
+    S mean_x, mean_y, shear, h0, h2;
+    S half_height;  // px, rows further away are never touched
+};
+
+template <typename S>
+SCTD_HD RowSpan<S> make_row_span(S mean_x, S mean_y, S a, S b, S c, S reach) {
+    RowSpan<S> e;
+    e.mean_x = mean_x, e.mean_y = mean_y;
+    e.shear = b / a;
+    const S k = c - b * e.shear;  // 1 / cov2d_yy
+    e.h0 = reach / a * S(1 + kSpanSlack);
+    e.h2 = k / a;
+    e.half_height = vsqrt(reach / k) * S(1 + kSpanSlack) + S(kSpanMargin);
+    return e;
+}
+
+SCTD_END

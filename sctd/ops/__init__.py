@@ -1,0 +1,25 @@
+"""Public tensor ops: the rasterizer, the fused diffusion ops, the optimiser step. Knows no prompts and no trainer.
+
+Each has a plain-torch twin in :mod:`sctd.ops.reference`, which is its definition.
+"""
+
+from __future__ import annotations
+
+from sctd.ops._backend import backends, get_num_threads, set_num_threads
+from sctd.ops.adam import adam_step_, knn_mean_distance
+from sctd.ops.ode import cfg_ode_steps, noise, ode_step, sctd_loss, sctd_residual
+from sctd.ops.rasterize import rasterization
+
+__all__ = [
+    "adam_step_",
+    "backends",
+    "cfg_ode_steps",
+    "get_num_threads",
+    "knn_mean_distance",
+    "noise",
+    "ode_step",
+    "rasterization",
+    "sctd_loss",
+    "sctd_residual",
+    "set_num_threads",
+]

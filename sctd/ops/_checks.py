@@ -1,0 +1,44 @@
+"""Checks of shapes, dtypes and devices, and the way tensors cross to the native core."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from sctd.errors import InputError
+
+T = TypeVar("T")
+
+
+def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...], meaning: str = "") -> None:
+    """Raise InputError unless the tensor's shape is one of those allowed."""
+    if tuple(tensor.shape) not in allowed:
+        want = " or ".join(str(list(shape)) for shape in allowed)
+        raise InputError(f"{name} must have shape {want}{meaning}; got {list(tensor.shape)}")
+
+
+def check_same(first: str, tensor: Tensor, **others: Tensor | None) -> None:
+    """Raise InputError unless the tensors share one floating dtype (float32 or float64) and one device."""
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"{first} must be float32 or float64; got {tensor.dtype}")
+    for name, other in others.items():
+        if other is None:
+            continue
+        if other.dtype != tensor.dtype:
+            raise InputError(f"{name} must have the dtype of {first}, {tensor.dtype}; got {other.dtype}")
+        if other.device != tensor.device:
+            raise InputError(f"{name} must be on the device of {first}, {tensor.device}; got {other.device}")
+
+
+def addresses(*tensors: Tensor | None) -> list[int]:
+    """Where the tensors' data begin, for the native core; 0 for None. They must be contiguous."""
+    return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def present(value: T | None) -> T:
+    """The value, which the caller knows to be there."""
+    if value is None:
+        raise AssertionError("an optional value is missing where it cannot be")
+    return value

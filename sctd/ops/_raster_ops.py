@@ -1,0 +1,350 @@
+"""The rasterizer's native ops: schema, fake and gradient of each, registered with torch.library.
+
+    project      3D Gaussians, cameras => footprints (and colours from spherical harmonics)
+    tile_lists   footprints => which tile each one touches, front to back; no gradient
+    blend        footprints, tile lists => images
+
+The bodies allocate with torch and hand addresses to the native core. Shapes are checked by the public function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sctd.ops._backend import native
+from sctd.ops._checks import addresses
+
+TILE = 16  # kTile in csrc/include/common.h
+
+
+def _f64(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float64
+
+
+def _project_shape(
+    means: Tensor,
+    sh: Tensor | None,
+    viewmats: Tensor,
+    width: int,
+    height: int,
+    planes: tuple[float, float],
+    radius_clip: float,
+    eps2d: float,
+    sh_degree: int,
+    antialiased: bool,
+) -> Any:
+    return native().ProjectShape(
+        viewmats.shape[0],
+        means.shape[0],
+        0 if sh is None else sh.shape[-2],
+        width,
+        height,
+        -1 if sh is None else sh_degree,
+        antialiased,
+        sh is not None and sh.dim() == 4,
+        *planes,
+        radius_clip,
+        eps2d,
+    )
+
+
+@torch.library.custom_op("sctd::project", mutates_args=(), device_types="cpu")
+def project(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    sh: Tensor | None,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    near_plane: float,
+    far_plane: float,
+    radius_clip: float,
+    eps2d: float,
+    sh_degree: int,
+    antialiased: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """=> means2d [C,N,2], depths [C,N], conics [C,N,3], opacities [C,N], colors [C,N,3] or [C,0,3], radii [C,N,2]."""
+    inputs = [None if t is None else t.contiguous() for t in (means, quats, scales, opacities, sh, viewmats, Ks)]
+    out = _project_fake(means, sh, viewmats)
+    shape = _project_shape(
+        *(means, sh, viewmats, width, height, (near_plane, far_plane), radius_clip, eps2d, sh_degree, antialiased)
+    )
+    native().project_forward(_f64(means), shape, addresses(*inputs, *out))
+    return out
+
+
+def _project_fake(
+    means: Tensor, sh: Tensor | None, viewmats: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    cameras, count = viewmats.shape[0], means.shape[0]
+    return (
+        means.new_empty(cameras, count, 2),
+        means.new_empty(cameras, count),
+        means.new_empty(cameras, count, 3),
+        means.new_empty(cameras, count),
+        means.new_empty(cameras, 0 if sh is None else count, 3),
+        means.new_empty(cameras, count, 2, dtype=torch.int32),
+    )
+
+
+@project.register_fake
+def _(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor | None, viewmats: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return _project_fake(means, sh, viewmats)
+
+
+@torch.library.custom_op("sctd::project_backward", mutates_args=(), device_types="cpu")
+def project_backward(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    sh: Tensor | None,
+    viewmats: Tensor,
+    Ks: Tensor,
+    radii: Tensor,
+    g_means2d: Tensor,
+    g_depths: Tensor,
+    g_conics: Tensor,
+    g_opacities: Tensor,
+    g_colors: Tensor,
+    width: int,
+    height: int,
+    near_plane: float,
+    far_plane: float,
+    radius_clip: float,
+    eps2d: float,
+    sh_degree: int,
+    antialiased: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """=> gradients of means, quats, scales, opacities, sh ([0] without), viewmats."""
+    inputs = [
+        None if t is None else t.contiguous()
+        for t in (means, quats, scales, opacities, sh, viewmats, Ks, radii)
+        + (g_means2d, g_depths, g_conics, g_opacities, g_colors)
+    ]
+    out = (
+        *(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (means, quats, scales, opacities)),
+        means.new_empty(0) if sh is None else torch.zeros_like(sh, memory_format=torch.contiguous_format),
+        torch.zeros_like(viewmats, memory_format=torch.contiguous_format),
+    )
+    shape = _project_shape(
+        *(means, sh, viewmats, width, height, (near_plane, far_plane), radius_clip, eps2d, sh_degree, antialiased)
+    )
+    native().project_backward(_f64(means), shape, addresses(*inputs, *out))
+    return out
+
+
+@project_backward.register_fake
+def _(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor | None, viewmats: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return (
+        *(t.new_empty(t.shape) for t in (means, quats, scales, opacities)),
+        means.new_empty(0) if sh is None else sh.new_empty(sh.shape),
+        viewmats.new_empty(viewmats.shape),
+    )
+
+
+def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:7], output[5])
+    ctx.settings = inputs[7:]
+
+
+def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    out = torch.ops.sctd.project_backward(*ctx.saved_tensors, *grads[:5], *ctx.settings)
+    g_sh = out[4] if ctx.saved_tensors[4] is not None else None
+    return (*out[:4], g_sh, out[5], *[None] * (1 + len(ctx.settings)))
+
+
+project.register_autograd(_project_vjp, setup_context=_project_setup)
+
+
+@torch.library.custom_op("sctd::tile_lists", mutates_args=(), device_types="cpu")
+def tile_lists(
+    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], pair_rank [M], pair_slot [M], pair_mask [M] (int64).
+
+    What each holds is said at TilesArgs in csrc/cpu/kernels.h; M is known only afterwards.
+    """
+    inputs = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
+    cameras, count = depths.shape
+    try:
+        found = native().Tiles(_f64(means2d), cameras, count, width, height, addresses(*inputs))
+    except MemoryError:
+        raise MemoryError(f"not enough memory for the tile lists of {cameras} x {count} Gaussians") from None
+    out = _tile_arrays(depths, width, height, found.pairs)
+    found.write(addresses(*out))
+    return out
+
+
+def _tile_arrays(
+    depths: Tensor, width: int, height: int, pairs: int | torch.SymInt
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    cameras, count = depths.shape
+    tiles = cameras * -(-width // TILE) * -(-height // TILE)
+    sizes = (cameras * count, cameras * count + 1, tiles + 1, pairs, pairs)
+    order, rank_start, tile_start, rank, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
+    return order, rank_start, tile_start, rank, slot, depths.new_empty(pairs, dtype=torch.int64)
+
+
+@tile_lists.register_fake
+def _(
+    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return _tile_arrays(depths, width, height, torch.library.get_ctx().new_dynamic_size())
+
+
+def _blend_shape(colors: Tensor, depths: Tensor, pair_rank: Tensor, size: tuple[int, int], depth: bool, absgrad: bool) -> Any:
+    return native().BlendShape(
+        *depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad
+    )
+
+
+@torch.library.custom_op("sctd::blend", mutates_args=(), device_types="cpu")
+def blend(
+    means2d: Tensor,
+    conics: Tensor,
+    colors: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    backgrounds: Tensor | None,
+    order: Tensor,
+    rank_start: Tensor,
+    tile_start: Tensor,
+    pair_rank: Tensor,
+    pair_slot: Tensor,
+    pair_mask: Tensor,
+    width: int,
+    height: int,
+    with_depth: bool,
+    absgrad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; transmittance and last, both [C,H,W], serve the backward pass only."""
+    inputs = [
+        None if t is None else t.contiguous() for t in (means2d, conics, colors, opacities, depths, backgrounds)
+    ]
+    lists = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask)
+    out = _blend_fake(colors, depths, width, height, with_depth)
+    shape = _blend_shape(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    native().blend_forward(_f64(means2d), shape, addresses(*inputs, *lists, *out))
+    return out
+
+
+def _blend_fake(
+    colors: Tensor, depths: Tensor, width: int, height: int, with_depth: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    size = (depths.shape[0], height, width)
+    return (
+        depths.new_empty(*size, colors.shape[-1] + int(with_depth)),
+        depths.new_empty(*size, 1),
+        depths.new_empty(size),
+        depths.new_empty(size, dtype=torch.int32),
+    )
+
+
+@blend.register_fake
+def _(
+    means2d: Tensor,
+    conics: Tensor,
+    colors: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    backgrounds: Tensor | None,
+    order: Tensor,
+    rank_start: Tensor,
+    tile_start: Tensor,
+    pair_rank: Tensor,
+    pair_slot: Tensor,
+    pair_mask: Tensor,
+    width: int,
+    height: int,
+    with_depth: bool,
+    absgrad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return _blend_fake(colors, depths, width, height, with_depth)
+
+
+@torch.library.custom_op("sctd::blend_backward", mutates_args=(), device_types="cpu")
+def blend_backward(
+    means2d: Tensor,
+    conics: Tensor,
+    colors: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    backgrounds: Tensor | None,
+    order: Tensor,
+    rank_start: Tensor,
+    tile_start: Tensor,
+    pair_rank: Tensor,
+    pair_slot: Tensor,
+    pair_mask: Tensor,
+    transmittance: Tensor,
+    last: Tensor,
+    g_renders: Tensor,
+    g_alphas: Tensor,
+    width: int,
+    height: int,
+    with_depth: bool,
+    absgrad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """=> gradients of means2d, conics, colors, opacities, depths, backgrounds ([0] without), |means2d| ([0] without)."""
+    inputs = [
+        None if t is None else t.contiguous() for t in (means2d, conics, colors, opacities, depths, backgrounds)
+    ]
+    saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
+    # Zeros: the kernel writes only what is visible.
+    out = tuple(
+        torch.zeros_like(t, memory_format=torch.contiguous_format)
+        for t in (means2d, conics, colors, opacities, depths)
+    )
+    g_backgrounds = None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
+    g_abs = torch.zeros_like(out[0]) if absgrad else None
+    shape = _blend_shape(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    at = addresses(*inputs, *saved, g_renders.contiguous(), g_alphas.contiguous(), *out, g_backgrounds, g_abs)
+    native().blend_backward(_f64(means2d), shape, at)
+    none = means2d.new_empty(0)
+    return (
+        *(out[0], out[1], out[2], out[3], out[4]),
+        none if g_backgrounds is None else g_backgrounds,
+        torch.empty_like(none) if g_abs is None else g_abs,
+    )
+
+
+@blend_backward.register_fake
+def _(
+    means2d: Tensor,
+    conics: Tensor,
+    colors: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    backgrounds: Tensor | None,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
+    background = means2d.new_empty(0 if backgrounds is None else backgrounds.shape)
+    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-1] else 0)
+
+
+def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:12], *output[2:])
+    ctx.settings = inputs[12:]
+
+
+def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
+    saved = ctx.saved_tensors
+    out = torch.ops.sctd.blend_backward(*saved, g_renders, g_alphas, *ctx.settings)
+    if ctx.settings[3]:
+        saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
+    return (*out[:5], None if saved[5] is None else out[5], *[None] * (6 + len(ctx.settings)))
+
+
+blend.register_autograd(_blend_vjp, setup_context=_blend_setup)
