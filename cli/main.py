@@ -30,9 +30,9 @@ _debug = False
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from sctd import __version__
 
-        typer.echo(f"sctd {version('sctd')}")
+        typer.echo(f"sctd {__version__}")
         raise typer.Exit
 
 
@@ -63,9 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. This keeps Python from complaining while it exits.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 0
+        # The reader, such as `head`, has what it wanted. What is still buffered goes nowhere, so that Python
+        # does not complain when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return failures.FAILED
     except (Exception, KeyboardInterrupt) as exc:
         if _debug:
             traceback.print_exception(exc)

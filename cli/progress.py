@@ -69,10 +69,10 @@ class RichReporter:
     def stage(self, name: str) -> None:
         self._progress.update(self._task, description=escape(name))
         if not self._progress.live.is_started:
-            self._console.print(f"[bold]{escape(name)}[/]")
+            self._console.print(Text(name, style="bold"))
 
     def message(self, text: str) -> None:
-        self._console.print(escape(text))
+        self._console.print(Text(text), soft_wrap=True)
 
     def finish(self) -> None:
         self._progress.stop()
