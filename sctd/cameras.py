@@ -1,7 +1,8 @@
 """Step 2 of 9: where the cameras of an iteration, a turntable or a contact sheet stand.
 
 World axes: right-handed, +y up, the object's front faces +z. Azimuth 0 looks at the front from +z,
-azimuth +90 degrees stands on +x, elevation is positive upwards. Camera axes (OpenCV): x right, y down, z forward.
+azimuth +90 degrees stands on +x, elevation is positive upwards.
+Camera axes (OpenCV): x right, y down, z forward.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Step 8 of 9: where Gaussians are added, moved and removed.
 
 Two strategies: "original" (Kerbl et al. 2023, section 5.2: clone, split, prune, opacity reset),
-and "relocate" (Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo": dead Gaussians move
-onto live ones, and the image stays about the same).
+and "relocate" (Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo": dead Gaussians
+move onto live ones, and the image stays about the same).
 """
 
 from __future__ import annotations

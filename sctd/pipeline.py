@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,21 +221,26 @@ def _save(trainer: Trainer, folder: RunFolder, seconds: float) -> None:
 
 def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> RunResult:
     """Write the asset and its pictures."""
-    gaussians, output = trainer.gaussians.detach(), trainer.config.output
+    from sctd.export.contact import save_contact
+    from sctd.export.ply import save_ply
+    from sctd.export.video import save_turntable
+
+    gaussians, config = trainer.gaussians.detach(), trainer.config
+    asset, turntable, contact = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT))
     report.stage("writing the asset")
-    asset = write_asset(gaussians, folder.path)
-    turntable = contact = None
-    if output.contact_views:
+    save_ply(asset, gaussians)
+    if config.output.contact_views:
         report.stage("rendering the contact sheet")
-        contact = write_contact(gaussians, folder.path, trainer.config)
-    if output.turntable_frames:
+        save_contact(contact, _orbit(gaussians, config, config.output.contact_views))
+    if config.output.turntable_frames:
         report.stage("rendering the turntable")
-        turntable = write_turntable(gaussians, folder.path, trainer.config)
+        frames = _orbit(gaussians, config, config.output.turntable_frames)
+        save_turntable(turntable, frames, config.output.turntable_fps)
     return RunResult(
         folder.path,
         asset,
-        turntable,
-        contact,
+        turntable if config.output.turntable_frames else None,
+        contact if config.output.contact_views else None,
         trainer.iteration,
         trainer.skipped,
         seconds,
@@ -245,46 +248,11 @@ def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: floa
     )
 
 
-def write_asset(gaussians: Gaussians, folder: Path) -> Path:
-    """Write asset.ply into a folder, whole or not at all."""
-    from sctd.export.ply import save_ply
-
-    return _replace(folder / ASSET, lambda path: save_ply(path, gaussians))
-
-
-def write_turntable(gaussians: Gaussians, folder: Path, config: Config) -> Path:
-    """Write turntable.mp4 into a folder, whole or not at all."""
-    from sctd.export.video import save_turntable
-
-    frames = _orbit(gaussians, config, config.output.turntable_frames)
-    fps = config.output.turntable_fps
-    return _replace(folder / TURNTABLE, lambda path: save_turntable(path, frames, fps))
-
-
-def write_contact(gaussians: Gaussians, folder: Path, config: Config) -> Path:
-    """Write contact.png into a folder, whole or not at all."""
-    from sctd.export.contact import save_contact
-
-    images = _orbit(gaussians, config, config.output.contact_views)
-    return _replace(folder / CONTACT, lambda path: save_contact(path, images))
-
-
 def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
     """Pictures round the object, uint8 [n, H, W, 3]."""
     o = config.output
     cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), o.size)
     return render_images(gaussians, cameras, config.background.color)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let a function write a file under another name, then rename it: the real name is never half-written."""
-    temporary = path.with_name(f".partial-{path.name}")  # the ending stays: writers choose the format by it
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 class _Interrupts:

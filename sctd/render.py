@@ -82,8 +82,10 @@ def render(
         render_mode="RGB+ED" if depth else "RGB",
         backend=backend,
     )
-    image, alpha = image.permute(0, 3, 1, 2), alpha.permute(0, 3, 1, 2)
-    return Render(image[:, :3], alpha, image[:, 3:] if depth else None, meta, cameras.near_plane)
+    channels = image.permute(0, 3, 1, 2)
+    rgb = channels[:, :3].contiguous()  # the layout that the networks behind expect
+    seen_depth = channels[:, 3:] if depth else None
+    return Render(rgb, alpha.permute(0, 3, 1, 2), seen_depth, meta, cameras.near_plane)
 
 
 @torch.no_grad()

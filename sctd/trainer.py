@@ -100,9 +100,13 @@ class Trainer:
         elif not bool(torch.isfinite(rendered.rgb).all()):
             offender = "rendering"
 
-        scalars: Scalars = {**guidance.scalars, **{name: float(term) for name, term in terms.items()}}
+        scalars: Scalars = {
+            **guidance.scalars,
+            **{name: float(term.detach()) for name, term in terms.items()},
+        }
         if offender is None:
-            scalars["guidance_norm"] = float(guidance.grad.norm())
+            # the loss whose gradient is the guidance, 0.5 ||g||^2, mean over the images
+            scalars["loss"] = 0.5 * float(guidance.grad.square().sum()) / len(cameras)
             scalars |= self._update(rendered)
         else:
             scalars |= self._skip(offender, guidance.scalars)

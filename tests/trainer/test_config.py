@@ -1,0 +1,159 @@
+"""Settings: presets, order, round trip, and errors in one line that say what is allowed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sctd.config import Config, build_config, differences, load_config, preset_names
+from sctd.errors import InputError
+
+
+def test_the_sd21_preset_holds_the_released_hyper_parameters() -> None:
+    c = load_config("sd21", prompt="x")
+    assert c.iterations == 5000
+    assert (c.cameras.radius, c.cameras.radius_end) == ((5.2, 5.5), (3.5, 5.0))
+    assert (c.cameras.fovy_rad, c.cameras.fovy_end_rad) == ((0.32, 0.60), (0.16, 0.60))
+    assert c.cameras.elevation_deg == (-15, 45)  # polar angle 45 to 105 degrees
+    assert (c.cameras.batch, c.cameras.size) == (4, 512)
+    assert (c.optim.means.start, c.optim.means.end, c.optim.extent, c.optim.eps) == (
+        1.6e-4,
+        1.6e-6,
+        3.5,
+        1e-15,
+    )
+    assert (c.optim.sh0.start, c.optim.sh0.end, c.optim.opacities.start) == (5e-3, 3e-3, 0.05)
+    assert (c.optim.scales.end, c.optim.quats.end) == (1e-3, 2e-4)
+    assert (c.optim.clip, c.optim.clip_start, c.optim.clip_end, c.optim.clip_iterations) == (True, 2, 8, 1000)
+    assert (c.densify.every, c.densify.start, c.densify.stop) == (100, 100, 3000)
+    assert (c.densify.grad_threshold, c.densify.split_fraction, c.densify.reset_every) == (7.5e-4, 0.003, 300)
+    assert (c.regularisers.tv_rgb, c.regularisers.tv_disparity, c.regularisers.scale) == (1, 1, 1)
+    assert (c.sctd.noise, c.sctd.as_latent, c.sctd.segments, c.sctd.guidance_scale) == ("fixed", 0.2, 5, 7.5)
+    assert c.background.mixed_probability == 0.66
+
+
+def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:
+    assert load_config(prompt="x") == load_config("embedded", prompt="x")
+    c = load_config(prompt="x")
+    assert (c.prior, c.sctd.noise, c.sctd.as_latent) == ("embedded", "fresh", 0)
+    assert (c.views.left, c.views.right) == ("left side view", "right side view")
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_yaml_round_trip(preset: str, tmp_path: Path) -> None:
+    c = load_config(preset, prompt='a "quoted": ünicode # prompt', seed=2**63 - 1)
+    (tmp_path / "c.yaml").write_text(c.to_yaml(), encoding="utf-8")
+    assert load_config(file=tmp_path / "c.yaml") == c
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("prompt: file\nseed: 1\niterations: 11\noptim:\n  beta1: 0.5\n")
+    c = load_config(
+        "sd21", file, ["seed=2", "optim.means.start=0.3", "gaussians.scale_range=[0.1, 0.2]"], seed=3
+    )
+    assert (c.prompt, c.seed, c.iterations) == ("file", 3, 11)
+    assert (c.optim.beta1, c.optim.beta2) == (0.5, 0.999)  # file over preset, the preset's rest stays
+    assert (c.optim.means.start, c.optim.means.end) == (0.3, 1.6e-6)
+    assert c.gaussians.scale_range == (0.1, 0.2)
+    assert load_config(prompt="x", seed=None).seed == 0  # None: not given
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("colour=1", r"unknown setting 'colour'; known: prompt, "),
+        ("optim.meens.start=1", r"unknown setting 'optim.meens'; did you mean 'optim.means'\?"),
+        ("cameras.bach=1", r"did you mean 'cameras.batch'\? known in cameras: batch, "),
+        ("optim.means.start=-1", r"'optim.means.start' must be greater than 0; got -1"),
+        ("optim.means.start=.nan", r"'optim.means.start' must be a finite number"),
+        ("iterations=0", r"'iterations' must be greater than or equal to 1; got 0"),
+        ("iterations=many", r"'iterations' must be a valid integer.*; got 'many'"),
+        ("seed=-1", r"'seed' must be greater than or equal to 0; got -1"),
+        ("device=tpu", r"'device' must be auto, cpu, cuda or cuda:N; got 'tpu'"),
+        ("cameras.radius=[3, 2]", r"'cameras.radius': the low end 3 is above the high end 2"),
+        ("cameras.radius=[3]", r"setting 'cameras.radius.1' is missing"),
+        ("cameras=3", r"'cameras' must be a valid dictionary"),
+        ("gaussians.init=ply", r"init = ply and init_path go together"),
+        ("densify.strategy=best", r"'densify.strategy' must be 'relocate', 'original' or 'none'; got 'best'"),
+        ("output.size=33", r"size must be even"),
+        ("sctd.segments=0", r"'sctd.segments' must be greater than or equal to 1"),
+        ("sctd.t_max=400", r"setting 'sctd'"),
+        ("seed", r"must read key=value"),
+        ("=3", r"must read key=value"),
+        ("seed=[1", r"not valid YAML"),
+    ],
+)
+def test_errors_are_one_line_with_key_and_range(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(prompt="x", overrides=[override])
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "a" * 1001, "a\nb", "a\x00b", "\x1b[31mred"])
+def test_bad_prompts(prompt: str) -> None:
+    with pytest.raises(InputError, match="prompt"):
+        load_config(prompt=prompt)
+
+
+def test_no_prompt_is_named() -> None:
+    with pytest.raises(InputError, match="setting 'prompt' is missing"):
+        load_config()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown preset 'best'; choose one of: embedded"):
+        load_config("best", prompt="x")
+    with pytest.raises(InputError, match=r"cannot read config file .*No such file"):
+        load_config(file=tmp_path / "none.yaml")
+    for content, message in ((b"a: [", "not valid YAML"), (b"- 1", "must hold"), (b"\xff\xfe\x00", "UTF-8")):
+        (tmp_path / "c.yaml").write_bytes(content)
+        with pytest.raises(InputError, match=message) as caught:
+            load_config(file=tmp_path / "c.yaml")
+        assert "\n" not in str(caught.value)
+    (tmp_path / "c.yaml").write_bytes(b"")
+    assert load_config(file=tmp_path / "c.yaml", prompt="x").prompt == "x"
+
+
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("prompt: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(InputError, match="not valid YAML"):
+        load_config(file=tmp_path / "c.yaml")
+
+
+def test_differences_are_dotted_keys() -> None:
+    one = load_config(prompt="x")
+    assert differences(one, one) == []
+    other = load_config(prompt="x", seed=1, overrides=["optim.means.start=0.5", "gaussians.scale_range=null"])
+    assert differences(one, other) == ["seed", "gaussians.scale_range", "optim.means.start"]
+
+
+def test_every_setting_is_described() -> None:
+    def walk(model: type, prefix: str) -> list[str]:
+        missing = []
+        for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+            inner = field.annotation
+            if isinstance(inner, type) and hasattr(inner, "model_fields"):
+                missing += walk(inner, f"{prefix}{name}.")
+            elif not field.description:
+                missing.append(f"{prefix}{name}")
+        return missing
+
+    assert walk(Config, "") == []
+
+
+def test_settings_load_without_torch() -> None:
+    code = (
+        "import sys, sctd, sctd.config, sctd.runlog, sctd.methods; sctd.load_config(prompt='x'); "
+        "print(sorted({'torch', 'numpy', 'sctd.ops', 'sctd._native'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_build_config_takes_a_tree() -> None:
+    assert build_config({"prompt": "x", "cameras": {"batch": 2}}).cameras.batch == 2

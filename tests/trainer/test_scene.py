@@ -1,0 +1,228 @@
+"""Gaussians, rendering, backgrounds and regularisers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import plyfile
+import pytest
+import torch
+
+from sctd.augment import sample_background, sample_scale_noise
+from sctd.cameras import orbit_cameras
+from sctd.errors import InputError
+from sctd.export.ply import save_ply
+from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
+from sctd.regularisers import limit_brightness, losses, project, total_variation
+from sctd.render import Render, render, render_images
+from sctd.settings import BackgroundSettings, GaussianSettings, RegulariserSettings
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_ball(color: tuple[float, float, float], scale: float = 0.3, opacity: float = 0.999) -> Gaussians:
+    g = from_points(torch.zeros(1, 3), torch.tensor([color]), opacity=opacity, scale_factor=1, sh_degree=0)
+    g.scales = torch.full((1, 3), math.log(scale))
+    return g
+
+
+def test_ball_sphere_and_box() -> None:
+    points = {
+        shape: initialise(GaussianSettings(init=shape, count=4000, init_radius=0.5), generator()).means  # type: ignore[arg-type]
+        for shape in ("ball", "sphere", "box")
+    }
+    radius = points["ball"].norm(dim=1)
+    assert radius.max() <= 0.5
+    # uniform in the volume: an eighth of the points within half the radius
+    assert float((radius < 0.25).float().mean()) == pytest.approx(1 / 8, abs=0.02)
+    torch.testing.assert_close(points["sphere"].norm(dim=1), torch.full((4000,), 0.5))
+    assert points["box"].abs().max() <= 0.5
+    assert float(points["box"].abs().max(dim=0).values.min()) > 0.49
+
+
+def test_first_values() -> None:
+    settings = GaussianSettings(count=100, init_color=(0.2, 0.4, 0.6), init_opacity=0.1, sh_degree=2)
+    g = initialise(settings, generator())
+    means, quats, scales, opacities, colors = g.activated()
+    torch.testing.assert_close(opacities, torch.full((100,), 0.1))
+    torch.testing.assert_close(0.5 + SH_C0 * colors[:, 0], torch.tensor([0.2, 0.4, 0.6]).expand(100, 3))
+    assert colors.shape == (100, 9, 3)
+    assert not colors[:, 1:].any()
+    assert quats.tolist() == [[1, 0, 0, 0]] * 100
+    nearest = torch.cdist(means.double(), means.double()).sort(dim=1).values[:, 1:4].mean(1)
+    torch.testing.assert_close(scales[:, 0].double(), nearest, rtol=1e-4, atol=1e-5)
+    assert g.sh_degree == 2
+
+
+def test_a_lone_gaussian_and_twins_have_a_size() -> None:
+    for points in (torch.zeros(1, 3), torch.zeros(2, 3), torch.zeros(5, 3)):
+        g = from_points(points, torch.full_like(points, 0.5), opacity=0.1, scale_factor=1.0, sh_degree=0)
+        assert torch.isfinite(g.scales).all()
+
+
+def test_shapes_are_checked() -> None:
+    state = one_ball((1, 0, 0)).state_dict()
+    with pytest.raises(InputError, match=r"quats must have shape \(1, 4\), got \(1, 3\)"):
+        Gaussians.from_state_dict(state | {"quats": torch.zeros(1, 3)})
+    with pytest.raises(InputError, match="0, 3, 8 or 15"):
+        Gaussians.from_state_dict(state | {"shN": torch.zeros(1, 4, 3)})
+
+
+def test_starting_from_a_point_cloud(tmp_path: Path) -> None:
+    rows = [(0.1 * i, 0.0, 0.0, 255, 0, 51) for i in range(30)]
+    kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    element = plyfile.PlyElement.describe(np.array(rows, dtype=kinds), "vertex")
+    plyfile.PlyData([element]).write(str(tmp_path / "points.ply"))
+    settings = GaussianSettings(init="ply", init_path=str(tmp_path / "points.ply"), count=20)
+    g = initialise(settings, generator())
+    assert len(g) == 20
+    torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
+
+
+def test_starting_from_a_splat_file(tmp_path: Path) -> None:
+    first = initialise(GaussianSettings(count=10, sh_degree=1), generator())
+    save_ply(tmp_path / "a.ply", first)
+    again = initialise(
+        GaussianSettings(init="ply", init_path=str(tmp_path / "a.ply"), sh_degree=2), generator()
+    )
+    torch.testing.assert_close(again.means, first.means)
+    torch.testing.assert_close(again.opacities, first.opacities)
+    assert again.sh_degree == 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a ply", b"ply\nformat ascii 1.0\nend_header\n"])
+def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "bad.ply"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot start from") as caught:
+        initialise(GaussianSettings(init="ply", init_path=str(path)), generator())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_red_ball_is_seen_from_everywhere() -> None:
+    cameras = orbit_cameras(4, 20.0, 3.0, 40.0, 33)
+    seen = render(one_ball((1.0, 0.0, 0.0)), cameras, torch.tensor([0.0, 0.0, 1.0]).expand(4, 3), depth=True)
+    assert seen.rgb.shape == (4, 3, 33, 33)
+    torch.testing.assert_close(
+        seen.rgb[:, :, 16, 16], torch.tensor([[0.999, 0, 0.001]]).expand(4, 3), atol=2e-3, rtol=0
+    )
+    torch.testing.assert_close(
+        seen.rgb[:, :, 0, 0], torch.tensor([[0.0, 0, 1]]).expand(4, 3), atol=1e-5, rtol=0
+    )
+    assert seen.depth is not None
+    assert seen.disparity is not None
+    assert float(seen.depth[0, 0, 16, 16]) == pytest.approx(3.0, abs=1e-3)
+    assert float(seen.disparity[0, 0, 16, 16]) == pytest.approx(0.999 / 3.0, abs=1e-3)
+    assert float(seen.disparity[0, 0, 0, 0]) == 0.0
+    assert render(one_ball((1, 0, 0)), cameras, torch.zeros(4, 3)).disparity is None
+
+
+def test_rendering_is_upright_and_not_mirrored() -> None:
+    """Front camera: a ball up at the object's left (+x) appears top right."""
+    g = one_ball((0, 0, 0), scale=0.1)
+    g.means = torch.tensor([[0.5, 0.5, 0.0]])
+    rgb = render(g, orbit_cameras(1, 0.0, 3.0, 40.0, 32), torch.ones(1, 3)).rgb[0].mean(0)
+    row, column = divmod(int(rgb.argmin()), 32)
+    assert row < 12
+    assert column > 20
+
+
+def test_scale_noise_changes_sizes() -> None:
+    g, cameras = one_ball((0, 0, 0)), orbit_cameras(1, 0.0, 3.0, 40.0, 32)
+    plain, bigger = (
+        render(g, cameras, torch.ones(1, 3), scale_noise=noise).alpha.sum()
+        for noise in (None, torch.full((1, 3), 1.5))
+    )
+    assert bigger > 1.5 * plain
+    assert torch.isfinite(
+        render(g, cameras, torch.ones(1, 3), scale_noise=torch.full((1, 3), -1.0)).rgb
+    ).all()
+
+
+def test_render_images_are_pictures_whatever_the_batch() -> None:
+    g, cameras = one_ball((1.0, 0.5, 0.0)), orbit_cameras(5, 10.0, 3.0, 40.0, 24)
+    one, two = (render_images(g, cameras, batch=batch) for batch in (2, 8))
+    assert one.dtype == torch.uint8
+    assert one.shape == (5, 24, 24, 3)
+    assert torch.equal(one, two)
+    assert one[0, 0, 0].tolist() == [255, 255, 255]
+
+
+def backgrounds(settings: BackgroundSettings, n: int = 600) -> torch.Tensor:
+    g = generator()
+    drawn = [sample_background(settings, 3, g) for _ in range(n)]
+    assert all(torch.equal(d[0], d[1]) and torch.equal(d[0], d[2]) for d in drawn)
+    return torch.stack([d[0] for d in drawn])
+
+
+def test_backgrounds() -> None:
+    grey = backgrounds(BackgroundSettings(kind="grey", grey_range=(0.5, 0.9)))
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    assert grey.min() >= 0.5
+    assert grey.max() <= 0.9
+    fixed = backgrounds(BackgroundSettings(kind="fixed", color=(0.1, 0.2, 0.3)), 5)
+    torch.testing.assert_close(fixed, torch.tensor([[0.1, 0.2, 0.3]]).expand(5, 3))
+    mixed = backgrounds(BackgroundSettings(kind="mixed"))
+    assert float((mixed == 1).all(1).float().mean()) == pytest.approx(0.34, abs=0.06)
+    assert float((mixed == 0).all(1).float().mean()) == pytest.approx(0.33, abs=0.06)
+
+
+def test_scale_noise_statistics() -> None:
+    assert sample_scale_noise(GaussianSettings(), 5, generator()) is None
+    always = GaussianSettings(scale_noise_probability=1.0)
+    noise = sample_scale_noise(always, 20000, generator())
+    assert noise is not None
+    assert float(noise.std()) == pytest.approx(math.sqrt(0.2) / 4, rel=0.02)
+    assert float(noise.mean()) == pytest.approx(1.0, abs=0.002)
+    g = generator()
+    sometimes = GaussianSettings(scale_noise_probability=0.3)
+    share = sum(sample_scale_noise(sometimes, 2, g) is not None for _ in range(600)) / 600
+    assert share == pytest.approx(0.3, abs=0.06)
+
+
+def picture(values: torch.Tensor, depth: torch.Tensor | None = None) -> Render:
+    return Render(values, torch.ones_like(values[:, :1]), depth, {})
+
+
+def test_total_variation_by_hand() -> None:
+    # across: differences 1 and 3 in one row, 0 and 0 in the other; down: 0, 1, 4
+    image = torch.tensor([[0.0, 1.0, 4.0], [0.0, 0.0, 0.0]])[None, None]
+    assert float(total_variation(image)) == pytest.approx((0 + 1 + 16) / 3 + (1 + 9) / 4)
+
+
+def test_regularisers_are_weighted_and_off_by_default() -> None:
+    g = one_ball((0.5, 0.5, 0.5), scale=0.2, opacity=0.25)
+    rgb = torch.rand(1, 3, 4, 4, generator=generator())
+    assert losses(RegulariserSettings(), picture(rgb), g) == {}
+    depth = 1 + torch.rand(1, 1, 4, 4, generator=generator())
+    settings = RegulariserSettings(tv_rgb=2.0, tv_disparity=3.0, scale=5.0, opacity=7.0)
+    terms = losses(settings, picture(rgb, depth), g)
+    assert float(terms["tv_rgb"]) == pytest.approx(2 * float(total_variation(rgb)))
+    assert float(terms["tv_disparity"]) == pytest.approx(3 * float(total_variation(1 / depth)), rel=1e-5)
+    assert float(terms["scale"]) == pytest.approx(5 * 0.2)
+    assert float(terms["opacity"]) == pytest.approx(7 * 0.25)
+
+
+def test_brightness_control() -> None:
+    settings = RegulariserSettings(brightness=True, brightness_start=10, brightness_stop=20)
+    bright, dark = torch.full((1, 3, 8, 8), 0.95), torch.full((1, 3, 8, 8), 0.85)
+    for rgb, iteration, expected in ((bright, 9, 1.0), (bright, 10, 0.8), (bright, 21, 1.0), (dark, 10, 1.0)):
+        g = one_ball((1.0, 0.5, 0.0))
+        assert limit_brightness(settings, rgb, g, iteration) == (expected != 1.0)
+        torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], expected * torch.tensor([1.0, 0.5, 0.0]))
+    assert not limit_brightness(RegulariserSettings(), bright, one_ball((1, 1, 1)), 10)
+
+
+def test_projection_keeps_bounds_and_leaves_the_rest() -> None:
+    g = one_ball((2.0, 0.5, -1.0), scale=3.0)
+    project(g, (0.01, 0.2), clamp_colors=True)
+    torch.testing.assert_close(torch.exp(g.scales), torch.full((1, 3), 0.2))
+    torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], torch.tensor([1.0, 0.5, 0.0]), atol=2e-3, rtol=0)
+    untouched = one_ball((2.0, 0.5, -1.0), scale=3.0)
+    project(untouched, None, clamp_colors=False)
+    torch.testing.assert_close(0.5 + SH_C0 * untouched.sh0[0, 0], torch.tensor([2.0, 0.5, -1.0]))

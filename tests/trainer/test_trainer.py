@@ -1,0 +1,222 @@
+"""The step: repeatable, indifferent to native threads, and deaf to numbers that are not finite."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from small import ORIGINAL, small_config, small_prior, small_run
+
+from sctd import ops
+from sctd.config import load_config
+from sctd.errors import InputError, PromptError, TrainingFailure
+from sctd.methods.base import Guidance
+from sctd.pipeline import generate, resolve_device
+from sctd.runlog import LOG, read_log
+from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, random_streams
+
+
+def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    parts = trainer.checkpoint(0.0).tensors
+    return {f"{part}.{name}": t.clone() for part, named in parts.items() for name, t in named.items()}
+
+
+def assert_same_bits(got: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert got.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(got[name], tensor), f"{name} differs"
+
+
+@pytest.mark.parametrize("overrides", [(), ORIGINAL], ids=["relocate", "original"])
+def test_same_seed_same_bits_other_seed_other_asset(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    first, second = (small_run(tmp_path / name, 12, *overrides) for name in ("a", "b"))
+    other = small_run(tmp_path / "c", 12, *overrides, seed=8)
+    assert first.asset_ply.read_bytes() == second.asset_ply.read_bytes()
+    assert first.asset_ply.read_bytes() != other.asset_ply.read_bytes()
+
+
+def test_native_threads_do_not_change_a_bit(tmp_path: Path) -> None:
+    before = ops.get_num_threads()
+    try:
+        assets = [
+            small_run(
+                tmp_path / str(n), 8, f"threads={n}", "cameras.size=48", "gaussians.count=600"
+            ).asset_ply.read_bytes()
+            for n in (1, 2)
+        ]
+    finally:
+        ops.set_num_threads(before)
+    assert assets[0] == assets[1]
+
+
+def test_a_step_moves_every_parameter_and_logs_the_method() -> None:
+    # the noise on the scales matters here: rotating a round Gaussian changes nothing
+    overrides = ("densify.strategy=none", "gaussians.scale_noise_probability=1")
+    trainer = Trainer(small_config(10, *overrides), small_prior())
+    before = state_of(trainer)
+    scalars = trainer.step()
+    after = state_of(trainer)
+    for name in ("means", "scales", "quats", "opacities", "sh0"):
+        assert not torch.equal(before[f"gaussians.{name}"], after[f"gaussians.{name}"]), name
+    assert {
+        "t",
+        "s",
+        "e",
+        "weight",
+        "self_consistency",
+        "cross_consistency",
+        "loss",
+        "tv_rgb",
+    } <= scalars.keys()
+    assert trainer.iteration == 1
+
+
+def test_restore_goes_back_to_every_bit() -> None:
+    trainer = Trainer(small_config(20), small_prior())
+    for _ in range(6):
+        trainer.step()
+    saved = trainer.checkpoint(0.0)
+    saved = dataclasses.replace(
+        saved, tensors={p: {n: t.clone() for n, t in named.items()} for p, named in saved.tensors.items()}
+    )
+    for _ in range(6):
+        trainer.step()
+    wanted = state_of(trainer)
+
+    other = Trainer(small_config(20), small_prior())
+    other.restore(saved)
+    for _ in range(6):
+        other.step()
+    assert_same_bits(state_of(other), wanted)
+
+
+def test_methods_share_cameras_under_one_seed() -> None:
+    """A draw from one stream leaves the others where they are."""
+    one, two = random_streams(3), random_streams(3)
+    torch.randn(5, generator=one["method"])
+    assert torch.equal(torch.rand(4, generator=one["cameras"]), torch.rand(4, generator=two["cameras"]))
+    assert not torch.equal(torch.rand(4, generator=one["scene"]), torch.rand(4, generator=two["cameras"]))
+
+
+def poison(trainer: Trainer, bad_iterations: range, offender: str | None) -> None:
+    """Make the method's gradient NaN in some iterations, with or without the method noticing."""
+    honest = trainer.method
+
+    def method(z0, azimuth, elevation, iteration, generator):  # type: ignore[no-untyped-def]
+        guidance = honest(z0, azimuth, elevation, iteration, generator)
+        if iteration not in bad_iterations:
+            return guidance
+        grad = guidance.grad.clone()
+        grad[0, 0, 0, 0] = float("nan")
+        return Guidance(grad, guidance.scalars, offender=offender)
+
+    trainer.method = method
+
+
+@pytest.mark.parametrize("offender", ["zhat_s", None], ids=["method notices", "gradients notice"])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(offender: str | None) -> None:
+    trainer = Trainer(small_config(40, "sctd.as_latent=0"), small_prior())
+    poison(trainer, range(2, 5), offender)
+    trainer.step()
+    trainer.step()
+    before = state_of(trainer)
+    for k in range(3):
+        scalars = trainer.step()
+        assert scalars["skipped"] == k + 1
+        assert scalars["offender"] == (offender or "gradient of means")
+        assert scalars["t"] > 0
+    after = state_of(trainer)
+    for name, tensor in before.items():
+        if not name.startswith("rng."):  # the draws of a skipped step are spent
+            assert torch.equal(after[name], tensor), name
+    trainer.step()
+    assert trainer.skipped == 3
+    assert trainer.skipped_in_a_row == 0
+    assert all(bool(torch.isfinite(p).all()) for p in trainer.gaussians.parameters().values())
+
+
+def test_ten_bad_steps_in_a_row_end_the_run() -> None:
+    trainer = Trainer(small_config(40), small_prior())
+    poison(trainer, range(1, 40), "eps_cond")
+    for _ in range(BAD_STEPS_IN_A_ROW):
+        trainer.step()
+    with pytest.raises(TrainingFailure, match=r"10 iterations in a row.*'eps_cond'.*dtype=float32"):
+        trainer.step()
+
+
+def test_parameters_that_ran_away_are_named() -> None:
+    trainer = Trainer(small_config(40, "sctd.as_latent=0"), small_prior())
+    with torch.no_grad():
+        trainer.gaussians.sh0[3] = float("nan")
+    assert trainer.step()["offender"] == "rendering"
+
+
+def test_the_failed_run_keeps_its_checkpoints_and_log(tmp_path: Path) -> None:
+    class Broken:
+        """Right until iteration 7, then NaN."""
+
+        def __init__(self) -> None:
+            self.inner, self.calls = small_prior(), 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def encode_images(
+            self, images: torch.Tensor, generator: torch.Generator | None = None
+        ) -> torch.Tensor:
+            self.calls += 1
+            return self.inner.encode_images(images, generator) * (1.0 if self.calls <= 7 else float("nan"))
+
+    with pytest.raises(TrainingFailure, match="'z0'"):
+        generate(small_config(40), tmp_path / "run", prior=Broken())  # type: ignore[arg-type]
+    # the skipped iterations 8 to 16 came by the checkpoints at 10 and 15: those hold the last good Gaussians
+    saved = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert saved == ["0000010.safetensors", "0000015.safetensors"]
+    rows = read_log(tmp_path / "run" / LOG)
+    assert [r["offender"] for r in rows if "offender" in r] == ["z0"] * (BAD_STEPS_IN_A_ROW - 1)
+    assert not (tmp_path / "run" / "asset.ply").exists()
+
+
+def test_log_is_plain_json(tmp_path: Path) -> None:
+    small_run(tmp_path / "run", 3)
+    rows = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [0, 1, 2]
+    assert all(row["gaussians"] >= 40 and row["seconds"] >= 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "ism"}, "not built yet"),
+        ({"method": "magic"}, "unknown"),
+        ({"prompt": "a green cube"}, "none of the words"),
+        ({"device": "cuda:99"}, "CUDA device"),
+    ],
+)
+def test_what_cannot_run_leaves_nothing_behind(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    config = small_config(3).model_copy(update=change)
+    with pytest.raises((InputError, PromptError), match=message):
+        generate(config, tmp_path / "deep" / "run", prior=small_prior())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exclude each other"):
+        generate(small_config(3), tmp_path / "run", resume=True, overwrite=True, prior=small_prior())
+
+
+def test_resume_refuses_other_settings(tmp_path: Path) -> None:
+    small_run(tmp_path / "run", 3)
+    with pytest.raises(InputError, match=r"optim\.means\.start"):
+        small_run(tmp_path / "run", 3, "optim.means.start=0.5", resume=True)
+    result = small_run(tmp_path / "run", 3, "output.contact_views=3", resume=True)  # pictures may differ
+    assert result.contact_png is not None
+
+
+def test_resolve_device() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    assert load_config(prompt="x").device == "cpu"
