@@ -176,4 +176,8 @@ class DiffusersPrior:
 
 
 def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    if any(
+        p.dtype != dtype for p in module.parameters()
+    ):  # diffusers warns about every cast, also an empty one
+        module = module.to(dtype)
+    return module.to(device).eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from sctd.errors import InputError, PromptError
 from sctd.methods.sctd import Sctd
 from sctd.methods.settings import SctdSettings, ViewSettings
-from sctd.prior import load_prior
+from sctd.prior import load_prior, loader
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
@@ -246,3 +246,24 @@ def test_fp16_variant_files_are_found(tiny_copy, prior):
     z, text = torch.randn(1, 4, 8, 8), prior.encode_text(["a duck"])
     again = load_prior(str(tiny_copy))
     torch.testing.assert_close(again.predict_noise(z, 300, text), prior.predict_noise(z, 300, text))
+
+
+# -- the embedded prior --
+
+
+def test_embedded_prior_without_its_weights(monkeypatch, tmp_path):
+    monkeypatch.setattr(loader, "EMBEDDED_FOLDER", tmp_path / "gone")
+    with pytest.raises(InputError, match=r"weights are missing.*reinstall sctd or give --prior FOLDER"):
+        load_prior("embedded")
+
+
+def test_embedded_prior_refuses_what_lies_outside_its_world(monkeypatch, tiny_folder):
+    monkeypatch.setattr(loader, "EMBEDDED_FOLDER", tiny_folder)
+    prior = load_prior("embedded")
+    with pytest.raises(PromptError, match="bagel"):
+        prior.check_prompt("a bagel with lox")
+
+
+def test_loading_prints_nothing(tiny_folder, capfd):
+    load_prior(str(tiny_folder))
+    assert capfd.readouterr() == ("", "")
