@@ -17,7 +17,7 @@ from sctd.embedded.world import COLORS, KINDS, PATTERNS
 
 SIZE = 64  # pixels
 FOV_DEG = 40.0
-RADIUS = (2.9, 3.3)  # camera distances; an object's radius is at most 0.95
+RADIUS = (3.1, 3.5)  # camera distances; an object's radius is at most 0.95
 KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(KINDS), tuple(COLORS), tuple(PATTERNS)
 RGB: dict[str, tuple[float, float, float]] = {
     "red": (0.88, 0.09, 0.09),

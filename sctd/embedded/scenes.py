@@ -125,17 +125,8 @@ class Scene:
         )
         viewmats, Ks = np.ascontiguousarray(viewmats, np.float32), np.ascontiguousarray(Ks, np.float32)
         out = np.empty((len(viewmats), len(CHANNELS), size, size), np.float32)
-        addresses = [array.ctypes.data for array in arrays]
-        _native.trace(
-            len(self.shapes),
-            *addresses,
-            len(viewmats),
-            viewmats.ctypes.data,
-            Ks.ctypes.data,
-            size,
-            supersample,
-            out.ctypes.data,
-        )
+        addresses = [array.ctypes.data for array in (*arrays, viewmats, Ks, out)]
+        _native.trace(len(self.shapes), len(viewmats), size, supersample, addresses)
         return out
 
 
@@ -295,12 +286,12 @@ def _sofa(s: Scene) -> None:
 
 
 def _truck(s: Scene) -> None:
-    s.box((0, 0.16, -0.24), (0.40, 0.42, 0.60)).box((0, -0.02, 0.58), (0.38, 0.30, 0.26), rounding=0.06)
-    s.box((0, 0.12, 0.70), (0.31, 0.14, 0.155), "glass", rounding=0.04)
+    s.box((0, 0.14, -0.22), (0.38, 0.40, 0.56)).box((0, -0.04, 0.54), (0.36, 0.28, 0.24), rounding=0.06)
+    s.box((0, 0.08, 0.64), (0.30, 0.13, 0.155), "glass", rounding=0.04)
     s.box((0, -0.34, 0.02), (0.34, 0.08, 0.80), "dark")
-    s.box((0, 0.20, -0.24), (0.415, 0.20, 0.40), "light").box((0, 0.16, -0.85), (0.28, 0.32, 0.015), "light")
+    s.box((0, 0.18, -0.22), (0.395, 0.20, 0.38), "light").box((0, 0.14, -0.79), (0.28, 0.30, 0.015), "light")
     for side in (-1, 1):
-        s.ball((0.25 * side, -0.18, 0.83), 0.06, "cream")
+        s.ball((0.25 * side, -0.18, 0.78), 0.06, "cream")
     _wheels(s, (-0.54, 0.52), -0.44, 0.18, 0.34)
 
 
@@ -324,7 +315,7 @@ def _cactus(s: Scene) -> None:
 
 
 def _cone(s: Scene) -> None:
-    s.frustum((0, 0.05, 0), 0.42, 0.07, 0.70).box((0, -0.68, 0), (0.56, 0.07, 0.56))
+    s.frustum((0, 0.05, 0), 0.42, 0.07, 0.70).box((0, -0.68, 0), (0.50, 0.07, 0.50))
     s.frustum((0, 0.10, 0), 0.338, 0.240, 0.15, "light")
 
 

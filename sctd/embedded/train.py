@@ -28,7 +28,7 @@ from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import save_weights, write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
 
-VIEWS_PER_KIND, VARIANTS = 600, 6
+VIEWS_PER_KIND, VARIANTS = 600, 4
 VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 7_000, 1_500
 
 

@@ -60,7 +60,9 @@ def reconstruction_loss(vae: AutoencoderKL, images: Tensor, generator: torch.Gen
     latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator)
     error = vae.decode(latents).sample - images
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    loss: Tensor = error.abs().mean() + error.square().mean() + 0.4 * edges + 1e-4 * posterior.kl().mean() / 64
+    loss: Tensor = (
+        error.abs().mean() + error.square().mean() + 0.4 * edges + 1e-4 * posterior.kl().mean() / 64
+    )
     return loss
 
 

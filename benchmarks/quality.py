@@ -1,0 +1,188 @@
+"""Generates assets of the embedded world and scores them against the procedural truth.
+
+    python benchmarks/quality.py --out runs/quality --page docs/quality.md
+
+Prompts are drawn with a fixed seed; none of them is in TUNING, the prompts that settings were chosen on. An
+interrupted run goes on where it stopped. Writes results.json, one contact sheet for each seed, and, with
+--page, the page.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from sctd.config import load_config
+from sctd.embedded.recogniser import load_recogniser
+from sctd.embedded.sample import save_grid
+from sctd.embedded.truth import Score, asset_views, score, truth_views
+from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, Subject
+from sctd.export.ply import load_ply
+from sctd.gaussians import initialise
+from sctd.pipeline import generate
+from sctd.trainer import random_streams
+
+TUNING = (
+    Subject("mushroom", "red"),
+    Subject("cactus", "green"),
+    Subject("duck", "yellow"),
+    Subject("car", "blue"),
+    Subject("donut", "pink"),
+    Subject("bear", "brown"),
+)
+MEANINGS = {
+    "iou": "IoU of silhouettes",
+    "azimuth": "best match among all azimuths is within 45 degrees (kinds with a front)",
+    "kind": "views whose kind the recogniser names",
+    "color": "views whose colour the recogniser names",
+    "psnr": "PSNR, dB",
+}
+Row = dict[str, Any]
+Results = dict[str, Any]
+BARS = {"iou": 0.65, "azimuth": 0.60, "kind": 0.90, "color": 0.90}
+
+
+def drawn_subjects(n: int, seed: int = 2025) -> list[Subject]:
+    """n subjects, half of kinds with a front, no kind twice before all were drawn, none of TUNING."""
+    rng = random.Random(seed)
+    halves = []
+    for kinds in (list(KINDS_WITH_FRONT), list(KINDS_WITHOUT_FRONT)):
+        half: list[Subject] = []
+        while len(half) < n // 2:
+            for kind in rng.sample(kinds, len(kinds)):
+                subject = Subject(kind, rng.choice(list(COLORS)))
+                if subject not in TUNING and subject not in half:
+                    half.append(subject)
+        halves.append(half[: n // 2])
+    return [subject for pair in zip(*halves, strict=True) for subject in pair]
+
+
+def made(subject: Subject, seed: int, out: Path, overrides: list[str]) -> tuple[Path, float, int]:
+    """The asset of a subject and seed, its seconds and number of Gaussians; generated unless it is there."""
+    folder = out / f"{str(subject).replace(' ', '-')}-seed{seed}"
+    facts = folder / "quality.json"
+    if not facts.exists():
+        config = load_config("embedded", None, overrides, prompt=str(subject), seed=seed)
+        result = generate(config, folder, resume=folder.exists())
+        facts.write_text(json.dumps({"seconds": result.seconds, "gaussians": result.n_gaussians}))
+    told = json.loads(facts.read_text())
+    return folder / "asset.ply", told["seconds"], told["gaussians"]
+
+
+def ball_score(subject: Subject) -> Score:
+    """What the undistilled first Gaussians score: the check that the scores can fail."""
+    config = load_config("embedded", prompt=str(subject))
+    ball = initialise(config.gaussians, random_streams(0)["scene"])
+    return score(ball, subject)
+
+
+def contact_sheet(subjects: list[Subject], assets: list[Path], path: Path) -> None:
+    """Two rows a subject: the truth, and the asset, from eight azimuths."""
+    rows = []
+    for subject, asset in zip(subjects, assets, strict=True):
+        rows += [truth_views(subject, 8)[0], asset_views(load_ply(asset), 8)[0]]
+    half = (len(rows) // 2 + 1) // 2 * 2
+    left, right = torch.stack(rows[:half]), torch.stack(rows[half:])
+    if len(right) < len(left):
+        right = torch.cat((right, torch.ones(len(left) - len(right), *left.shape[1:])))
+    save_grid(torch.cat((left, right), dim=1).flatten(0, 1), path, 16)
+
+
+def summary(rows: list[Row]) -> dict[str, float]:
+    """Means over assets; azimuth, and the lead over the truth's azimuth-average, on kinds with a front."""
+
+    def mean(key: str, fronted: bool = False) -> float:
+        return statistics.fmean(float(r[key]) for r in rows if r["front"] or not fronted)
+
+    return {
+        **{key: mean(key) for key in ("iou", "psnr", "kind", "color", "seconds")},
+        "azimuth": mean("azimuth", True),
+        "psnr_front": mean("psnr", True),
+        "psnr_average_front": mean("psnr_average", True),
+    }
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the assets and results.json.")] = Path("runs/quality"),
+    prompts: Annotated[int, typer.Option(min=2, help="Number of prompts, even.")] = 24,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = 2,
+    tuning: Annotated[bool, typer.Option("--tuning", help="Use the tuning prompts instead.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, as of sctd generate.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
+) -> None:
+    """Generate, score, and write down."""
+    subjects = list(TUNING) if tuning else drawn_subjects(prompts)
+    recogniser, rows = load_recogniser(), []
+    for seed in range(seeds):
+        assets = []
+        for subject in subjects:
+            asset, seconds, count = made(subject, seed, out, settings or [])
+            assets.append(asset)
+            measured = asdict(score(load_ply(asset), subject, recogniser))
+            row = {"prompt": str(subject), "seed": seed, "front": subject.has_front, **measured}
+            rows.append({**row, "seconds": seconds, "gaussians": count})
+            typer.echo(
+                ", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{v}" for k, v in rows[-1].items())
+            )
+        contact_sheet(subjects, assets, out / f"contact-seed{seed}.png")
+    ball = {key: statistics.fmean(asdict(ball_score(s))[key] for s in subjects) for key in (*BARS, "psnr")}
+    results: Results = {"summary": summary(rows), "bars": BARS, "ball": ball, "assets": rows}
+    (out / "results.json").write_text(json.dumps(results, indent=1))
+    for name, values in (("mean", results["summary"]), ("undistilled ball", ball)):
+        typer.echo(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
+    if page is not None:
+        write_page(page, out, results, seeds)
+
+
+def write_page(page: Path, out: Path, results: Results, seeds: int) -> None:
+    """The results as Markdown, with the contact sheets and the numbers copied beside it."""
+    mean, ball, rows = results["summary"], results["ball"], results["assets"]
+    pictures = page.parent / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    shutil.copy(out / "results.json", page.with_suffix(".json"))
+    for seed in range(seeds):
+        shutil.copy(out / f"contact-seed{seed}.png", pictures / f"quality-seed{seed}.png")
+    bars = {name: ("", ball[name]) if name == "psnr" else (f">= {BARS[name]:g}", ball[name]) for name in ball}
+    average = f"above {mean['psnr_average_front']:.2f}, the truth's azimuth-average"
+    lines = [
+        "# Quality of the embedded preset",
+        "",
+        f"`python benchmarks/quality.py --page docs/quality.md`: {len(rows)} assets, {seeds} seed(s),",
+        f"{len(rows) // seeds} prompts drawn with a fixed seed, none of them used for tuning.",
+        "What is measured and why: `sctd/embedded/truth.py`.",
+        "",
+        "| mean over assets | measured | bar | undistilled ball |",
+        "|---|---|---|---|",
+        *(f"| {MEANINGS[k]} | {mean[k]:.3f} | {bar} | {low:.3f} |" for k, (bar, low) in bars.items()),
+        f"| PSNR on kinds with a front, dB | {mean['psnr_front']:.2f} | {average} | |",
+        f"| seconds of generation | {mean['seconds']:.0f} | <= 150 | |",
+        "",
+        "Each pair of rows: the procedural truth, then the asset, from eight azimuths.",
+        "",
+        *(f"![assets of seed {seed}](pictures/quality-seed{seed}.png)" for seed in range(seeds)),
+        "",
+        "| prompt | seed | IoU | PSNR | average's PSNR | azimuth right | kind | colour | s |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {r['prompt']} | {r['seed']} | {r['iou']:.2f} | {r['psnr']:.1f} | {r['psnr_average']:.1f} | "
+            f"{r['azimuth']:.2f}{'' if r['front'] else ' (no front)'} | {r['kind']:.2f} | {r['color']:.2f} | "
+            f"{r['seconds']:.0f} |"
+            for r in rows
+        ),
+        "",
+    ]
+    page.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
