@@ -61,7 +61,8 @@ void blend_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t in
         const auto drawn = (e <= g.limit) & (before > V{});
         const V alpha = masked(drawn, vmin(g.falloff(e), splat<V>(S(kAlphaMax))));
         V weight = alpha * before;
-        const V after = before - weight;
+        // not before - weight: that loses the digits of a nearly opaque footprint, which the backward pass divides by
+        const V after = before * (splat<V>(S(1)) - alpha);
         const auto stop = (after <= splat<V>(S(kTransmittanceMin))) & drawn;
         if (__builtin_expect(bits(stop) != 0, 0)) {
             weight = masked(~stop, weight);
