@@ -104,7 +104,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def check_writable(out: Path, needed: int = NEEDED_BYTES) -> None:
-    """Try out the nearest existing folder of ``out``, leaving nothing there.
+    """Try out the nearest existing part of a folder to write to, leaving nothing there.
 
     Raises:
         InputError: it is no folder, cannot be written, or has less than ``needed`` bytes free.

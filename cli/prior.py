@@ -58,7 +58,7 @@ def sample(
         raise InputError(f"--out must end in .png, got {str(path)!r}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
-    inputs.check_writable(path, needed=1 << 20)
+    inputs.check_writable(path.parent, needed=1 << 20)
     from sctd.embedded.sample import sample_grid
 
     with inputs.nothing_left_behind(path):

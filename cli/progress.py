@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -48,14 +49,16 @@ class RichReporter:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            _Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[details]}"),
+            TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=12),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=Column(no_wrap=True)),
+            _Rate(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            # What does not fit is cut off here and nowhere else.
+            TextColumn("{task.fields[details]}", table_column=Column(no_wrap=True, ratio=1)),
             console=self._console,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("starting", total=1, details="", visible=False)
 

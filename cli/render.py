@@ -43,7 +43,7 @@ def render(
         raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose --out FOLDER")
     if not asset.is_file():
         raise InputError(f"{asset} is not a file; give the asset.ply of a run")
-    inputs.check_writable(targets[0], needed=16 << 20)
+    inputs.check_writable(folder, needed=16 << 20)
 
     from sctd.cameras import orbit_cameras
     from sctd.export.contact import save_contact
