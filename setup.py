@@ -1,4 +1,4 @@
-"""Builds the native core, `sctd._native`. It is compiled against neither torch nor numpy; no network, no GPU is probed.
+"""Builds the native core, `sctd._native`, against neither torch nor numpy; no network, no GPU is probed.
 
 Environment variables:
   SCTD_BUILD   auto (default) | cpu | cuda. `cuda` fails loudly where it cannot be built.
@@ -7,8 +7,8 @@ Environment variables:
   CXXFLAGS     added to every compile command.
   SCTD_DEBUG   1: -O1 -g, assertions on.
 
-The CPU kernels are compiled once per instruction set (x86-64: baseline, AVX2, AVX-512) and picked when the module loads,
-so the result runs on every machine of the architecture; never -march=native.
+The CPU kernels are compiled once per instruction set (x86-64: baseline, AVX2, AVX-512) and picked when the
+module loads, so the result runs on every machine of the architecture; never -march=native.
 """
 
 from __future__ import annotations
@@ -26,8 +26,13 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
-COMMON = ["csrc/bindings.cpp", *(f"csrc/cpu/{name}.cpp" for name in ("dispatch", "scratch", "threads", "tiles_write", "trace"))]
-KERNELS = [f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")]
+COMMON = [
+    "csrc/bindings.cpp",
+    *(f"csrc/cpu/{name}.cpp" for name in ("dispatch", "scratch", "threads", "tiles_write", "trace")),
+]
+KERNELS = [
+    f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
+]
 X86_ISAS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mbmi"],
@@ -75,8 +80,16 @@ def common_flags() -> list[str]:
     import pybind11
 
     flags = [f"-isystem{path}" for path in (pybind11.get_include(), sysconfig.get_paths()["include"])]
-    flags += ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unknown-pragmas"]
-    # Not fast-math: NaN must be seen. Contraction is explicit (madd), so that forward and backward round alike.
+    flags += [
+        "-std=c++17",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Wno-psabi",
+        "-Wno-unknown-pragmas",
+    ]
+    # Not fast-math: NaN must be seen. Contraction is explicit (madd): forward and backward must round alike.
     flags += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]
     flags += ["-O1", "-g"] if os.environ.get("SCTD_DEBUG") == "1" else ["-O3", "-DNDEBUG"]
     if len(isas()) > 1:
@@ -107,11 +120,17 @@ def ninja_file(target: Path) -> str:
     ]
     objects = []
     jobs = [(source, "", []) for source in COMMON]
-    jobs += [(source, isa, [*flags, f"-DSCTD_ISA={isa}"]) for isa, flags in isas().items() for source in KERNELS]
+    jobs += [
+        (source, isa, [*flags, f"-DSCTD_ISA={isa}"]) for isa, flags in isas().items() for source in KERNELS
+    ]
     for source, isa, extra in jobs:
         obj = f"{Path(source).stem}{'.' + isa if isa else ''}.o"
         objects.append(obj)
-        lines += [f"build {obj}: compile {escape(str(ROOT / source))}", f"  extra = {' '.join(extra)}", f"  label = {isa}"]
+        lines += [
+            f"build {obj}: compile {escape(str(ROOT / source))}",
+            f"  extra = {' '.join(extra)}",
+            f"  label = {isa}",
+        ]
     lines += [f"build {escape(str(target))}: link {' '.join(objects)}", ""]
     return "\n".join(lines)
 
@@ -137,7 +156,10 @@ class NinjaBuild(build_ext):
         for path in (target.parent, folder):
             path.mkdir(parents=True, exist_ok=True)
         (folder / "build.ninja").write_text(ninja_file(target))
-        print(f"sctd: building CPU only ({chosen_build()}; {', '.join(isas())}) with {compiler()}, {max_jobs()} jobs", flush=True)
+        print(
+            f"sctd: building the CPU backend ({', '.join(isas())}) with {compiler()}, {max_jobs()} jobs",
+            flush=True,
+        )
         if subprocess.run([ninja(), "-C", str(folder), "-j", str(max_jobs())], check=False).returncode != 0:
             raise SystemExit("sctd: the native build failed; the compiler's message is above")
 

@@ -1,4 +1,6 @@
-"""Public tensor ops: the rasterizer, the fused diffusion ops, the optimiser step. Knows no prompts and no trainer.
+"""Public tensor ops: the rasterizer, the fused diffusion ops, the optimiser step.
+
+They know no prompts and no trainer.
 
 Each has a plain-torch twin in :mod:`sctd.ops.reference`, which is its definition.
 """

@@ -1,4 +1,4 @@
-"""The one place that decides which native code serves a tensor: (device, requested backend) => backend name."""
+"""The one place that decides which native code serves a tensor: (device, wish) => backend name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def backends() -> dict[str, tuple[bool, str]]:
 
 
 def get_num_threads() -> int:
-    """Threads that the native kernels use; starts as SCTD_NUM_THREADS, else the cores this process may use."""
+    """Threads of the native kernels; starts as SCTD_NUM_THREADS, else the cores this process may use."""
     return int(native().get_num_threads())
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
 from sctd.errors import InputError
-
-T = TypeVar("T")
 
 
 def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...], meaning: str = "") -> None:
@@ -33,12 +29,8 @@ def check_same(first: str, tensor: Tensor, **others: Tensor | None) -> None:
 
 
 def addresses(*tensors: Tensor | None) -> list[int]:
-    """Where the tensors' data begin, for the native core; 0 for None. They must be contiguous."""
+    """Where the tensors' data begin, for the native core; 0 for None.
+
+    They must be contiguous, and the caller must hold a name for each until the native call has returned.
+    """
     return [0 if t is None else t.data_ptr() for t in tensors]
-
-
-def present(value: T | None) -> T:
-    """The value, which the caller knows to be there."""
-    if value is None:
-        raise AssertionError("an optional value is missing where it cannot be")
-    return value

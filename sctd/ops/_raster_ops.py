@@ -4,7 +4,7 @@
     tile_lists   footprints => which tile each one touches, front to back; no gradient
     blend        footprints, tile lists => images
 
-The bodies allocate with torch and hand addresses to the native core. Shapes are checked by the public function.
+Bodies allocate with torch and hand addresses to the native core; the public function checks shapes.
 """
 
 from __future__ import annotations
@@ -69,11 +69,24 @@ def project(
     sh_degree: int,
     antialiased: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> means2d [C,N,2], depths [C,N], conics [C,N,3], opacities [C,N], colors [C,N,3] or [C,0,3], radii [C,N,2]."""
-    inputs = [None if t is None else t.contiguous() for t in (means, quats, scales, opacities, sh, viewmats, Ks)]
+    """=> means2d [C,N,2], depths, conics [C,N,3], opacities, colors [C,N,3] or [C,0,3], radii [C,N,2]."""
+    inputs = [
+        None if t is None else t.contiguous() for t in (means, quats, scales, opacities, sh, viewmats, Ks)
+    ]
     out = _project_fake(means, sh, viewmats)
     shape = _project_shape(
-        *(means, sh, viewmats, width, height, (near_plane, far_plane), radius_clip, eps2d, sh_degree, antialiased)
+        *(
+            means,
+            sh,
+            viewmats,
+            width,
+            height,
+            (near_plane, far_plane),
+            radius_clip,
+            eps2d,
+            sh_degree,
+            antialiased,
+        )
     )
     native().project_forward(_f64(means), shape, addresses(*inputs, *out))
     return out
@@ -95,7 +108,13 @@ def _project_fake(
 
 @project.register_fake
 def _(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor | None, viewmats: Tensor, *rest: Any
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    sh: Tensor | None,
+    viewmats: Tensor,
+    *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     return _project_fake(means, sh, viewmats)
 
@@ -125,18 +144,28 @@ def project_backward(
     antialiased: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> gradients of means, quats, scales, opacities, sh ([0] without), viewmats."""
-    inputs = [
-        None if t is None else t.contiguous()
-        for t in (means, quats, scales, opacities, sh, viewmats, Ks, radii)
-        + (g_means2d, g_depths, g_conics, g_opacities, g_colors)
-    ]
-    out = (
-        *(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (means, quats, scales, opacities)),
-        means.new_empty(0) if sh is None else torch.zeros_like(sh, memory_format=torch.contiguous_format),
-        torch.zeros_like(viewmats, memory_format=torch.contiguous_format),
+    tensors = (means, quats, scales, opacities, sh, viewmats, Ks, radii)
+    grads = (g_means2d, g_depths, g_conics, g_opacities, g_colors)
+    inputs = [None if t is None else t.contiguous() for t in (*tensors, *grads)]
+    a, b, c, d = (
+        torch.empty_like(t, memory_format=torch.contiguous_format) for t in (means, quats, scales, opacities)
     )
+    # Zeros: the kernel adds to the first, and leaves the second alone when there are no Gaussians.
+    g_sh = means.new_empty(0) if sh is None else torch.zeros_like(sh, memory_format=torch.contiguous_format)
+    out = (a, b, c, d, g_sh, torch.zeros_like(viewmats, memory_format=torch.contiguous_format))
     shape = _project_shape(
-        *(means, sh, viewmats, width, height, (near_plane, far_plane), radius_clip, eps2d, sh_degree, antialiased)
+        *(
+            means,
+            sh,
+            viewmats,
+            width,
+            height,
+            (near_plane, far_plane),
+            radius_clip,
+            eps2d,
+            sh_degree,
+            antialiased,
+        )
     )
     native().project_backward(_f64(means), shape, addresses(*inputs, *out))
     return out
@@ -144,13 +173,16 @@ def project_backward(
 
 @project_backward.register_fake
 def _(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, sh: Tensor | None, viewmats: Tensor, *rest: Any
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    sh: Tensor | None,
+    viewmats: Tensor,
+    *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return (
-        *(t.new_empty(t.shape) for t in (means, quats, scales, opacities)),
-        means.new_empty(0) if sh is None else sh.new_empty(sh.shape),
-        viewmats.new_empty(viewmats.shape),
-    )
+    a, b, c, d, e = (t.new_empty(t.shape) for t in (means, quats, scales, opacities, viewmats))
+    return a, b, c, d, means.new_empty(0) if sh is None else sh.new_empty(sh.shape), e
 
 
 def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -171,7 +203,7 @@ project.register_autograd(_project_vjp, setup_context=_project_setup)
 def tile_lists(
     means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, width: int, height: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], pair_rank [M], pair_slot [M], pair_mask [M] (int64).
+    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask (int64).
 
     What each holds is said at TilesArgs in csrc/cpu/kernels.h; M is known only afterwards.
     """
@@ -203,7 +235,9 @@ def _(
     return _tile_arrays(depths, width, height, torch.library.get_ctx().new_dynamic_size())
 
 
-def _blend_shape(colors: Tensor, depths: Tensor, pair_rank: Tensor, size: tuple[int, int], depth: bool, absgrad: bool) -> Any:
+def _blend_shape(
+    colors: Tensor, depths: Tensor, pair_rank: Tensor, size: tuple[int, int], depth: bool, absgrad: bool
+) -> Any:
     return native().BlendShape(
         *depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad
     )
@@ -228,9 +262,10 @@ def blend(
     with_depth: bool,
     absgrad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; transmittance and last, both [C,H,W], serve the backward pass only."""
+    """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; and for the backward pass transmittance, last [C,H,W]."""
     inputs = [
-        None if t is None else t.contiguous() for t in (means2d, conics, colors, opacities, depths, backgrounds)
+        None if t is None else t.contiguous()
+        for t in (means2d, conics, colors, opacities, depths, backgrounds)
     ]
     lists = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask)
     out = _blend_fake(colors, depths, width, height, with_depth)
@@ -296,20 +331,24 @@ def blend_backward(
     with_depth: bool,
     absgrad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> gradients of means2d, conics, colors, opacities, depths, backgrounds ([0] without), |means2d| ([0] without)."""
+    """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
     inputs = [
-        None if t is None else t.contiguous() for t in (means2d, conics, colors, opacities, depths, backgrounds)
+        None if t is None else t.contiguous()
+        for t in (means2d, conics, colors, opacities, depths, backgrounds)
     ]
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
+    grads = (g_renders.contiguous(), g_alphas.contiguous())  # named: they must outlive the call below
     # Zeros: the kernel writes only what is visible.
     out = tuple(
         torch.zeros_like(t, memory_format=torch.contiguous_format)
         for t in (means2d, conics, colors, opacities, depths)
     )
-    g_backgrounds = None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
+    g_backgrounds = (
+        None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
+    )
     g_abs = torch.zeros_like(out[0]) if absgrad else None
     shape = _blend_shape(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    at = addresses(*inputs, *saved, g_renders.contiguous(), g_alphas.contiguous(), *out, g_backgrounds, g_abs)
+    at = addresses(*inputs, *saved, *grads, *out, g_backgrounds, g_abs)
     native().blend_backward(_f64(means2d), shape, at)
     none = means2d.new_empty(0)
     return (

@@ -25,9 +25,12 @@ def _adam(
     clip: float,
 ) -> Tensor:
     """=> the gradient's norm before clipping, [] float64; 0 without clipping (clip <= 0)."""
-    at = addresses(param, exp_avg, exp_avg_sq, grad.contiguous())
+    grad = grad.contiguous()  # named: it must outlive the call below
+    at = addresses(param, exp_avg, exp_avg_sq, grad)
     bias1, bias2 = 1 - beta1**step, 1 - beta2**step
-    norm = native().adam(param.dtype == torch.float64, param.numel(), lr, beta1, beta2, eps, bias1, bias2, clip, at)
+    norm = native().adam(
+        param.dtype == torch.float64, param.numel(), lr, beta1, beta2, eps, bias1, bias2, clip, at
+    )
     return torch.tensor(norm, dtype=torch.float64)
 
 
@@ -76,7 +79,11 @@ def adam_step_(
     for name, tensor in others.items():
         check_shape(name, tensor, tuple(param.shape), meaning=", that of param")
     check_same("param", param, **others)
-    if step < 1 or not (0 <= beta1 < 1 and 0 <= beta2 < 1) or (grad_clip_norm is not None and not grad_clip_norm > 0):
+    if (
+        step < 1
+        or not (0 <= beta1 < 1 and 0 <= beta2 < 1)
+        or (grad_clip_norm is not None and not grad_clip_norm > 0)
+    ):
         raise InputError(
             "adam_step_ needs step >= 1, betas in 0..1 and grad_clip_norm > 0 or None; "
             f"got step={step}, beta1={beta1}, beta2={beta2}, grad_clip_norm={grad_clip_norm}"
@@ -93,7 +100,9 @@ def adam_step_(
         )
     for name, tensor in (("param", param), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
         if not tensor.is_contiguous():
-            raise InputError(f"{name} must be contiguous, as it is changed in place; got strides {tensor.stride()}")
+            raise InputError(
+                f"{name} must be contiguous, as it is changed in place; got strides {tensor.stride()}"
+            )
     clip = 0.0 if grad_clip_norm is None else grad_clip_norm
     return float(_adam(param, exp_avg, exp_avg_sq, grad, lr, beta1, beta2, eps, step, clip))
 
@@ -118,10 +127,8 @@ def knn_mean_distance(points: Tensor, k: int = 3) -> Tensor:
         raise InputError(f"points must have shape [N, 3]; got {list(points.shape)}")
     check_same("points", points)
     count = points.shape[0]
-    if not 1 <= k < max(count, 2):
-        raise InputError(f"k must be in 1..N-1; got k={k} with N={count}")
-    if count <= k:
-        raise InputError(f"knn_mean_distance needs more than k={k} points; got {count}")
+    if not 1 <= k < count:
+        raise InputError(f"k must be in 1..N-1, as a point has N-1 neighbours; got k={k} with N={count}")
     out = points.new_empty(count)
     # Blocks of rows keep the distance matrix at 64 MB; 100,000 points take seconds, once a run.
     rows = max(1, 2**23 // count)

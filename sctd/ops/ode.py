@@ -1,4 +1,4 @@
-"""Element-wise ops of the diffusion side, each one pass over memory: noising, Phi, guidance, the SCTD residual and loss."""
+"""Element-wise ops of the diffusion side, one pass over memory each: noising, Phi, guidance, SCTD."""
 
 from __future__ import annotations
 
@@ -222,7 +222,13 @@ def _(
 
 @torch.no_grad()
 def sctd_residual(
-    z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float, *, backend: str = "auto"
+    z_end: Tensor,
+    z_self: Tensor,
+    z_cond: Tensor,
+    weight: Tensor,
+    guidance_scale: float,
+    *,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Gradient of the SCTD loss on the latents, with its two parts measured. No gradient of its own.
 
@@ -309,8 +315,8 @@ def sctd_loss(
     Source: Zhu et al., SegmentDreamer, ICCV 2025, section 4; ALGORITHM section 2.
     """
     _check("latents", latents, {"z_end": z_end, "z_self": z_self, "z_cond": z_cond}, {"weight": weight})
-    targets = [t.detach() for t in (z_end, z_self, z_cond, weight)]
+    end, self_, cond, w = (t.detach() for t in (z_end, z_self, z_cond, weight))
     if choose(backend, latents) == "reference":
-        return reference.sctd_loss(latents, *targets, guidance_scale)
-    loss: Tensor = _sctd_loss(latents, *targets, float(guidance_scale))[0]
+        return reference.sctd_loss(latents, end, self_, cond, w, guidance_scale)
+    loss: Tensor = _sctd_loss(latents, end, self_, cond, w, float(guidance_scale))[0]
     return loss

@@ -61,11 +61,15 @@ def _check_settings(
     if tile_size < 1:
         raise InputError(f"tile_size must be at least 1; got {tile_size}")
     if packed:
-        raise InputError("packed=True is not supported: intermediate results are [C, N, ...]; pass packed=False")
+        raise InputError(
+            "packed=True is not supported: intermediate results are [C, N, ...]; pass packed=False"
+        )
     if render_mode not in RENDER_MODES:
         raise InputError(f"render_mode must be one of {', '.join(RENDER_MODES)}; got {render_mode!r}")
     if rasterize_mode not in RASTERIZE_MODES:
-        raise InputError(f"rasterize_mode must be one of {', '.join(RASTERIZE_MODES)}; got {rasterize_mode!r}")
+        raise InputError(
+            f"rasterize_mode must be one of {', '.join(RASTERIZE_MODES)}; got {rasterize_mode!r}"
+        )
     if sh_degree is not None and not 0 <= sh_degree <= 3:
         raise InputError(f"sh_degree must be None or in 0..3; got {sh_degree}")
 
@@ -99,14 +103,18 @@ def _check_tensors(
         bases = colors.shape[-2] if colors.dim() >= 2 else 0
         if bases < (sh_degree + 1) ** 2:
             raise InputError(
-                f"colors must hold at least {(sh_degree + 1) ** 2} bases for sh_degree={sh_degree}, [N, K, 3]; "
+                f"colors must be [N, K, 3] with K >= {(sh_degree + 1) ** 2} for sh_degree={sh_degree}; "
                 f"got {list(colors.shape)}"
             )
         check_shape("colors", colors, (n, bases, 3), (c, n, bases, 3), meaning=" (spherical harmonics)")
     if backgrounds is not None:
         if not with_color:
-            raise InputError('backgrounds need colours: render_mode "D" and "ED" have none; pass backgrounds=None')
-        check_shape("backgrounds", backgrounds, (c, 3 if sh_degree is not None else last), meaning=", one per camera")
+            raise InputError(
+                'backgrounds need colours: render_mode "D" and "ED" have none; pass backgrounds=None'
+            )
+        check_shape(
+            "backgrounds", backgrounds, (c, 3 if sh_degree is not None else last), meaning=", one per camera"
+        )
     check_same(
         *("means", means),
         quats=quats,
@@ -174,10 +182,10 @@ def rasterization(
         options: further options of gsplat; refused unless they change nothing.
 
     Returns:
-        renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta: means2d [C, N, 2] px (in the graph:
-        call retain_grad() on it for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible, then
-        every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2, opacities [C, N], width, height, n_cameras,
-        tile_size, and n_pairs, the number of (tile, Gaussian) pairs (None for the reference).
+        renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta: means2d [C, N, 2] px (in the
+        graph: call retain_grad() for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible, and
+        then every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2, opacities [C, N], width, height,
+        n_cameras, tile_size, and n_pairs, the number of (tile, Gaussian) pairs (None for the reference).
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
@@ -194,12 +202,23 @@ def rasterization(
     )
     chosen = choose(backend, means)
     sh = colors if sh_degree is not None and with_color else None
-    camera_settings = (width, height, near_plane, far_plane, radius_clip, eps2d)
-    inputs = (means, quats, scales, opacities, sh, viewmats, Ks.detach(), *camera_settings, sh_degree or 0)
     antialiased = rasterize_mode == "antialiased"
-
+    camera_settings = (width, height, near_plane, far_plane, radius_clip, eps2d)
+    inputs = (
+        means,
+        quats,
+        scales,
+        opacities,
+        sh,
+        viewmats,
+        Ks.detach(),
+        *camera_settings,
+        sh_degree or 0,
+        antialiased,
+    )
     run = _reference if chosen == "reference" else _native
-    renders, alphas, meta = run(inputs, antialiased, None if sh is not None else colors, backgrounds, with_color, with_depth, absgrad)
+    plain = None if sh is not None else colors
+    renders, alphas, meta = run(inputs, plain, backgrounds, with_color, with_depth, absgrad)
 
     if render_mode.endswith("ED"):
         expected = renders[..., -1:] / alphas.clamp_min(1e-10)
@@ -210,7 +229,6 @@ def rasterization(
 
 def _native(
     inputs: tuple[Any, ...],
-    antialiased: bool,
     colors: Tensor | None,
     backgrounds: Tensor | None,
     with_color: bool,
@@ -220,15 +238,13 @@ def _native(
     """The C++ backend: three registered ops."""
     from sctd.ops import _raster_ops as ops
 
-    means2d, depths, conics, opacities, sh_colors, radii = ops.project(*inputs, antialiased)
+    means2d, depths, conics, opacities, sh_colors, radii = ops.project(*inputs)
     width, height = inputs[7:9]
     if not with_color:
         colors = means2d.new_empty(means2d.shape[1], 0)
     elif colors is None:
         colors = sh_colors
-    lists = ops.tile_lists(
-        *(t.detach() for t in (means2d, conics, opacities, depths)), radii, width, height
-    )
+    lists = ops.tile_lists(*(t.detach() for t in (means2d, conics, opacities, depths)), radii, width, height)
     renders, alphas, _, _ = ops.blend(
         *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, with_depth, absgrad)
     )
@@ -238,7 +254,6 @@ def _native(
 
 def _reference(
     inputs: tuple[Any, ...],
-    antialiased: bool,
     colors: Tensor | None,
     backgrounds: Tensor | None,
     with_color: bool,
@@ -248,7 +263,7 @@ def _reference(
     """The definition, in plain torch."""
     if absgrad:
         raise InputError('absgrad=True needs the native backend; use backend="cpu"')
-    p = reference_raster.project(*inputs, antialiased)
+    p = reference_raster.project(*inputs)
     channels = []
     if with_color:
         own = p.colors if colors is None else colors
@@ -259,7 +274,16 @@ def _reference(
     if backgrounds is not None and with_depth:
         backgrounds = torch.cat([backgrounds, torch.zeros_like(backgrounds[:, :1])], 1)
     renders, alphas = reference_raster.blend(
-        *(p.means2d, p.conics, torch.cat(channels, -1), p.opacities, p.depths, p.radii, backgrounds, *inputs[7:9])
+        *(
+            p.means2d,
+            p.conics,
+            torch.cat(channels, -1),
+            p.opacities,
+            p.depths,
+            p.radii,
+            backgrounds,
+            *inputs[7:9],
+        )
     )
     meta = {"means2d": p.means2d, "depths": p.depths, "conics": p.conics, "opacities": p.opacities}
     return renders, alphas, {**meta, "radii": p.radii, "n_pairs": None}

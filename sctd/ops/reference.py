@@ -1,4 +1,4 @@
-"""Plain-torch twins of the native ops: their definition. Vectorised, differentiable, any device, double for checks.
+"""Plain-torch twins of the native ops: their definition. Differentiable, any device, double for checks.
 
 The rasterizer's twin is in :mod:`sctd.ops.reference_raster`; memory O(C N H W), so it is for small scenes.
 """
@@ -44,7 +44,13 @@ Level = tuple[Tensor, Tensor]
 
 
 def cfg_ode_steps(
-    z_t: Tensor, eps_null: Tensor, eps_cond: Tensor, guidance_scale: float, start: Level, to_s: Level, to_e: Level
+    z_t: Tensor,
+    eps_null: Tensor,
+    eps_cond: Tensor,
+    guidance_scale: float,
+    start: Level,
+    to_s: Level,
+    to_e: Level,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Guided prediction, and the steps from the same point to two levels => (z_s, z_e, eps_guided)."""
     eps = eps_null + guidance_scale * (eps_cond - eps_null)
@@ -54,11 +60,15 @@ def cfg_ode_steps(
 def sctd_residual(
     z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
 ) -> tuple[Tensor, Tensor]:
-    """weight [(z_self - z_end) + (guidance_scale + 1) (z_end - z_cond)], and stats [B, 3]; ALGORITHM section 2."""
+    """weight [(z_self - z_end) + (guidance_scale + 1) (z_end - z_cond)], stats [B, 3]; ALGORITHM 2."""
     self_term, cross_term = z_self - z_end, z_end - z_cond
     grad = _rows(weight, z_end) * (self_term + (guidance_scale + 1) * cross_term)
     stats = torch.stack(
-        [self_term.flatten(1).norm(dim=1), cross_term.flatten(1).norm(dim=1), (~grad.isfinite()).flatten(1).sum(1)],
+        [
+            self_term.flatten(1).norm(dim=1),
+            cross_term.flatten(1).norm(dim=1),
+            (~grad.isfinite()).flatten(1).sum(1),
+        ],
         dim=1,
     )
     return grad, stats.to(z_end.dtype)
@@ -87,7 +97,7 @@ def adam_step_(
     eps: float,
     grad_clip_norm: float | None = None,
 ) -> float:
-    """One Adam step in place (Kingma and Ba 2015, algorithm 1; eps as in torch); returns the gradient's norm."""
+    """Mean distance of each point [N, 3] to its k nearest others => [N]; memory O(N^2)."""
     norm = float(grad.double().norm()) if grad_clip_norm is not None else 0.0
     if grad_clip_norm is not None:
         grad = grad * min(1.0, grad_clip_norm / (norm + 1e-6))

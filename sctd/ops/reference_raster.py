@@ -1,7 +1,7 @@
 """The rasterizer's definition in plain torch: every Gaussian against every pixel, camera by camera.
 
-Written to be read beside ALGORITHM section 6, not to be fast: memory is O(N H W) a camera. Works in float32 and double,
-on any device; autograd gives the gradients that the native backends must reproduce.
+Written to be read beside ALGORITHM section 6, not to be fast: memory is O(N H W) a camera. Works in
+float32 and double, on any device; autograd gives the gradients that the native backends must reproduce.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def rotation_matrices(quats: Tensor) -> Tensor:
         *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
         *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     ]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    matrix = torch.stack(rows, -1)
+    return matrix.reshape(*matrix.shape[:-1], 3, 3)
 
 
 def sh_basis(directions: Tensor, degree: int) -> Tensor:
@@ -76,9 +77,15 @@ class _Footprint(NamedTuple):
 
 
 def _footprint(
-    means: Tensor, quats: Tensor, scales: Tensor, viewmat: Tensor, K: Tensor, size: tuple[int, int], eps2d: float
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    viewmat: Tensor,
+    K: Tensor,
+    size: tuple[int, int],
+    eps2d: float,
 ) -> _Footprint:
-    """EWA projection of [N] Gaussians on one camera of (width, height) pixels. Zwicker et al. 2001, eq. 26-31."""
+    """EWA projection on one camera of size (width, height), pixels. Zwicker et al. 2001, eq. 26-31."""
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     x, y, z = (means @ rotation.T + translation).unbind(-1)
     half_axes = rotation @ rotation_matrices(quats) * scales[:, None, :]  # covariance = half_axes half_axes^T
@@ -86,7 +93,9 @@ def _footprint(
     for axis, ratio in enumerate((x / z, y / z)):
         focal, center, pixels = K[axis, axis], K[axis, 2], size[axis]
         margin = 0.3 * 0.5 * pixels / focal
-        bounded = torch.minimum(torch.maximum(ratio, -(center / focal + margin)), (pixels - center) / focal + margin)
+        bounded = torch.minimum(
+            torch.maximum(ratio, -(center / focal + margin)), (pixels - center) / focal + margin
+        )
         rows.append((focal / z)[:, None] * (half_axes[:, axis] - bounded[:, None] * half_axes[:, 2]))
         mean2d.append(focal * ratio + center)
     u0, u1 = rows
@@ -133,7 +142,7 @@ def project(
     sh_degree: int,
     antialiased: bool,
 ) -> Projection:
-    """Project [N] Gaussians on [C] cameras; arguments as :func:`sctd.ops.rasterization`'s, sh [N,K,3] or [C,N,K,3]."""
+    """Project [N] Gaussians on [C] cameras; arguments as :func:`sctd.ops.rasterization`'s."""
     size, count = (width, height), means.shape[0]
     outputs: list[list[Tensor]] = []
     for c, (viewmat, K) in enumerate(zip(viewmats, Ks, strict=True)):
@@ -169,7 +178,9 @@ def blend(
 ) -> tuple[Tensor, Tensor]:
     """Blend footprints front to back; colors [C, N, D] => (renders [C, H, W, D], alphas [C, H, W, 1])."""
     device, dtype = means2d.device, means2d.dtype
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
     pixels = torch.stack([x, y], -1).reshape(-1, 2).to(dtype) + 0.5
     renders, alphas = [], []
     for c in range(means2d.shape[0]):
@@ -208,5 +219,14 @@ def rasterization(
     from sctd.ops.rasterize import rasterization as public
 
     return public(
-        means, quats, scales, opacities, colors, viewmats, Ks, width, height, **{**options, "backend": "reference"}
+        means,
+        quats,
+        scales,
+        opacities,
+        colors,
+        viewmats,
+        Ks,
+        width,
+        height,
+        **{**options, "backend": "reference"},
     )

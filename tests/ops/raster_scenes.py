@@ -1,4 +1,4 @@
-"""Small scenes for the rasterizer's tests, and the tolerance rule. Deterministic; the same numbers in every dtype."""
+"""Small scenes for the rasterizer's tests, and the tolerance rule. The same numbers in every dtype."""
 
 from __future__ import annotations
 
@@ -56,17 +56,23 @@ def make_scene(
     bases: int | None = None,
     opacity: float = 0.0,
 ) -> Scene:
-    """Random Gaussians in the unit ball; ``bases`` gives spherical harmonics [N, bases, 3] instead of colours."""
+    """Random Gaussians in the unit ball; ``bases`` gives harmonics [N, bases, 3] instead of colours."""
     g = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=g, dtype=torch.float64)
 
     means = normal(count, 3)
-    means = means / means.norm(dim=1, keepdim=True) * torch.rand(count, 1, generator=g, dtype=torch.float64) ** (1 / 3)
+    means = (
+        means
+        / means.norm(dim=1, keepdim=True)
+        * torch.rand(count, 1, generator=g, dtype=torch.float64) ** (1 / 3)
+    )
     colors = normal(count, channels) if bases is None else 0.3 * normal(count, bases, 3)
     focal = 0.9 * width
-    K = torch.tensor([[focal, 0, width / 2 + 1.5], [0, 1.1 * focal, height / 2 - 0.7], [0, 0, 1]], dtype=torch.float64)
+    K = torch.tensor(
+        [[focal, 0, width / 2 + 1.5], [0, 1.1 * focal, height / 2 - 0.7], [0, 0, 1]], dtype=torch.float64
+    )
     tensors = [
         means,
         normal(count, 4),
@@ -81,7 +87,7 @@ def make_scene(
 
 
 def assert_error_at_most_twice(got: Tensor, plain: Tensor, exact: Tensor, name: str = "") -> None:
-    """Our error against double is at most twice plain torch's, plus 4 eps of the largest value; names the worst."""
+    """Our error against double is at most twice plain torch's, plus 4 eps of the largest value."""
     floor = 4 * torch.finfo(got.dtype).eps * exact.abs().max().item()
     ours, theirs = ((t.double() - exact).abs() for t in (got, plain))
     worst = ours.argmax().item()

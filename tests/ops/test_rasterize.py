@@ -11,7 +11,18 @@ from torch import Tensor
 
 from sctd.ops import rasterization
 
-NAMES = ("renders", "alphas", "means", "quats", "scales", "opacities", "colors", "viewmats", "backgrounds", "means2d")
+NAMES = (
+    "renders",
+    "alphas",
+    "means",
+    "quats",
+    "scales",
+    "opacities",
+    "colors",
+    "viewmats",
+    "backgrounds",
+    "means2d",
+)
 
 
 def run(scene: Scene, dtype: torch.dtype, backend: str, **options: Any) -> dict[str, Tensor]:
@@ -25,7 +36,10 @@ def run(scene: Scene, dtype: torch.dtype, backend: str, **options: Any) -> dict[
     renders, alphas, meta = rasterization(*s, backgrounds=background, backend=backend, **options)
     meta["means2d"].retain_grad()
     g = torch.Generator().manual_seed(5)
-    loss = sum((t * torch.randn(t.shape, generator=g, dtype=torch.float64).to(dtype)).sum() for t in (renders, alphas))
+    loss = sum(
+        (t * torch.randn(t.shape, generator=g, dtype=torch.float64).to(dtype)).sum()
+        for t in (renders, alphas)
+    )
     loss.backward()
     inputs = [*s[:6], background]
     grads = [None if t is None else t.grad for t in inputs]

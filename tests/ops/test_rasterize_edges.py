@@ -1,4 +1,4 @@
-"""Where rasterizers break: nothing to draw, broken numbers, thresholds, threads, instruction sets, wrong arguments."""
+"""Where rasterizers break: nothing to draw, broken numbers, thresholds, threads, wrong arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def grads(scene: Scene, **options: Any) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_no_gaussians(backend: str) -> None:
-    out = grads(make_scene(1)._replace(**{n: getattr(make_scene(1), n)[:0] for n in Scene._fields[:5]}), backend=backend)
+    out = grads(
+        make_scene(1)._replace(**{n: getattr(make_scene(1), n)[:0] for n in Scene._fields[:5]}),
+        backend=backend,
+    )
     assert torch.equal(out[0], torch.full_like(out[0], 0.25))
     assert out[1].abs().max() == 0
     assert [t.shape[0] for t in out[2:]] == [0, 0, 0, 0, 0, 2]
@@ -64,7 +67,7 @@ BROKEN = {
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_gaussian_is_left_out(case: str, backend: str) -> None:
-    """One broken Gaussian changes neither the picture nor anybody's gradient, and its own gradient is zero."""
+    """One broken Gaussian changes neither picture nor gradients of others, and its own gradient is zero."""
     scene = make_scene(30, seed=1)
     name, value = BROKEN[case]
     broken = getattr(scene, name).clone()
@@ -119,7 +122,10 @@ def test_thresholds_are_where_the_definition_says(border: str) -> None:
     # two coincident Gaussians: the second is drawn only if (1 - a)^2 stays above 1e-4, that is a < 0.99
     for factor, layers in ((1 - 1e-6, 2), (1 + 1e-6, 1)):
         alpha = 0.99 * factor
-        two = {n: getattr(looked_at, n).repeat(2, *[1] * (getattr(looked_at, n).dim() - 1)) for n in Scene._fields[:5]}
+        two = {
+            n: getattr(looked_at, n).repeat(2, *[1] * (getattr(looked_at, n).dim() - 1))
+            for n in Scene._fields[:5]
+        }
         s = looked_at._replace(**{**two, "opacities": torch.full((2,), alpha, dtype=torch.float64)})
         assert rasterization(*s)[1].item() == pytest.approx(1 - (1 - alpha) ** layers, abs=1e-12)
 
@@ -198,13 +204,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "viewmats": ({"viewmats": torch.zeros(2, 3, 4)}, "viewmats must have shape"),
     "Ks": ({"Ks": torch.zeros(1, 3, 3)}, "Ks must have shape"),
     "background": ({"backgrounds": torch.zeros(2, 4)}, "backgrounds must have shape"),
-    "background of depth": ({"backgrounds": torch.zeros(2, 3), "render_mode": "D"}, "backgrounds need colours"),
+    "background of depth": (
+        {"backgrounds": torch.zeros(2, 3), "render_mode": "D"},
+        "backgrounds need colours",
+    ),
     "dtype": ({"quats": torch.zeros(5, 4, dtype=torch.float64)}, "quats must have the dtype of means"),
     "half": ({"means": torch.zeros(5, 3, dtype=torch.float16)}, "means must be float32 or float64"),
     "width": ({"width": 0}, "width must be in 1"),
     "mode": ({"render_mode": "N"}, "render_mode must be one of"),
     "rasterize mode": ({"rasterize_mode": "fast"}, "rasterize_mode must be one of"),
-    "bases": ({"sh_degree": 2, "colors": torch.zeros(5, 4, 3)}, "at least 9 bases"),
+    "bases": ({"sh_degree": 2, "colors": torch.zeros(5, 4, 3)}, "K >= 9"),
     "degree": ({"sh_degree": 4}, "sh_degree must be"),
     "packed": ({"packed": True}, "packed=True is not supported"),
     "sparse": ({"sparse_grad": True}, "sparse_grad=True is not supported"),
@@ -230,12 +239,29 @@ def test_cpu_backend_wants_cpu_tensors() -> None:
 
 def test_neutral_options_of_gsplat_are_accepted() -> None:
     scene = make_scene(5)
-    got, _, _ = rasterization(*scene, packed=False, tile_size=8, channel_chunk=32, camera_model="pinhole", covars=None)
+    got, _, _ = rasterization(
+        *scene, packed=False, tile_size=8, channel_chunk=32, camera_model="pinhole", covars=None
+    )
     assert torch.equal(got, rasterization(*scene)[0])
+
+
+def test_expanded_gradients() -> None:
+    """sum().backward() sends a gradient with stride 0, which must be copied and the copy kept alive."""
+    scene = make_scene(30, 64, 64, seed=7).to(torch.float32)
+    background = torch.zeros(2, 3, requires_grad=True)
+    for _ in range(20):
+        background.grad = None
+        renders, alphas, _ = rasterization(*scene, backgrounds=background)
+        renders.sum().backward()
+        assert background.grad is not None
+        want = (1 - alphas.detach().double()).sum((1, 2)).expand(2, 3)
+        torch.testing.assert_close(background.grad.double(), want, rtol=1e-5, atol=0)
 
 
 def test_non_contiguous_inputs() -> None:
     scene = make_scene(30, seed=7)
-    strided = [t.transpose(0, -1).contiguous().transpose(0, -1) if isinstance(t, Tensor) else t for t in scene]
+    strided = [
+        t.transpose(0, -1).contiguous().transpose(0, -1) if isinstance(t, Tensor) else t for t in scene
+    ]
     assert not strided[0].is_contiguous()
     assert torch.equal(rasterization(*strided)[0], rasterization(*scene)[0])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sctd.ops import _raster_ops, rasterization
 
-# Wide and faint: no pixel is near a threshold (1/255, 0.999, 1e-4), where the function jumps and has no derivative.
+# Wide and faint: no pixel is near a threshold (1/255, 0.999, 1e-4), where the function jumps.
 SMOOTH = {"size": 0.8, "spread": 0.2, "opacity": -0.5}
 
 
@@ -42,7 +42,7 @@ def test_gradcheck_spherical_harmonics(degree: int) -> None:
 
 
 def test_gradcheck_outside_the_clamp_of_the_jacobian() -> None:
-    """Gaussians beyond 1.3 times the field: x/z inside the Jacobian is a constant, x itself still moves the mean."""
+    """Beyond 1.3 times the field x/z inside the Jacobian is a constant; x itself still moves the mean."""
     scene = make_scene(6, 6, 5, 1, seed=3, **SMOOTH)
     K = scene.Ks.clone()
     K[:, 0, 0], K[:, 1, 1] = 60.0, 70.0  # a narrow field: most centres lie outside
@@ -99,5 +99,11 @@ def test_opcheck_blend(with_depth: bool) -> None:
     args = (*tensors, *lists, 20, 18, with_depth, False)
     torch.library.opcheck(_raster_ops.blend, args)
     out = _raster_ops.blend(*(t.detach() if isinstance(t, Tensor) else t for t in args))
-    back = (*(t.detach() for t in tensors), *lists, *out[2:], torch.rand_like(out[0]), torch.rand_like(out[1]))
+    back = (
+        *(t.detach() for t in tensors),
+        *lists,
+        *out[2:],
+        torch.rand_like(out[0]),
+        torch.rand_like(out[1]),
+    )
     torch.library.opcheck(_raster_ops.blend_backward, (*back, 20, 18, with_depth, True))
