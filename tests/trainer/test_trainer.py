@@ -11,10 +11,14 @@ import torch
 from small import ORIGINAL, small_config, small_prior, small_run
 
 from sctd import ops
+from sctd.cameras import orbit_cameras
 from sctd.config import load_config
 from sctd.errors import InputError, PromptError, TrainingFailure
+from sctd.gaussians import from_points
 from sctd.methods.base import Guidance
 from sctd.pipeline import generate, resolve_device
+from sctd.prior.analytic import AnalyticPrior
+from sctd.render import render
 from sctd.runlog import LOG, read_log
 from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, random_streams
 
@@ -220,3 +224,35 @@ def test_resolve_device() -> None:
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in ("cpu", "cuda")
     assert load_config(prompt="x").device == "cpu"
+
+
+def test_distillation_finds_the_object_of_the_prompt() -> None:
+    """The prior knows a red and a blue ball on white; asked for the red one, a grey cloud becomes it."""
+    cameras, white = orbit_cameras(4, 15.0, 3.0, 40.0, 16), torch.ones(4, 3)
+    pictures, empty = [], AnalyticPrior(torch.zeros(1, 4, 4, 4), torch.ones(1), torch.ones(1), {})
+    for color in ((0.9, 0.1, 0.1), (0.1, 0.1, 0.9)):
+        ball = from_points(
+            torch.zeros(1, 3), torch.tensor([color]), opacity=0.99, scale_factor=6.0, sh_degree=0
+        )
+        pictures.append(render(ball, cameras, white).rgb)
+    red, blue = pictures
+    means = torch.stack([empty.encode_images(p)[0] for p in pictures])
+    prior = AnalyticPrior(means, torch.full((2,), 0.1), torch.ones(2), {"red": [0], "blue": [1]})
+    # Guidance of 1: more would go past the mixture's component, as it is meant to.
+    overrides = (
+        "sctd.guidance_scale=1",
+        "sctd.as_latent=0",
+        "background.kind=fixed",
+        "cameras.radius=[3, 3]",
+    )
+    plain = ("gaussians.scale_noise_probability=0", "regularisers.tv_rgb=0", "densify.strategy=none")
+    trainer = Trainer(small_config(120, *overrides, *plain, "gaussians.count=60"), prior)
+
+    def error(picture: torch.Tensor) -> float:
+        return float((render(trainer.gaussians.detach(), cameras, white).rgb - picture).square().mean())
+
+    start = error(red)
+    while trainer.iteration < 120:
+        trainer.step()
+    assert error(red) < 0.25 * start
+    assert error(red) < 0.15 * error(blue)
