@@ -89,7 +89,7 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
     const Broadcast<S> g(record, tile);
     const int64_t n = D ? D : channels;
     const V k = splat<V>(S(index)), one = splat<V>(S(1)), most = splat<V>(S(kAlphaMax));
-    V m0{}, m1{}, m2{}, m3{}, m4{}, m5{}, abs_x{}, abs_y{}, channel[D ? D : 1] = {};
+    V sums[kMoments + D] = {}, abs_x{}, abs_y{};
     if (!D)
         for (int64_t d = 0; d < n; ++d) out[kMoments + d] = S(0);
     do {
@@ -110,7 +110,7 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
             const V gd = load<V>(state.g + d * kPixels + o);
             cg = madd(splat<V>(record[kChannel0 + d]), gd, cg);
             if (D)
-                channel[D ? d : 0] = madd(weight, gd, channel[D ? d : 0]);
+                sums[D ? kMoments + d : 0] = madd(weight, gd, sums[D ? kMoments + d : 0]);
             else
                 out[kMoments + d] += hsum(weight * gd);
         }
@@ -119,15 +119,14 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
         // at the cap alpha no longer depends on anything
         const V v = masked(falloff <= most, alpha) * (front * cg - behind * inverse);
         const V vx = v * dx, vy = v * dy;
-        m0 += v, m1 += vx, m2 += vy;
-        m3 = madd(vx, dx, m3), m4 = madd(vx, dy, m4), m5 = madd(vy, dy, m5);
+        sums[0] += v, sums[1] += vx, sums[2] += vy;
+        sums[3] = madd(vx, dx, sums[3]), sums[4] = madd(vx, dy, sums[4]), sums[5] = madd(vy, dy, sums[5]);
         if (Abs) {
             abs_x += vabs(record[kA] * vx + record[kB] * vy);
             abs_y += vabs(record[kB] * vx + record[kC] * vy);
         }
     } while (blocks);
-    out[0] = hsum(m0), out[1] = hsum(m1), out[2] = hsum(m2), out[3] = hsum(m3), out[4] = hsum(m4), out[5] = hsum(m5);
-    for (int d = 0; d < D; ++d) out[kMoments + d] = hsum(channel[d]);
+    hsum_all<S>(sums, out);
     if (Abs) out[kMoments + n] = hsum(abs_x), out[kMoments + n + 1] = hsum(abs_y);
 }
 

@@ -125,8 +125,9 @@ struct Broadcast {
         const V u = madd(shear, dy, dx);
         return madd(ka * u, u, kc * dy * dy);
     }
-    // Opacity times the Gaussian; beyond the limit the value at the limit, which the caller masks away.
-    SCTD_HD V falloff(V e) const { return opacity * exp2_neg(vmax(vmin(e, limit), V{})); }
+    // Opacity times the Gaussian; beyond the limit the value at the limit, which the caller masks away. e is no sum of
+    // negative terms: tiles.cpp lists no footprint whose ka or kc is.
+    SCTD_HD V falloff(V e) const { return opacity * exp2_neg(vmin(e, limit)); }
 };
 
 SCTD_END

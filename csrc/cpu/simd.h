@@ -142,6 +142,22 @@ SCTD_SLOW_OPS(VD, MD, double, kDoubles)
 #endif
 #undef SCTD_SLOW_OPS
 
+// out[i] = sum of the lanes of v[i], i < n. With AVX2 four vectors are summed together, as a transposition.
+template <typename S, int N>
+SCTD_HD void hsum_all(const typename Simd<S>::V (&v)[N], S* out) {
+    int i = 0;
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    if (sizeof(S) == 4)
+        for (; i + 3 < N; i += 4) {
+            const __m256 a = _mm256_hadd_ps((__m256)v[i], (__m256)v[i + 1]), b = _mm256_hadd_ps((__m256)v[i + 2], (__m256)v[i + 3]);
+            const __m256 c = _mm256_hadd_ps(a, b);
+            const __m128 sum = _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1));
+            memcpy(out + i, &sum, sizeof sum);
+        }
+#endif
+    for (; i < N; ++i) out[i] = hsum(v[i]);
+}
+
 // 2^-e for 0 <= e <= 126, relative error below 1.5 float epsilons. The coefficients are ln(2)^k / k!, the last one adjusted to
 // spread the error over [-1/2, 1/2]; adding 1.5 * 2^23 rounds to an integer that then sits in the low bits.
 SCTD_HD VF exp2_neg(VF e) {

@@ -41,21 +41,23 @@ struct Entry {
     int32_t index;
 };
 
-// Stable least-significant-digit radix sort, 11 bits a pass; a pass whose digit never differs is skipped.
-template <typename K>
+// Stable least-significant-digit radix sort; a pass whose digit never differs is skipped.
+template <int kBits, typename K>
 Entry<K>* radix_sort(Entry<K>* from, Entry<K>* to, int64_t n) {
-    constexpr int kBits = 11, kBins = 1 << kBits;
-    for (int shift = 0; shift < int(8 * sizeof(K)); shift += kBits) {
-        uint32_t start[kBins] = {};
-        for (int64_t i = 0; i < n; ++i) ++start[(from[i].key >> shift) & (kBins - 1)];
-        if (n && start[(from[0].key >> shift) & (kBins - 1)] == uint64_t(n)) continue;
+    constexpr int kBins = 1 << kBits, kPasses = (int(8 * sizeof(K)) + kBits - 1) / kBits;
+    uint32_t start[kPasses][kBins] = {};
+    for (int64_t i = 0; i < n; ++i)
+        for (int p = 0; p < kPasses; ++p) ++start[p][(from[i].key >> (p * kBits)) & (kBins - 1)];
+    for (int p = 0; p < kPasses; ++p) {
+        const int shift = p * kBits;
+        if (n && start[p][(from[0].key >> shift) & (kBins - 1)] == uint64_t(n)) continue;
         uint32_t sum = 0;
         for (int b = 0; b < kBins; ++b) {
-            const uint32_t size = start[b];
-            start[b] = sum;
+            const uint32_t size = start[p][b];
+            start[p][b] = sum;
             sum += size;
         }
-        for (int64_t i = 0; i < n; ++i) to[start[(from[i].key >> shift) & (kBins - 1)]++] = from[i];
+        for (int64_t i = 0; i < n; ++i) to[start[p][(from[i].key >> shift) & (kBins - 1)]++] = from[i];
         Entry<K>* t = from;
         from = to, to = t;
     }
@@ -78,7 +80,9 @@ int64_t sort_by_depth(const TilesArgs<S>& a, TileLists& lists) {
             if (a.radii[2 * at] > 0) entries[n++] = {depth_key(a.depths[at]), int32_t(at)};
         }
         seen[c] = n;
-        sorted[c] = radix_sort(entries, second.data() + c * a.count, n);
+        Entry<K>* other = second.data() + c * a.count;
+        // Few keys: the tables' own cost counts, so more passes over smaller ones.
+        sorted[c] = n < 8192 ? radix_sort<8>(entries, other, n) : radix_sort<11>(entries, other, n);
     };
     parallel_for(a.cameras, one_camera);
     int64_t visible = 0;
@@ -97,65 +101,73 @@ SCTD_HD int clamp_tile(double pixel, int tiles) {
     return t < 0 ? 0 : (t > tiles ? tiles : int(t));
 }
 
+// The span of each pixel row, and the tiles that hold at least the centre of one pixel of the ellipse's box.
 template <typename S>
-RowSpan<S> row_span(const TilesArgs<S>& a, int64_t at) {
-    const S* k = a.conics + 3 * at;
-    return make_row_span(a.means2d[2 * at], a.means2d[2 * at + 1], k[0], k[1], k[2], ellipse_reach(a.opacities[at]));
-}
+struct Shape {
+    RowSpan<S> span;
+    TileBox box;
+};
 
 template <typename S>
-TileBox tile_box(const TilesArgs<S>& a, int64_t at, int tiles_x, int tiles_y) {
-    const RowSpan<S> e = row_span(a, at);
+Shape<S> find_shape(const TilesArgs<S>& a, int64_t at, int tiles_x, int tiles_y) {
     const S* k = a.conics + 3 * at;
-    const S half_width = vsqrt(ellipse_reach(a.opacities[at]) / (k[0] - k[1] * k[1] / k[2])) * S(1 + kSpanSlack) +
-                         S(kSpanMargin);
-    if (!(e.half_height >= 0) || !(half_width >= 0)) return {0, 0, 0, 0};  // NaN: not an ellipse
+    const S reach = ellipse_reach(a.opacities[at]);
+    const RowSpan<S> e = make_row_span(a.means2d[2 * at], a.means2d[2 * at + 1], k[0], k[1], k[2], reach);
+    const S half_width = vsqrt(reach / (k[0] - k[1] * k[1] / k[2])) * S(1 + kSpanSlack) + S(kSpanMargin);
+    if (!(e.half_height >= 0) || !(half_width >= 0)) return {e, {0, 0, 0, 0}};  // NaN: not an ellipse
     // A pixel's centre must be inside, so the box shrinks by half a pixel on each side.
     const double mx = double(e.mean_x) - 0.5, my = double(e.mean_y) - 0.5;
-    return {clamp_tile(::ceil(mx - half_width), tiles_x), clamp_tile(::floor(mx + half_width) + kTile, tiles_x),
-            clamp_tile(::ceil(my - e.half_height), tiles_y), clamp_tile(::floor(my + e.half_height) + kTile, tiles_y)};
+    return {e,
+            {clamp_tile(::ceil(mx - half_width), tiles_x), clamp_tile(::floor(mx + half_width) + kTile, tiles_x),
+             clamp_tile(::ceil(my - e.half_height), tiles_y), clamp_tile(::floor(my + e.half_height) + kTile, tiles_y)}};
 }
 
-// First and last pixel column (as numbers) that the ellipse covers in each of a tile row's 16 rows.
+// First and last pixel column (as numbers) that the ellipse covers in each of a tile row's 16 rows, W rows a vector.
 template <typename S>
-void row_extents(const RowSpan<S>& e, int tile_y, int width, int height, S first[kTile], S last[kTile]) {
+struct RowExtents {
+    using V = typename Simd<S>::V;
+    static constexpr int kGroups = kTile / Simd<S>::W;
+    V first[kGroups], last[kGroups];
+    bool any[kGroups];  // whether a row of the group is covered at all
+};
+
+template <typename S>
+SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height, RowExtents<S>& out) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
-    static const struct Ramp {
-        S at[kTile];
-        Ramp() {
-            for (int i = 0; i < kTile; ++i) at[i] = S(i) + S(0.5);
-        }
-    } ramp;
     const S magic = sizeof(S) == 4 ? S(12582912.0) : S(6755399441055744.0);  // 1.5 * 2^(mantissa bits): rounds to integer
-    for (int i = 0; i < kTile; i += W) {
-        const V y = load<V>(ramp.at + i) + S(tile_y * kTile);
+    V ramp;
+    for (int l = 0; l < W; ++l) ramp[l] = S(l) + S(0.5);
+    for (int i = 0; i < out.kGroups; ++i) {
+        const S top = S(tile_y * kTile + i * W);
+        out.any[i] = top < e.mean_y + e.half_height && top + S(W) > e.mean_y - e.half_height;
+        if (!out.any[i]) continue;
+        const V y = ramp + top;
         const V dy = y - e.mean_y;
         const V h = e.h0 - e.h2 * dy * dy;
         const V half = vsqrt(vmax(h, V{})) * S(1 + kSpanSlack) + S(kSpanMargin);
         const V center = e.mean_x - e.shear * dy;
         // a centre i + 0.5 >= lo means i >= round(lo), <= hi means i <= round(hi) - 1; the margin covers the ties
-        const V lo = vmax(center - half, V{}), hi = vmin(center + half, splat<V>(S(width)));
-        const auto outside = ~((h >= S(-kSpanSlack) * e.h0) & (y < S(height)));
-        const V rounded = (vmin(lo, splat<V>(S(width))) + magic) - magic;
-        store(first + i, select(outside, splat<V>(S(3e8)), rounded));
-        store(last + i, (vmax(hi, V{}) + magic) - magic - S(1));
+        const V right = splat<V>(S(width));
+        const V lo = vmin(vmax(center - half, V{}), right), hi = vmax(vmin(center + half, right), V{});
+        const auto inside = (h >= S(-kSpanSlack) * e.h0) & (y < S(height));
+        out.first[i] = select(inside, (lo + magic) - magic, splat<V>(S(3e8)));
+        out.last[i] = (hi + magic) - magic - S(1);
     }
 }
 
 // Bit 16 s + row is set when strip s (4 pixels) of the tile's row holds a covered pixel centre.
 template <typename S>
-uint64_t strip_mask(const S first[kTile], const S last[kTile], int tile_x) {
-    using V = typename Simd<S>::V;
+SCTD_HD uint64_t strip_mask(const RowExtents<S>& rows, int tile_x) {
     constexpr int W = Simd<S>::W;
     uint64_t mask = 0;
-    for (int i = 0; i < kTile; i += W) {
-        const V lo = load<V>(first + i), hi = load<V>(last + i);
+    const S x = S(tile_x * kTile);
+    for (int i = 0; i < rows.kGroups; ++i) {
+        if (!rows.any[i]) continue;
+        const auto lo = rows.first[i], hi = rows.last[i];
         const auto some = lo <= hi;
-        for (int s = 0; s < 4; ++s) {
-            const S x = S(tile_x * kTile + 4 * s);
-            mask |= uint64_t(bits(some & (lo <= x + S(3)) & (hi >= x))) << (16 * s + i);
-        }
+        for (int s = 0; s < 4; ++s)
+            mask |= uint64_t(bits(some & (lo <= x + S(4 * s + 3)) & (hi >= x + S(4 * s)))) << (16 * s + i * W);
     }
     return mask;
 }
@@ -168,11 +180,11 @@ void tiles_find(const TilesArgs<S>& a, TileLists& lists) {
     lists.visible = sort_by_depth(a, lists);
     const int64_t n = lists.visible;
     lists.place.resize(n + 1), lists.rank_start.resize(n + 1);
-    Scratch<TileBox> boxes(n);
+    Scratch<Shape<S>> shapes(n);
     auto box = [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
-            boxes[r] = tile_box(a, lists.order[r], tiles_x, tiles_y);
-            const TileBox& b = boxes[r];
+            shapes[r] = find_shape(a, lists.order[r], tiles_x, tiles_y);
+            const TileBox& b = shapes[r].box;
             lists.place[r] = int64_t(b.x1 > b.x0 ? b.x1 - b.x0 : 0) * (b.y1 > b.y0 ? b.y1 - b.y0 : 0);
         }
     };
@@ -186,17 +198,15 @@ void tiles_find(const TilesArgs<S>& a, TileLists& lists) {
     lists.place[n] = bound;
     lists.tile.resize(bound), lists.mask.resize(bound);
     auto emit = [&](int64_t begin, int64_t end) {
-        S first[kTile], last[kTile];
+        RowExtents<S> rows;
         for (int64_t r = begin; r < end; ++r) {
-            const int64_t at = lists.order[r];
-            const TileBox& b = boxes[r];
-            const int64_t camera_tiles = at / a.count * tiles_x * tiles_y;
-            const RowSpan<S> e = row_span(a, at);
+            const TileBox& b = shapes[r].box;
+            const int64_t camera_tiles = lists.order[r] / a.count * tiles_x * tiles_y;
             int64_t out = lists.place[r];
             for (int ty = b.y0; ty < b.y1; ++ty) {
-                row_extents(e, ty, a.width, a.height, first, last);
+                row_extents(shapes[r].span, ty, a.width, a.height, rows);
                 for (int tx = b.x0; tx < b.x1; ++tx) {
-                    const uint64_t mask = strip_mask(first, last, tx);
+                    const uint64_t mask = strip_mask(rows, tx);
                     if (!mask) continue;
                     lists.tile[out] = int32_t(camera_tiles + ty * tiles_x + tx);
                     lists.mask[out++] = mask;
