@@ -201,7 +201,6 @@ def _loop(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float)
             log.write(trainer.iteration - 1, {**scalars, "seconds": round(seconds, 3)})
             report.update(trainer.iteration, _numbers(scalars))
             if trainer.iteration % every == 0 or trainer.iteration == total or interrupts.pending:
-                log.flush()  # before the checkpoint: a resumed run does not write these lines again
                 _save(trainer, folder, seconds)
             if interrupts.pending and trainer.iteration < total:
                 done = f"stopped after iteration {trainer.iteration} of {total}"

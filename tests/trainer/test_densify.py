@@ -97,6 +97,12 @@ def test_relocation_fills_the_dead_rows_and_no_others() -> None:
     assert bool((torch.sigmoid(change.gaussians.opacities) >= 0.005).all())
 
 
+def test_the_dead_go_where_opacity_is() -> None:
+    change = relocate(cloud([0.8, 0.2] + [0.001] * 1000), DensifySettings(), generator())
+    share = float((change.source[2:] == 0).float().mean())
+    assert share == pytest.approx(0.8, abs=0.04)  # 3 sigma of 1000 draws
+
+
 def test_relocation_hardly_changes_the_picture() -> None:
     g = cloud([0.6] * 20 + [0.001] * 10, scale=0.15)
     change = relocate(g, DensifySettings(spread=0.0), generator(1))
