@@ -183,9 +183,9 @@ def rasterization(
 
     Returns:
         renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta: means2d [C, N, 2] px (in the
-        graph: call retain_grad() for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible, and
+        graph: call retain_grad() for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible,
         then every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2, opacities [C, N], width, height,
-        n_cameras, tile_size, and n_pairs, the number of (tile, Gaussian) pairs (None for the reference).
+        n_cameras, tile_size, n_pairs: how often a Gaussian touches a tile (None for the reference).
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
