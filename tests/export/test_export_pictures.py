@@ -128,7 +128,8 @@ def test_contact_sheet_holds_every_view(
 ) -> None:
     views = moving_square(n, 16, 20)
     save_contact(tmp_path / "contact.png", views, columns)
-    sheet = np.asarray(Image.open(tmp_path / "contact.png"))
+    with Image.open(tmp_path / "contact.png") as image:
+        sheet = np.asarray(image)
     rows, columns = grid
     assert sheet.shape == (rows * (16 + GAP) - GAP, columns * (20 + GAP) - GAP, 3)
     for i in range(n):
