@@ -27,11 +27,13 @@ public:
     explicit Reader(const Addresses& at) : at_(at) {}
     template <typename T>
     void operator()(T*& field) {
-        if (next_ == at_.size()) throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
+        if (next_ == at_.size())
+            throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
         field = reinterpret_cast<T*>(at_[next_++]);
     }
     void done() const {
-        if (next_ != at_.size()) throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
+        if (next_ != at_.size())
+            throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
     }
 
 private:
@@ -74,8 +76,8 @@ void project_forward(bool f64, const ProjectShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         ProjectArgs<S> a = project_args<S>(shape);
-        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.means2d, a.depths, a.conics,
-             a.opacities_out, a.colors, a.radii);
+        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.means2d, a.depths,
+             a.conics, a.opacities_out, a.colors, a.radii);
         kernels<S>().project_forward(a);
     });
 }
@@ -86,9 +88,9 @@ void project_backward(bool f64, const ProjectShape& shape, const Addresses& at) 
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         ProjectArgs<S> a = project_args<S>(shape);
-        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.radii, a.g_means2d, a.g_depths,
-             a.g_conics, a.g_opacities_out, a.g_colors, a.g_means, a.g_quats, a.g_scales, a.g_opacities, a.g_sh,
-             a.g_viewmats);
+        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.radii, a.g_means2d,
+             a.g_depths, a.g_conics, a.g_opacities_out, a.g_colors, a.g_means, a.g_quats, a.g_scales,
+             a.g_opacities, a.g_sh, a.g_viewmats);
         kernels<S>().project_backward(a);
     });
 }
@@ -97,7 +99,8 @@ void project_backward(bool f64, const ProjectShape& shape, const Addresses& at) 
 class Tiles {
 public:
     // means2d conics opacities depths radii
-    Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at) : capacity_(cameras * count) {
+    Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at)
+        : capacity_(cameras * count) {
         py::gil_scoped_release release;
         with_scalar(f64, [&](auto s) {
             using S = decltype(s);
@@ -106,7 +109,9 @@ public:
             read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii);
             kernels<S>().tiles_find(a, lists_);
         });
-        if (lists_.pairs > INT32_MAX) throw std::length_error("more than 2^31 - 1 (tile, Gaussian) pairs; render fewer cameras at once");
+        if (lists_.pairs > INT32_MAX)
+            throw std::length_error(
+                "more than 2^31 - 1 (tile, Gaussian) pairs; render fewer cameras at once");
     }
     int64_t pairs() const { return lists_.pairs; }
     // | order rank_start tile_start pair_rank pair_slot pair_mask
@@ -143,8 +148,9 @@ void blend_forward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start, a.tile_start,
-             a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas, a.transmittance, a.last);
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start,
+             a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas, a.transmittance,
+             a.last);
         kernels<S>().blend_forward(a);
     });
 }
@@ -155,9 +161,10 @@ void blend_backward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start, a.tile_start,
-             a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last, a.g_renders, a.g_alphas, a.g_means2d,
-             a.g_conics, a.g_colors, a.g_opacities, a.g_depths, a.g_backgrounds, a.g_means2d_abs);
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start,
+             a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last, a.g_renders,
+             a.g_alphas, a.g_means2d, a.g_conics, a.g_colors, a.g_opacities, a.g_depths, a.g_backgrounds,
+             a.g_means2d_abs);
         kernels<S>().blend_backward(a);
     });
 }
@@ -207,8 +214,8 @@ void residual(bool f64, int64_t b, int64_t n, double guidance, const Addresses& 
 }
 
 // param exp_avg exp_avg_sq grad
-double adam(bool f64, int64_t n, double lr, double beta1, double beta2, double eps, double bias1, double bias2, double clip,
-            const Addresses& at) {
+double adam(bool f64, int64_t n, double lr, double beta1, double beta2, double eps, double bias1,
+            double bias2, double clip, const Addresses& at) {
     return with_scalar(f64, [&](auto s) -> double {
         using S = decltype(s);
         AdamArgs<S> a{};
@@ -225,7 +232,8 @@ void trace_scene(int parts, int views, int size, int supersample, const Addresse
     scene.n_parts = parts;
     const float *viewmats, *ks;
     float* out;
-    read(at, scene.shape, scene.material, scene.params, scene.rotation, scene.center, scene.palette, viewmats, ks, out);
+    read(at, scene.shape, scene.material, scene.params, scene.rotation, scene.center, scene.palette, viewmats,
+         ks, out);
     trace(scene, views, viewmats, ks, size, supersample, out);
 }
 
@@ -242,15 +250,17 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("scratch_bytes", &scratch_bytes);
 
     py::class_<ProjectShape>(m, "ProjectShape")
-        .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree, bool antialiased,
-                         bool sh_per_camera, double near_plane, double far_plane, double radius_clip, double eps2d) {
-            return ProjectShape{cameras,       count,      bases,     width,       height, sh_degree, antialiased,
-                                sh_per_camera, near_plane, far_plane, radius_clip, eps2d};
+        .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree,
+                         bool antialiased, bool sh_per_camera, double near_plane, double far_plane,
+                         double radius_clip, double eps2d) {
+            return ProjectShape{cameras,     count,         bases,      width,     height,      sh_degree,
+                                antialiased, sh_per_camera, near_plane, far_plane, radius_clip, eps2d};
         }));
     py::class_<BlendShape>(m, "BlendShape")
-        .def(py::init([](int64_t cameras, int64_t count, int64_t channels, int64_t pairs, int width, int height,
-                         bool colors_per_camera, bool with_depth, bool absgrad) {
-            return BlendShape{cameras, count, channels, pairs, width, height, colors_per_camera, with_depth, absgrad};
+        .def(py::init([](int64_t cameras, int64_t count, int64_t channels, int64_t pairs, int width,
+                         int height, bool colors_per_camera, bool with_depth, bool absgrad) {
+            return BlendShape{cameras,           count,      channels, pairs, width, height,
+                              colors_per_camera, with_depth, absgrad};
         }));
     m.def("project_forward", &project_forward, Release());
     m.def("project_backward", &project_backward, Release());

@@ -19,6 +19,7 @@ from sctd.cameras import orbit_cameras
 from sctd.config import Config
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
+from sctd.memory import keep_freed_memory
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
@@ -116,6 +117,7 @@ def generate(
         stack.callback(report.finish)
         _check(config, out, resume=resume, overwrite=overwrite)
         _use_threads(config.threads)
+        keep_freed_memory()
         if prior is None:
             report.stage("loading the prior")
             prior = load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))

@@ -51,11 +51,13 @@ void wake_blocks(BackwardState<S>& state, int32_t k) {
 
 // Reads the tile's gradients; adds the background's own gradient to g_background [D] (double) when asked for.
 template <typename S>
-int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, BackwardState<S>& state, double* g_background) {
+int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, BackwardState<S>& state,
+                   double* g_background) {
     const S* background = a.backgrounds ? a.backgrounds + tile.camera * a.channels : nullptr;
     int32_t longest = 0;
     for (int b = 0; b < 64; ++b) state.block_last[b] = 0;
-    for (int i = 0; i < kPixels; ++i) state.transmittance[i] = S(1), state.behind[i] = S(0), state.last[i] = S(0);
+    for (int i = 0; i < kPixels; ++i)
+        state.transmittance[i] = S(1), state.behind[i] = S(0), state.last[i] = S(0);
     for (int64_t i = 0; i < channels * kPixels; ++i) state.g[i] = S(0);
     for (int row = 0; row < tile.height; ++row)
         for (int col = 0; col < tile.width; ++col) {
@@ -131,7 +133,8 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
 }
 
 template <typename S, int D, bool Abs>
-void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g, S* partial, double* g_background) {
+void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g, S* partial,
+                   double* g_background) {
     const int64_t channels = total_channels(a), stride = record_stride(channels), size = partial_size(a);
     const TileAt tile = locate_tile(index, a.width, a.height);
     const int32_t begin = a.tile_start[index], end = a.tile_start[index + 1];
@@ -148,14 +151,16 @@ void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g,
         const uint64_t blocks = merge_strips<Simd<S>::W>(uint64_t(a.pair_mask[k])) & state.alive;
         S* out = partial + a.pair_slot[k] * size;
         if (blocks)
-            backward_pair<S, D, Abs>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels, state, out);
+            backward_pair<S, D, Abs>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels,
+                                     state, out);
         else
             for (int64_t i = 0; i < size; ++i) out[i] = S(0);
     }
 }
 
 template <typename S, int D, bool Abs>
-void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial, double* g_backgrounds) {
+void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial,
+                    double* g_backgrounds) {
     const int64_t channels = total_channels(a);
     auto work = [&](ptrdiff_t tile) {
         double* background = g_backgrounds ? g_backgrounds + tile * a.channels : nullptr;
@@ -239,7 +244,8 @@ void blend_backward(const BlendArgs<S>& a) {
         for (int64_t c = 0; c < a.cameras; ++c)
             for (int64_t d = 0; d < a.channels; ++d) {
                 double sum = 0;
-                for (int64_t t = 0; t < per_camera; ++t) sum += background[(c * per_camera + t) * a.channels + d];
+                for (int64_t t = 0; t < per_camera; ++t)
+                    sum += background[(c * per_camera + t) * a.channels + d];
                 a.g_backgrounds[c * a.channels + d] = S(sum);
             }
     if (a.colors_per_camera || a.cameras == 1) return reduce_ranks(a, ranks, partial.data(), a.g_colors);

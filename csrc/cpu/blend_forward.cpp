@@ -28,7 +28,8 @@ struct ForwardState {
 
 // Rare: at least one lane of this block stops at this footprint.
 template <typename S, typename V, typename M>
-__attribute__((noinline)) void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after, int32_t index) {
+__attribute__((noinline)) void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after,
+                                             int32_t index) {
     constexpr int W = Simd<S>::W;
     S* t = state.transmittance + 4 * block;
     bool alive = false;
@@ -122,7 +123,8 @@ void forward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* col
     for (int32_t k = begin; k < end && state.live; ++k) {
         if (k + 4 < end) __builtin_prefetch(records + a.pair_rank[k + 4] * stride);
         const uint64_t blocks = merge_strips<Simd<S>::W>(uint64_t(a.pair_mask[k])) & state.live;
-        if (blocks) blend_pair<S, D>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels, state);
+        if (blocks)
+            blend_pair<S, D>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels, state);
     }
     write_tile(a, tile, channels, state);
 }

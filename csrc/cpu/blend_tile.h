@@ -37,9 +37,10 @@ void pack_records(const BlendArgs<S>& a, int64_t ranks, S* records) {
             S* out = records + r * stride;
             const int64_t at = a.order[r];
             const S* conic = a.conics + 3 * at;
-            const Kernel2D<S> k = make_kernel(a.means2d[2 * at], a.means2d[2 * at + 1], conic[0], conic[1], conic[2],
-                                              a.opacities[at]);
-            out[kMeanX] = k.mean_x, out[kMeanY] = k.mean_y, out[kShear] = k.shear, out[kKa] = k.ka, out[kKc] = k.kc;
+            const Kernel2D<S> k = make_kernel(a.means2d[2 * at], a.means2d[2 * at + 1], conic[0], conic[1],
+                                              conic[2], a.opacities[at]);
+            out[kMeanX] = k.mean_x, out[kMeanY] = k.mean_y, out[kShear] = k.shear, out[kKa] = k.ka,
+            out[kKc] = k.kc;
             out[kLimit] = k.limit, out[kOpacity] = k.opacity;
             out[kA] = conic[0], out[kB] = conic[1], out[kC] = conic[2];
             const S* color = a.colors + a.channels * (a.colors_per_camera ? at : at % a.count);

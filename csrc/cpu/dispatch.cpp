@@ -9,13 +9,13 @@ baseline | avx2 | avx512 asks for a lesser one (tests compare them).
 #include <cstdlib>
 #include <cstring>
 
-#define SCTD_DECLARE(ISA)                                   \
-    namespace ISA {                                         \
-    void set_project(Kernels<float>&, Kernels<double>&);    \
-    void set_tiles(Kernels<float>&, Kernels<double>&);      \
-    void set_blend(Kernels<float>&, Kernels<double>&);      \
+#define SCTD_DECLARE(ISA)                                       \
+    namespace ISA {                                             \
+    void set_project(Kernels<float>&, Kernels<double>&);        \
+    void set_tiles(Kernels<float>&, Kernels<double>&);          \
+    void set_blend(Kernels<float>&, Kernels<double>&);          \
     void set_blend_backward(Kernels<float>&, Kernels<double>&); \
-    void set_elementwise(Kernels<float>&, Kernels<double>&); \
+    void set_elementwise(Kernels<float>&, Kernels<double>&);    \
     }
 
 namespace sctd {
@@ -34,12 +34,12 @@ struct Table {
     Kernels<double> d;
 };
 
-#define SCTD_FILL(ISA)                             \
-    table.name = #ISA;                             \
-    ISA::set_project(table.f, table.d);            \
-    ISA::set_tiles(table.f, table.d);              \
-    ISA::set_blend(table.f, table.d);              \
-    ISA::set_blend_backward(table.f, table.d);     \
+#define SCTD_FILL(ISA)                         \
+    table.name = #ISA;                         \
+    ISA::set_project(table.f, table.d);        \
+    ISA::set_tiles(table.f, table.d);          \
+    ISA::set_blend(table.f, table.d);          \
+    ISA::set_blend_backward(table.f, table.d); \
     ISA::set_elementwise(table.f, table.d)
 
 Table choose() {
@@ -48,7 +48,8 @@ Table choose() {
     const char* wish = std::getenv("SCTD_CPU_ISA");
     const bool any = !wish || !*wish;
     __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi");
+    const bool avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
     if (avx512 && (any || !std::strcmp(wish, "avx512"))) {

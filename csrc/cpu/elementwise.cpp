@@ -31,7 +31,8 @@ void over_rows(int64_t b, int64_t n, F& f) {
 template <typename S>
 void noise_rows(int64_t b, int64_t n, const S* z0, const S* noise, const S* alpha, const S* sigma, S* out) {
     auto work = [&](int64_t row, int64_t begin, int64_t end) {
-        for (int64_t i = row * n + begin; i < row * n + end; ++i) out[i] = add_noise(z0[i], noise[i], alpha[row], sigma[row]);
+        for (int64_t i = row * n + begin; i < row * n + end; ++i)
+            out[i] = add_noise(z0[i], noise[i], alpha[row], sigma[row]);
     };
     over_rows(b, n, work);
 }
@@ -40,16 +41,18 @@ template <typename S>
 void ode_step_rows(int64_t b, int64_t n, const S* z, const S* eps, const S* const lv[4], S* out) {
     auto work = [&](int64_t row, int64_t begin, int64_t end) {
         const S a0 = lv[0][row], s0 = lv[1][row], a1 = lv[2][row], s1 = lv[3][row];
-        for (int64_t i = row * n + begin; i < row * n + end; ++i) out[i] = ode_step(z[i], eps[i], a0, s0, a1, s1);
+        for (int64_t i = row * n + begin; i < row * n + end; ++i)
+            out[i] = ode_step(z[i], eps[i], a0, s0, a1, s1);
     };
     over_rows(b, n, work);
 }
 
 template <typename S>
-void cfg_ode_steps_rows(int64_t b, int64_t n, const S* z, const S* null, const S* cond, S guidance, const S* const lv[6],
-                        S* z_s, S* z_e, S* eps) {
+void cfg_ode_steps_rows(int64_t b, int64_t n, const S* z, const S* null, const S* cond, S guidance,
+                        const S* const lv[6], S* z_s, S* z_e, S* eps) {
     auto work = [&](int64_t row, int64_t begin, int64_t end) {
-        const S a0 = lv[0][row], s0 = lv[1][row], a1 = lv[2][row], s1 = lv[3][row], a2 = lv[4][row], s2 = lv[5][row];
+        const S a0 = lv[0][row], s0 = lv[1][row], a1 = lv[2][row], s1 = lv[3][row], a2 = lv[4][row],
+                s2 = lv[5][row];
         for (int64_t i = row * n + begin; i < row * n + end; ++i) {
             const S e = guided(null[i], cond[i], guidance);
             eps[i] = e;
@@ -63,8 +66,8 @@ void cfg_ode_steps_rows(int64_t b, int64_t n, const S* z, const S* null, const S
 // stats [b,3]: |z_self - z_end|, |z_end - z_cond|, number of non-finite elements of the gradient; loss [b]: 0.5 |grad|^2.
 // One image per piece: its sums stay in one thread.
 template <typename S>
-void residual_rows(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight, S guidance,
-                   S* grad, S* stats, S* loss) {
+void residual_rows(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight,
+                   S guidance, S* grad, S* stats, S* loss) {
     auto work = [&](ptrdiff_t row) {
         double self = 0, cross = 0, square = 0;
         int64_t bad = 0;

@@ -49,9 +49,9 @@ struct TileLists {
 };
 
 struct TilesOut {
-    int32_t *order, *rank_start;                // [cameras * count], [cameras * count + 1]
+    int32_t *order, *rank_start;                  // [cameras * count], [cameras * count + 1]
     int32_t *tile_start, *pair_rank, *pair_slot;  // [tiles + 1] [pairs] [pairs]
-    int64_t* pair_mask;                         // [pairs]
+    int64_t* pair_mask;                           // [pairs]
 };
 
 template <typename S>
@@ -65,7 +65,7 @@ struct BlendArgs {
     const int64_t* pair_mask;
     // forward: outputs; backward: transmittance and last are inputs
     S *renders, *alphas, *transmittance;  // [C,H,W,D(+1)] [C,H,W,1] [C,H,W]
-    int32_t* last;                        // [C,H,W] pairs of the tile that were looked at before the pixel was done
+    int32_t* last;  // [C,H,W] pairs of the tile that were looked at before the pixel was done
     // backward
     const S *g_renders, *g_alphas;
     S *g_means2d, *g_conics, *g_colors, *g_opacities, *g_depths, *g_backgrounds, *g_means2d_abs;
@@ -93,11 +93,12 @@ struct Kernels {
     void (*ode_step)(int64_t b, int64_t n, const S* z, const S* eps, const S* const levels[4], S* out);
     void (*cfg_ode_steps)(int64_t b, int64_t n, const S* z, const S* null, const S* cond, S guidance,
                           const S* const levels[6], S* z_s, S* z_e, S* eps);
-    void (*residual)(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight, S guidance,
-                     S* grad, S* stats, S* loss);
+    void (*residual)(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight,
+                     S guidance, S* grad, S* stats, S* loss);
 };
 
-void tiles_write(const TileLists& lists, int64_t capacity, const TilesOut& out);  // same for every instruction set
+void tiles_write(const TileLists& lists, int64_t capacity,
+                 const TilesOut& out);  // same for every instruction set
 
 template <typename S>
 const Kernels<S>& kernels();  // for this CPU

@@ -13,8 +13,8 @@ Maths    include/projection.h, include/sh.h.
 */
 #include "simd.h"  // first: the formulas below are instantiated with its vectors
 
-#include "../include/projection.h"
 #include "../include/ellipse.h"
+#include "../include/projection.h"
 #include "../include/sh.h"
 #include "kernels.h"
 #include "threads.h"
@@ -49,7 +49,8 @@ SCTD_HD auto finite(V x) {
 
 template <typename S>
 Scratch<Camera<S>>& fill_cameras(const ProjectArgs<S>& a, Scratch<Camera<S>>& cams) {
-    for (int64_t c = 0; c < a.cameras; ++c) cams[c] = make_camera(a.viewmats + 16 * c, a.ks + 9 * c, a.width, a.height);
+    for (int64_t c = 0; c < a.cameras; ++c)
+        cams[c] = make_camera(a.viewmats + 16 * c, a.ks + 9 * c, a.width, a.height);
     return cams;
 }
 
@@ -78,7 +79,8 @@ void colors_from_sh(const ProjectArgs<S>& a, const Camera<S>& cam, int64_t c, in
 }
 
 template <typename S>
-void forward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>& g, int64_t c, int64_t first, int lanes) {
+void forward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>& g, int64_t c, int64_t first,
+                   int lanes) {
     using V = typename Simd<S>::V;
     Footprint<V> f;
     project(cam, g.p, g.q, g.s, S(a.eps2d), f);
@@ -88,15 +90,16 @@ void forward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>
     const V ka = f.c * inv, kb = -f.b * inv, kc = f.a * inv;
     const V reach = ellipse_reach(opacity);
     const V rx = vsqrt(reach * f.a), ry = vsqrt(reach * f.c);
-    const auto visible = (f.z >= S(a.near_plane)) & (f.z <= S(a.far_plane)) & (f.det > 0) & (reach > 0) & finite(f.det) &
-                         finite(f.a) & finite(f.c) & finite(ka) & finite(kb) & finite(kc) & (ka > 0) & (kc > 0) &
-                         finite(f.mean_x) & finite(f.mean_y) & finite(opacity);
+    const auto visible = (f.z >= S(a.near_plane)) & (f.z <= S(a.far_plane)) & (f.det > 0) & (reach > 0) &
+                         finite(f.det) & finite(f.a) & finite(f.c) & finite(ka) & finite(kb) & finite(kc) &
+                         (ka > 0) & (kc > 0) & finite(f.mean_x) & finite(f.mean_y) & finite(opacity);
     for (int l = 0; l < lanes; ++l) {
         const int64_t at = c * a.count + first + l;
         // Whole pixels, as densification reads them; 1e9 keeps the conversion defined.
         const double wx = ::ceil(double(rx[l])), wy = ::ceil(double(ry[l]));
-        const bool seen = visible[l] && !(wx <= a.radius_clip && wy <= a.radius_clip) && f.mean_x[l] + wx > 0 &&
-                          f.mean_x[l] - wx < a.width && f.mean_y[l] + wy > 0 && f.mean_y[l] - wy < a.height;
+        const bool seen = visible[l] && !(wx <= a.radius_clip && wy <= a.radius_clip) &&
+                          f.mean_x[l] + wx > 0 && f.mean_x[l] - wx < a.width && f.mean_y[l] + wy > 0 &&
+                          f.mean_y[l] - wy < a.height;
         a.radii[2 * at] = seen ? int32_t(wx < 1e9 ? (wx < 1 ? 1 : wx) : 1e9) : 0;
         a.radii[2 * at + 1] = seen ? int32_t(wy < 1e9 ? (wy < 1 ? 1 : wy) : 1e9) : 0;
         const S m = seen ? S(1) : S(0);
@@ -174,8 +177,8 @@ struct LaneSums {
 };
 
 template <typename S>
-void backward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>& g, int64_t c, int64_t first, int lanes,
-                    LaneSums<S>* sums, double pose[12]) {
+void backward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>& g, int64_t c,
+                    int64_t first, int lanes, LaneSums<S>* sums, double pose[12]) {
     using V = typename Simd<S>::V;
     bool any = false;
     for (int l = 0; l < lanes; ++l) any |= a.radii[2 * (c * a.count + first + l)] > 0;
@@ -189,7 +192,8 @@ void backward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S
         const int64_t at = c * a.count + first + l;
         in.mean_x[l] = a.g_means2d[2 * at], in.mean_y[l] = a.g_means2d[2 * at + 1];
         in.depth[l] = a.g_depths[at];
-        in.conic_a[l] = a.g_conics[3 * at], in.conic_b[l] = a.g_conics[3 * at + 1], in.conic_c[l] = a.g_conics[3 * at + 2];
+        in.conic_a[l] = a.g_conics[3 * at], in.conic_b[l] = a.g_conics[3 * at + 1],
+        in.conic_c[l] = a.g_conics[3 * at + 2];
         g_opacity[l] = a.g_opacities_out[at];
     }
     if (a.antialiased) {
@@ -233,7 +237,8 @@ void project_backward(const ProjectArgs<S>& a) {
             g.read(a, i, end);
             const int lanes = int(end - i < W ? end - i : W);
             LaneSums<S> sums[W] = {};
-            for (int64_t c = 0; c < a.cameras; ++c) backward_lanes(a, cams[c], g, c, i, lanes, sums, mine + 12 * c);
+            for (int64_t c = 0; c < a.cameras; ++c)
+                backward_lanes(a, cams[c], g, c, i, lanes, sums, mine + 12 * c);
             for (int l = 0; l < lanes; ++l) {
                 for (int k = 0; k < 3; ++k)
                     a.g_means[3 * (i + l) + k] = sums[l].p[k], a.g_scales[3 * (i + l) + k] = sums[l].s[k];

@@ -64,37 +64,37 @@ SCTD_HD V splat(S s) {
     return V{} + s;
 }
 
-#define SCTD_GENERIC_OPS(V, M, S, W)                                            \
-    SCTD_HD V select(M m, V a, V b) { return m ? a : b; }                       \
-    SCTD_HD V masked(M m, V a) { return (V)((M)a & m); }                        \
-    SCTD_HD V vabs(V a) { return a < V{} ? -a : a; }                            \
-    SCTD_HD V vlog(V a) {                                                       \
-        for (int i = 0; i < W; ++i) a[i] = sctd::vlog(S(a[i]));                 \
-        return a;                                                               \
-    }                                                                           \
-    SCTD_HD S hsum(V a) { /* pairwise, a fixed order */                         \
-        S s[W];                                                                 \
-        memcpy(s, &a, sizeof a);                                                \
-        for (int h = W / 2; h > 0; h /= 2)                                      \
-            for (int i = 0; i < h; ++i) s[i] += s[i + h];                       \
-        return s[0];                                                            \
+#define SCTD_GENERIC_OPS(V, M, S, W)                            \
+    SCTD_HD V select(M m, V a, V b) { return m ? a : b; }       \
+    SCTD_HD V masked(M m, V a) { return (V)((M)a & m); }        \
+    SCTD_HD V vabs(V a) { return a < V{} ? -a : a; }            \
+    SCTD_HD V vlog(V a) {                                       \
+        for (int i = 0; i < W; ++i) a[i] = sctd::vlog(S(a[i])); \
+        return a;                                               \
+    }                                                           \
+    SCTD_HD S hsum(V a) { /* pairwise, a fixed order */         \
+        S s[W];                                                 \
+        memcpy(s, &a, sizeof a);                                \
+        for (int h = W / 2; h > 0; h /= 2)                      \
+            for (int i = 0; i < h; ++i) s[i] += s[i + h];       \
+        return s[0];                                            \
     }
 SCTD_GENERIC_OPS(VF, MF, float, kFloats)
 SCTD_GENERIC_OPS(VD, MD, double, kDoubles)
 #undef SCTD_GENERIC_OPS
 
-#define SCTD_SLOW_OPS(V, M, S, W)                                               \
-    SCTD_HD V madd(V a, V b, V c) { return a * b + c; }                         \
-    SCTD_HD V vmin(V a, V b) { return a < b ? a : b; }                          \
-    SCTD_HD V vmax(V a, V b) { return a > b ? a : b; }                          \
-    SCTD_HD V vsqrt(V a) {                                                      \
-        for (int i = 0; i < W; ++i) a[i] = sctd::vsqrt(S(a[i]));                \
-        return a;                                                               \
-    }                                                                           \
-    SCTD_HD uint32_t bits(M m) {                                                \
-        uint32_t r = 0;                                                         \
-        for (int i = 0; i < W; ++i) r |= uint32_t(m[i] != 0) << i;              \
-        return r;                                                               \
+#define SCTD_SLOW_OPS(V, M, S, W)                                  \
+    SCTD_HD V madd(V a, V b, V c) { return a * b + c; }            \
+    SCTD_HD V vmin(V a, V b) { return a < b ? a : b; }             \
+    SCTD_HD V vmax(V a, V b) { return a > b ? a : b; }             \
+    SCTD_HD V vsqrt(V a) {                                         \
+        for (int i = 0; i < W; ++i) a[i] = sctd::vsqrt(S(a[i]));   \
+        return a;                                                  \
+    }                                                              \
+    SCTD_HD uint32_t bits(M m) {                                   \
+        uint32_t r = 0;                                            \
+        for (int i = 0; i < W; ++i) r |= uint32_t(m[i] != 0) << i; \
+        return r;                                                  \
     }
 
 #if defined(__AVX512F__)
@@ -149,7 +149,8 @@ SCTD_HD void hsum_all(const typename Simd<S>::V (&v)[N], S* out) {
 #if defined(__AVX2__) && !defined(__AVX512F__)
     if (sizeof(S) == 4)
         for (; i + 3 < N; i += 4) {
-            const __m256 a = _mm256_hadd_ps((__m256)v[i], (__m256)v[i + 1]), b = _mm256_hadd_ps((__m256)v[i + 2], (__m256)v[i + 3]);
+            const __m256 a = _mm256_hadd_ps((__m256)v[i], (__m256)v[i + 1]),
+                         b = _mm256_hadd_ps((__m256)v[i + 2], (__m256)v[i + 3]);
             const __m256 c = _mm256_hadd_ps(a, b);
             const __m128 sum = _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1));
             memcpy(out + i, &sum, sizeof sum);

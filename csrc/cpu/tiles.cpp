@@ -117,9 +117,11 @@ Shape<S> find_shape(const TilesArgs<S>& a, int64_t at, int tiles_x, int tiles_y)
     if (!(e.half_height >= 0) || !(half_width >= 0)) return {e, {0, 0, 0, 0}};  // NaN: not an ellipse
     // A pixel's centre must be inside, so the box shrinks by half a pixel on each side.
     const double mx = double(e.mean_x) - 0.5, my = double(e.mean_y) - 0.5;
-    return {e,
-            {clamp_tile(::ceil(mx - half_width), tiles_x), clamp_tile(::floor(mx + half_width) + kTile, tiles_x),
-             clamp_tile(::ceil(my - e.half_height), tiles_y), clamp_tile(::floor(my + e.half_height) + kTile, tiles_y)}};
+    return {
+        e,
+        {clamp_tile(::ceil(mx - half_width), tiles_x), clamp_tile(::floor(mx + half_width) + kTile, tiles_x),
+         clamp_tile(::ceil(my - e.half_height), tiles_y),
+         clamp_tile(::floor(my + e.half_height) + kTile, tiles_y)}};
 }
 
 // First and last pixel column (as numbers) that the ellipse covers in each of a tile row's 16 rows, W rows a vector.
@@ -135,7 +137,8 @@ template <typename S>
 SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height, RowExtents<S>& out) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
-    const S magic = sizeof(S) == 4 ? S(12582912.0) : S(6755399441055744.0);  // 1.5 * 2^(mantissa bits): rounds to integer
+    const S magic =
+        sizeof(S) == 4 ? S(12582912.0) : S(6755399441055744.0);  // 1.5 * 2^(mantissa bits): rounds to integer
     V ramp;
     for (int l = 0; l < W; ++l) ramp[l] = S(l) + S(0.5);
     for (int i = 0; i < out.kGroups; ++i) {
@@ -167,7 +170,8 @@ SCTD_HD uint64_t strip_mask(const RowExtents<S>& rows, int tile_x) {
         const auto lo = rows.first[i], hi = rows.last[i];
         const auto some = lo <= hi;
         for (int s = 0; s < 4; ++s)
-            mask |= uint64_t(bits(some & (lo <= x + S(4 * s + 3)) & (hi >= x + S(4 * s)))) << (16 * s + i * W);
+            mask |= uint64_t(bits(some & (lo <= x + S(4 * s + 3)) & (hi >= x + S(4 * s))))
+                    << (16 * s + i * W);
     }
     return mask;
 }

@@ -68,7 +68,8 @@ float segment_distance(float px, float py, float ax, float ay, float bx, float b
 float frustum(Vec p, const float* s) {
     const float rho = std::hypot(p.x, p.z), bottom = s[0], top = s[1], h = s[2];
     const float side = segment_distance(rho, p.y, bottom, -h, top, h);
-    const float caps = std::min(segment_distance(rho, p.y, 0, -h, bottom, -h), segment_distance(rho, p.y, 0, h, top, h));
+    const float caps =
+        std::min(segment_distance(rho, p.y, 0, -h, bottom, -h), segment_distance(rho, p.y, 0, h, top, h));
     const float radius = bottom + (top - bottom) * (p.y + h) / (2 * h);
     const bool inside = std::fabs(p.y) < h && rho < radius;
     return inside ? -std::min(side, caps) : std::min(side, caps);
@@ -112,9 +113,10 @@ struct Nearest {
 };
 
 class Tracer {
-  public:
+public:
     explicit Tracer(const TraceScene& scene) : scene_(scene), bound_(scene.n_parts) {
-        for (int i = 0; i < scene.n_parts; ++i) bound_[i] = bounding_radius(scene.shape[i], scene.params + 4 * i);
+        for (int i = 0; i < scene.n_parts; ++i)
+            bound_[i] = bounding_radius(scene.shape[i], scene.params + 4 * i);
     }
 
     float part_distance(int i, Vec p) const {
@@ -158,8 +160,10 @@ class Tracer {
         }
     }
 
-  private:
-    Vec center(int i) const { return {scene_.center[3 * i], scene_.center[3 * i + 1], scene_.center[3 * i + 2]}; }
+private:
+    Vec center(int i) const {
+        return {scene_.center[3 * i], scene_.center[3 * i + 1], scene_.center[3 * i + 2]};
+    }
 
     void add_light(int part, Vec p, Vec direction, float weight, float* pixel, int stride) const {
         const Vec n = normal(part, p);
@@ -168,7 +172,8 @@ class Tracer {
         pixel[kCoverage * stride] += weight;
         const int material = scene_.material[part];
         if (material >= 0) {
-            for (int k = 0; k < 3; ++k) pixel[(kFixedR + k) * stride] += light * scene_.palette[3 * material + k];
+            for (int k = 0; k < 3; ++k)
+                pixel[(kFixedR + k) * stride] += light * scene_.palette[3 * material + k];
             return;
         }
         pixel[kBody * stride] += light;
@@ -199,7 +204,8 @@ class Tracer {
     std::vector<float> bound_;
 };
 
-void trace_view(const Tracer& tracer, const float* viewmat, const float* K, int size, int supersample, float* out) {
+void trace_view(const Tracer& tracer, const float* viewmat, const float* K, int size, int supersample,
+                float* out) {
     const float* m = viewmat;
     const Vec t{m[3], m[7], m[11]};
     const auto to_world = [&](Vec v) {  // transpose of the rotation
@@ -221,8 +227,8 @@ void trace_view(const Tracer& tracer, const float* viewmat, const float* K, int 
 
 }  // namespace
 
-void trace(const TraceScene& scene, int n_views, const float* viewmats, const float* Ks, int size, int supersample,
-           float* out) {
+void trace(const TraceScene& scene, int n_views, const float* viewmats, const float* Ks, int size,
+           int supersample, float* out) {
     const Tracer tracer(scene);
     const size_t picture = static_cast<size_t>(kTraceChannels) * size * size;
     std::fill(out, out + picture * n_views, 0.0f);

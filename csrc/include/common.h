@@ -23,8 +23,12 @@ with instructions that this CPU lacks.
 #ifndef SCTD_ISA
 #define SCTD_ISA generic
 #endif
-#define SCTD_BEGIN namespace sctd { inline namespace SCTD_ISA {
-#define SCTD_END } }
+#define SCTD_BEGIN   \
+    namespace sctd { \
+    inline namespace SCTD_ISA {
+#define SCTD_END \
+    }            \
+    }
 
 SCTD_BEGIN
 

@@ -20,10 +20,10 @@ SCTD_BEGIN
 
 template <typename S>
 struct Camera {
-    S r[9], t[3];       // world to camera
-    S fx, fy, cx, cy;   // pixels
+    S r[9], t[3];                                  // world to camera
+    S fx, fy, cx, cy;                              // pixels
     S lim_x_neg, lim_x_pos, lim_y_neg, lim_y_pos;  // bounds of x/z and y/z inside the Jacobian
-    S center[3];        // camera position in the world, -r^T t (r is a rotation)
+    S center[3];                                   // camera position in the world, -r^T t (r is a rotation)
 };
 
 template <typename S>
@@ -34,7 +34,8 @@ SCTD_HD Camera<S> make_camera(const S* viewmat, const S* k, int width, int heigh
         cam.t[i] = viewmat[4 * i + 3];
     }
     cam.fx = k[0], cam.fy = k[4], cam.cx = k[2], cam.cy = k[5];
-    const S margin_x = S(0.3) * (S(0.5) * S(width) / cam.fx), margin_y = S(0.3) * (S(0.5) * S(height) / cam.fy);
+    const S margin_x = S(0.3) * (S(0.5) * S(width) / cam.fx),
+            margin_y = S(0.3) * (S(0.5) * S(height) / cam.fy);
     cam.lim_x_pos = (S(width) - cam.cx) / cam.fx + margin_x, cam.lim_x_neg = cam.cx / cam.fx + margin_x;
     cam.lim_y_pos = (S(height) - cam.cy) / cam.fy + margin_y, cam.lim_y_neg = cam.cy / cam.fy + margin_y;
     for (int j = 0; j < 3; ++j)
@@ -45,17 +46,17 @@ SCTD_HD Camera<S> make_camera(const S* viewmat, const S* k, int width, int heigh
 // Everything the backward pass needs again; it is recomputed there, not stored.
 template <typename T>
 struct Footprint {
-    T x, y, z, iz;       // camera space position, 1/z
-    T u, v, cu, cv;      // x/z, y/z and their clamped values
-    T qn[4], inv_norm;   // normalised quaternion and 1/|q|
-    T rot[9];            // R(q)
-    T vr[9];             // r R(q)
-    T w[9];              // r R(q) diag(s)
-    T u0[3], u1[3];      // rows of U
-    T n[3];              // U0 x U1
-    T mean_x, mean_y;    // px
-    T a, b, c;           // cov2d with the blur on the diagonal
-    T det0, det;         // determinant without and with the blur
+    T x, y, z, iz;      // camera space position, 1/z
+    T u, v, cu, cv;     // x/z, y/z and their clamped values
+    T qn[4], inv_norm;  // normalised quaternion and 1/|q|
+    T rot[9];           // R(q)
+    T vr[9];            // r R(q)
+    T w[9];             // r R(q) diag(s)
+    T u0[3], u1[3];     // rows of U
+    T n[3];             // U0 x U1
+    T mean_x, mean_y;   // px
+    T a, b, c;          // cov2d with the blur on the diagonal
+    T det0, det;        // determinant without and with the blur
 };
 
 template <typename T>
@@ -89,7 +90,8 @@ SCTD_HD T dot3(const T a[3], const T b[3]) {
 }
 
 template <typename T, typename S>
-SCTD_HD void project(const Camera<S>& cam, const T p[3], const T q[4], const T s[3], S eps2d, Footprint<T>& o) {
+SCTD_HD void project(const Camera<S>& cam, const T p[3], const T q[4], const T s[3], S eps2d,
+                     Footprint<T>& o) {
     const S* r = cam.r;
     o.x = r[0] * p[0] + r[1] * p[1] + r[2] * p[2] + cam.t[0];
     o.y = r[3] * p[0] + r[4] * p[1] + r[5] * p[2] + cam.t[1];

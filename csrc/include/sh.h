@@ -15,8 +15,8 @@ SCTD_BEGIN
 constexpr int kMaxShDegree = 3;
 constexpr int kMaxShBases = 16;
 
-constexpr double kSh0 = 0.28209479177387814;   // 1 / (2 sqrt(pi))
-constexpr double kSh1 = 0.4886025119029199;    // sqrt(3 / (4 pi))
+constexpr double kSh0 = 0.28209479177387814;  // 1 / (2 sqrt(pi))
+constexpr double kSh1 = 0.4886025119029199;   // sqrt(3 / (4 pi))
 constexpr double kSh2[3] = {1.0925484305920792, 0.31539156525252005, 0.5462742152960396};
 constexpr double kSh3[5] = {0.5900435899266435, 2.890611442640554, 0.4570457994644658, 0.3731763325901154,
                             1.445305721320277};
@@ -62,11 +62,12 @@ SCTD_HD void sh_basis_vjp(int degree, const T d[3], const T g[kMaxShBases], T ou
         const T g9 = T(-kSh3[0]) * g[9], g10 = T(kSh3[1]) * g[10], g11 = T(-kSh3[2]) * g[11];
         const T g12 = T(kSh3[3]) * g[12], g13 = T(-kSh3[2]) * g[13], g14 = T(kSh3[4]) * g[14];
         const T g15 = T(-kSh3[0]) * g[15];
-        gx += g9 * 6 * x * y + g10 * y * z - g11 * 2 * x * y - g12 * 6 * x * z + g13 * (4 * zz - 3 * xx - yy) +
-              g14 * 2 * x * z + g15 * 3 * (xx - yy);
+        gx += g9 * 6 * x * y + g10 * y * z - g11 * 2 * x * y - g12 * 6 * x * z +
+              g13 * (4 * zz - 3 * xx - yy) + g14 * 2 * x * z + g15 * 3 * (xx - yy);
         gy += g9 * 3 * (xx - yy) + g10 * x * z + g11 * (4 * zz - xx - 3 * yy) - g12 * 6 * y * z -
               g13 * 2 * x * y - g14 * 2 * y * z - g15 * 6 * x * y;
-        gz += g10 * x * y + g11 * 8 * y * z + g12 * (6 * zz - 3 * xx - 3 * yy) + g13 * 8 * x * z + g14 * (xx - yy);
+        gz += g10 * x * y + g11 * 8 * y * z + g12 * (6 * zz - 3 * xx - 3 * yy) + g13 * 8 * x * z +
+              g14 * (xx - yy);
     }
     out[0] = gx, out[1] = gy, out[2] = gz;
 }

@@ -106,7 +106,7 @@ def encode_latents(vae: AutoencoderKL, views: Views, per_view: int, seed: int, r
     color = torch.randint(len(COLOR_NAMES), (len(order),), generator=generator)
     pattern = torch.randint(len(PATTERN_NAMES), (len(order),), generator=generator)
     parts = []
-    for chunk in torch.arange(len(order)).split(128):
+    for chunk in torch.arange(len(order)).split(64):
         images = compose(
             views.maps[order[chunk]],
             random_colors(color[chunk], generator),
@@ -118,7 +118,7 @@ def encode_latents(vae: AutoencoderKL, views: Views, per_view: int, seed: int, r
         noise = torch.randn(posterior.mean.shape, generator=generator)
         parts.append(((posterior.mean + posterior.std * noise) * vae.config.scaling_factor).half())
         if len(parts) % 100 == 0:
-            report(f"latents: {len(parts) * 128}/{len(order)}")
+            report(f"latents: {len(parts) * 64}/{len(order)}")
     return Latents(
         torch.cat(parts), views.kind[order], color, pattern, views.azimuth[order], views.elevation[order]
     )

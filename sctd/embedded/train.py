@@ -27,8 +27,9 @@ from sctd.embedded.training import Report
 from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import save_weights, write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
+from sctd.memory import keep_freed_memory
 
-VIEWS_PER_KIND, VARIANTS = 600, 4
+VIEWS_PER_KIND, VARIANTS = 600, 2
 VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 7_000, 1_500
 
 
@@ -51,6 +52,7 @@ def main(
         vae_steps, diffusion_steps, recogniser_steps: optimiser steps of each stage.
     """
     report = report or _to_stderr
+    keep_freed_memory()
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

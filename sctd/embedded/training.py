@@ -145,5 +145,7 @@ def adamw(
 ) -> torch.optim.Optimizer:
     return cast(
         torch.optim.Optimizer,
-        torch.optim.AdamW(list(parameters), lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay),
+        torch.optim.AdamW(
+            list(parameters), lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+        ),
     )
