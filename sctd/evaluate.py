@@ -52,7 +52,7 @@ def recognise_run(folder: Path) -> Recognition:
     asset = folder / "asset.ply"
     if not asset.is_file():
         raise InputError(f"the run in {folder} is not finished: it has no asset.ply; go on with --resume")
-    cameras = orbit_cameras(VIEWS, config.output.elevation_deg, 3.1, 40.0, 64)
+    cameras = orbit_cameras(VIEWS, config.output.elevation_deg, config.output.radius, 40.0, 64)
     images = render_images(load_ply(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
     verdicts = recognise(images)
     return Recognition(

@@ -108,8 +108,8 @@ class CameraSettings(Section):
     high_elevation_deg: ElevationAngle = Field(
         default=80.0, description="highest elevation of those, degrees"
     )
-    radius: RadiusRange = Field(default=(2.8, 3.5), description="distance from the target, world units")
-    radius_end: RadiusRange = Field(default=(2.8, 3.5), description="the range that radius eases to")
+    radius: RadiusRange = Field(default=(3.1, 3.5), description="distance from the target, world units")
+    radius_end: RadiusRange = Field(default=(3.1, 3.5), description="the range that radius eases to")
     fovy_rad: FovRange = Field(
         default=(math.radians(40.0), math.radians(40.0)), description="vertical field of view, radians"
     )
@@ -266,7 +266,7 @@ class OutputSettings(Section):
         default=256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
     )
     elevation_deg: ElevationAngle = Field(default=15.0, description="elevation of both, degrees")
-    radius: Positive = Field(default=3.15, description="distance of the camera of both, world units")
+    radius: Positive = Field(default=3.3, description="distance of the camera of both, world units")
     fovy_rad: FovAngle = Field(
         default=math.radians(40.0), description="vertical field of view of both, radians"
     )

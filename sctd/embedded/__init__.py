@@ -15,8 +15,10 @@ def info() -> dict[str, str]:
         "patterns": ", ".join(PATTERNS),
         "weights": f"{FOLDER} ({size / 1e6:.1f} MB)",
     }
-    for name, value in read_card().items():
-        facts[name] = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        )
+    card = read_card()
+    for part in ("evaluation", "recogniser"):
+        if part in card:
+            facts[part] = ", ".join(f"{name} {value:.3g}" for name, value in card[part].items())
+    for name, run in card.get("training", {}).items():
+        facts[f"{name} training"] = f"{run['step']} steps, {run['seconds'] / 60:.0f} min"
     return facts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sctd.embedded.recogniser import recognise
+from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.sample import sample_images
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import COLORS, KINDS, KINDS_WITH_FRONT, PATTERNS, VIEW_WORDS, Subject
@@ -28,13 +28,17 @@ def drawn_prompts(n: int, seed: int) -> list[tuple[Subject, str, str]]:
 
 
 def evaluate_prior(
-    n: int = 600, seed: int = 7, guidance_scale: float = 4.0, folder: Path = FOLDER
+    n: int = 600,
+    seed: int = 7,
+    guidance_scale: float = 4.0,
+    folder: Path = FOLDER,
+    recogniser: Recogniser | None = None,
 ) -> tuple[dict[str, float], list[tuple[Subject, str, str]], Tensor]:
     """Accuracies (0..1) of kind, colour, pattern and, on kinds with a front, view; the prompts and the
     samples."""
     prompts = drawn_prompts(n, seed)
     images = sample_images([text for *_, text in prompts], seed, guidance_scale=guidance_scale, folder=folder)
-    verdicts = recognise(images)
+    verdicts = recognise(images, recogniser)
     pairs = list(zip(prompts, verdicts, strict=True))
 
     def share(right: Callable[[int], bool], among: list[int]) -> float:

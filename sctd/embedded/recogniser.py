@@ -28,10 +28,11 @@ from sctd.embedded.pictures import (
     random_views,
 )
 from sctd.embedded.training import Report, Run, adamw, step_generator
+from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import KINDS_WITH_FRONT
 from sctd.errors import InputError
 
-WEIGHTS = Path(__file__).parent / "recogniser.safetensors"
+WEIGHTS = FOLDER / "recogniser.safetensors"
 VIEW_NAMES = ("front", "side", "back", "overhead")
 SEED, BATCH = 90_001, 64
 HEADS = {
@@ -124,7 +125,7 @@ def _weathered(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_recogniser(folder: Path, steps: int, report: Report, per_kind: int = 300) -> Recogniser:
-    """Train on scenes of its own seed and write WEIGHTS (float16)."""
+    """Train on scenes of its own seed."""
     views = random_views(SEED, per_kind)
     torch.manual_seed(SEED)
     model = Recogniser()
@@ -143,8 +144,12 @@ def train_recogniser(folder: Path, steps: int, report: Report, per_kind: int = 3
 
     run.train(loss_of, steps, 2e-3, report)
     model.load_state_dict(run.ema)
-    save_file({key: value.half().contiguous() for key, value in model.state_dict().items()}, WEIGHTS)
     return model.eval()
+
+
+def save_recogniser(model: Recogniser, path: Path) -> None:
+    """Write the weights, float16."""
+    save_file({key: value.half().contiguous() for key, value in model.state_dict().items()}, path)
 
 
 def measured_accuracy(model: Recogniser, per_kind: int = 40) -> dict[str, float]:

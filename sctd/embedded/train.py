@@ -11,6 +11,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -21,9 +22,9 @@ from sctd.embedded.captions import base_caption, with_view, write_tokenizer
 from sctd.embedded.diffusion import Latents, encode_latents, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
 from sctd.embedded.pictures import Views, random_views
-from sctd.embedded.recogniser import train_recogniser
+from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogniser, train_recogniser
 from sctd.embedded.sample import sample_images, save_grid
-from sctd.embedded.training import Report
+from sctd.embedded.training import Report, read_facts
 from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import save_weights, write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
@@ -42,8 +43,7 @@ def main(
     diffusion_steps: int = DIFFUSION_STEPS,
     recogniser_steps: int = RECOGNISER_STEPS,
 ) -> Path:
-    """Train everything into ``folder`` (checkpoints, sample grids, ``weights/``); returns the weights'
-    folder.
+    """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
     Args:
         folder: run folder. seed: of scenes, captions, noise and first weights.
@@ -64,12 +64,27 @@ def main(
     model = train_diffusion(latents, tokenizer, folder, seed, diffusion_steps, report)
     weights = folder / "weights"
     save_weights(vae, model, tokenizer, weights)
-    train_recogniser(folder, recogniser_steps, report)
-    scores, _prompts, images = evaluate_prior(folder=weights)
+    recogniser = train_recogniser(folder, recogniser_steps, report)
+    save_recogniser(recogniser, weights / "recogniser.safetensors")
+    write_card(_facts(folder, seed, recogniser), weights)
+    scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
     save_grid(images[:120], folder / "evaluation.png", 12)
-    write_card({"seed": seed, "torch": torch.__version__, "evaluation": scores}, weights)
+    write_card({"evaluation": scores}, weights)
     report(f"evaluation: {scores}")
     return weights
+
+
+def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
+    """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
+    runs = {name: read_facts(folder / f"{name}.safetensors") for name in ("vae", "diffusion", "recogniser")}
+    return {
+        "seed": seed,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "data": f"{VIEWS_PER_KIND} views of each of {len(KINDS)} kinds, {VARIANTS} colourings of each view",
+        "recogniser": measured_accuracy(recogniser),
+        "training": runs,
+    }
 
 
 def _to_stderr(line: str) -> None:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -81,10 +82,7 @@ class Run:
         """Continue from the checkpoint in ``folder``; false when there is none."""
         if not self.path.exists():
             return False
-        from safetensors import safe_open
-
-        with safe_open(self.path, "pt") as file:
-            facts = json.loads(file.metadata()["run"])
+        facts = read_facts(self.path)
         tensors = load_file(self.path)
         self.model.load_state_dict(_under("model.", tensors))
         self.ema = _under("ema.", tensors)
@@ -134,6 +132,12 @@ class Run:
                 self.save()
                 last_save = now
         self.save()
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Step, seconds and losses ([step, mean loss] each) of a run's checkpoint."""
+    with safe_open(path, "pt") as file:
+        return dict(json.loads(file.metadata()["run"]))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -52,8 +52,9 @@ def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenize
     pipeline.save_pretrained(temporary, safe_serialization=True)
     for name in ("vae", "unet", "text_encoder"):
         getattr(pipeline, name).float()
-    if (folder / CARD).exists():
-        shutil.copy(folder / CARD, temporary / CARD)
+    for beside in (CARD, "recogniser.safetensors"):
+        if (folder / beside).exists():
+            shutil.copy(folder / beside, temporary / beside)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
