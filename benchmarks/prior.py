@@ -82,8 +82,8 @@ Seed {card["seed"]}, torch {card["torch"]}, {card["threads"]} CPU threads: {time
 
 ## Evaluation
 
-{measured["samples"]:.0f} samples, DDIM 25 steps, guidance {measured["guidance_scale"]:g}, judged by a recogniser
-that was trained on separately seeded scenes.
+{measured["samples"]:.0f} samples, DDIM 25 steps, guidance {measured["guidance_scale"]:g}, judged by a
+recogniser that was trained on separately seeded scenes.
 
 | accuracy | samples of the prior | bar | the recogniser itself, on scenes it never saw |
 |---|---|---|---|
