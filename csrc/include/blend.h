@@ -9,7 +9,7 @@ exponential: alpha >= 1/255 exactly when the exponent <= log2(255 opacity).
 
 Gradient: with v = dL/dalpha * alpha summed against (1, dx, dy, dx^2, dx dy, dy^2) over the pixels, everything about
 the footprint follows once per (tile, Gaussian); see moments_to_gradient.
-Source  Kerbl et al. 2023, section 4 and appendix C; ALGORITHM section 6.
+Source  Kerbl et al. 2023, section 4 and appendix C; docs/algorithm.md, section 7.
 */
 #pragma once
 

@@ -10,7 +10,8 @@ det(cov2d) is computed as |U0 x U1|^2: the difference a c - b^2 loses every digi
 x/z and y/z inside J (not in mean2d) are clamped to 1.3 times the half field plus the principal point's offset.
 
 T is float, double, or a SIMD vector of either; S is the scalar under T.
-Source  Zwicker et al. 2001, "EWA Volume Splatting", eq. 26-31; ALGORITHM section 6; docs/conventions.md.
+Source  Zwicker et al. 2001, "EWA Volume Splatting", eq. 26-31; docs/algorithm.md, section 7;
+        docs/conventions.md.
 */
 #pragma once
 

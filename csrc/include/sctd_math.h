@@ -2,7 +2,7 @@
 sctd_math.h - the element-wise formulas of the diffusion side: noising, one PF-ODE step, guidance, the SCTD residual.
 
 alpha, sigma: sqrt(abar_t), sqrt(1 - abar_t) of one noise level, no unit.
-Source  ALGORITHM sections 1 and 2; Zhu et al., "SegmentDreamer", ICCV 2025, section 4.
+Source  docs/algorithm.md, sections 1 and 2; Zhu et al., "SegmentDreamer", ICCV 2025, section 4.
 */
 #pragma once
 

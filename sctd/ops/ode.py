@@ -80,7 +80,7 @@ def noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, *, backend: s
     Raises:
         InputError: a shape, dtype or device differs; the message names it.
 
-    Source: ALGORITHM section 1.
+    Source: docs/algorithm.md, section 1.
     """
     _check("z0", z0, {"noise": noise}, {"alpha": alpha, "sigma": sigma})
     if choose(backend, z0) == "reference":
@@ -137,7 +137,7 @@ def ode_step(
     Raises:
         InputError: a shape, dtype or device differs; the message names it.
 
-    Source: ALGORITHM section 1.
+    Source: docs/algorithm.md, section 1.
     """
     levels = {"alpha_from": alpha_from, "sigma_from": sigma_from, "alpha_to": alpha_to, "sigma_to": sigma_to}
     _check("z", z, {"eps": eps}, levels)
@@ -190,7 +190,7 @@ def cfg_ode_steps(
     Raises:
         InputError: a shape, dtype or device differs; the message names it.
 
-    Source: ALGORITHM sections 1 and 2.
+    Source: docs/algorithm.md, sections 1 and 2.
     """
     names = ("alpha_from", "sigma_from", "alpha_s", "sigma_s", "alpha_e", "sigma_e")
     levels = [*start, *to_s, *to_e]
@@ -245,7 +245,7 @@ def sctd_residual(
     Raises:
         InputError: a shape, dtype or device differs; the message names it.
 
-    Source: ALGORITHM section 2.
+    Source: docs/algorithm.md, section 2.
     """
     _check("z_end", z_end, {"z_self": z_self, "z_cond": z_cond}, {"weight": weight})
     if choose(backend, z_end) == "reference":
@@ -312,7 +312,7 @@ def sctd_loss(
         BackendUnavailable: the backend cannot run here; the message says what to install.
 
     Plain twin: :func:`sctd.ops.reference.sctd_loss`.
-    Source: Zhu et al., SegmentDreamer, ICCV 2025, section 4; ALGORITHM section 2.
+    Source: Zhu et al., SegmentDreamer, ICCV 2025, section 4; docs/algorithm.md, section 2.
     """
     _check("latents", latents, {"z_end": z_end, "z_self": z_self, "z_cond": z_cond}, {"weight": weight})
     end, self_, cond, w = (t.detach() for t in (z_end, z_self, z_cond, weight))

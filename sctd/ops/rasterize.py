@@ -192,7 +192,7 @@ def rasterization(
         BackendUnavailable: the backend cannot run here.
 
     Plain twin: :mod:`sctd.ops.reference_raster`.
-    Source: Kerbl et al. 2023, "3D Gaussian Splatting"; ALGORITHM section 6.
+    Source: Kerbl et al. 2023, "3D Gaussian Splatting"; docs/algorithm.md, section 7.
     """
     _check_options({"sparse_grad": sparse_grad, **options})
     _check_settings(width, height, tile_size, packed, render_mode, rasterize_mode, sh_degree)

@@ -28,14 +28,14 @@ def _rows(level: Tensor, like: Tensor) -> Tensor:
 
 
 def noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """alpha z0 + sigma noise; z0, noise [B, ...], levels [B]. ALGORITHM section 1."""
+    """alpha z0 + sigma noise; z0, noise [B, ...], levels [B]. docs/algorithm.md, section 1."""
     return _rows(alpha, z0) * z0 + _rows(sigma, z0) * noise
 
 
 def ode_step(
     z: Tensor, eps: Tensor, alpha_from: Tensor, sigma_from: Tensor, alpha_to: Tensor, sigma_to: Tensor
 ) -> Tensor:
-    """Phi: alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps. ALGORITHM section 1."""
+    """Phi: alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps. docs/algorithm.md, section 1."""
     z0 = (z - _rows(sigma_from, z) * eps) / _rows(alpha_from, z)
     return _rows(alpha_to, z) * z0 + _rows(sigma_to, z) * eps
 
@@ -60,7 +60,10 @@ def cfg_ode_steps(
 def sctd_residual(
     z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
 ) -> tuple[Tensor, Tensor]:
-    """weight [(z_self - z_end) + (guidance_scale + 1) (z_end - z_cond)], stats [B, 3]; ALGORITHM 2."""
+    """weight [(z_self - z_end) + (guidance_scale + 1) (z_end - z_cond)], stats [B, 3].
+
+    Source: docs/algorithm.md, section 2.
+    """
     self_term, cross_term = z_self - z_end, z_end - z_cond
     grad = _rows(weight, z_end) * (self_term + (guidance_scale + 1) * cross_term)
     stats = torch.stack(

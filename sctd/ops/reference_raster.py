@@ -1,6 +1,6 @@
 """The rasterizer's definition in plain torch: every Gaussian against every pixel, camera by camera.
 
-Written to be read beside ALGORITHM section 6, not to be fast: memory is O(N H W) a camera. Works in
+Written to be read beside docs/algorithm.md, section 7, not to be fast: memory is O(N H W) a camera. Works in
 float32 and double, on any device; autograd gives the gradients that the native backends must reproduce.
 """
 
