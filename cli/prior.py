@@ -30,12 +30,17 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, captions, noise and first weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of text encoder and UNet.")] = 7000,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Train the text encoder and UNet of this weights folder further.", exists=True),
+    ] = None,
 ) -> None:
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
     inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
     from sctd.embedded import train as trainer
 
-    typer.echo(trainer.main(out, seed=seed, resume=resume))
+    typer.echo(trainer.main(out, seed, resume, diffusion_steps=steps, start_from=start_from))
 
 
 @app.command()

@@ -24,6 +24,7 @@ from sctd.embedded.pictures import (
     random_colors,
 )
 from sctd.embedded.training import Report, Run, adamw, step_generator
+from sctd.embedded.weights import load_pipeline
 from sctd.embedded.world import VIEW_PHRASES, Subject
 from sctd.text import blend_weights
 
@@ -164,12 +165,26 @@ class TextAndUNet(nn.Module):
         self.unet = new_unet()
 
 
+def load_networks(folder: Path) -> tuple[AutoencoderKL, CLIPTokenizer, TextAndUNet]:
+    """Autoencoder, tokenizer and the two trained networks of a weights folder, float32."""
+    pipeline = load_pipeline(folder)
+    model = TextAndUNet(pipeline.tokenizer)
+    model.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
+    model.unet.load_state_dict(pipeline.unet.state_dict())
+    return pipeline.vae.eval(), pipeline.tokenizer, model
+
+
 def train_diffusion(
-    latents: Latents, tokenizer: CLIPTokenizer, folder: Path, seed: int, steps: int, report: Report
-) -> TextAndUNet:
-    """Train on v-prediction; returns the averaged networks."""
-    torch.manual_seed(seed)
-    model = TextAndUNet(tokenizer)
+    model: TextAndUNet,
+    latents: Latents,
+    tokenizer: CLIPTokenizer,
+    folder: Path,
+    seed: int,
+    steps: int,
+    report: Report,
+) -> None:
+    """Train on v-prediction; leaves the averaged weights in ``model``."""
+    model.train()
     run = Run("diffusion", folder, model, adamw(model.parameters(), PEAK_RATE))
     run.resume()
     alphas_cumprod = new_scheduler().alphas_cumprod
@@ -195,4 +210,4 @@ def train_diffusion(
 
     run.train(loss_of, steps, PEAK_RATE, report)
     model.load_state_dict(run.ema)
-    return model.eval()
+    model.eval()

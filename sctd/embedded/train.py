@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
-from sctd.embedded.diffusion import Latents, encode_latents, train_diffusion
+from sctd.embedded.diffusion import Latents, TextAndUNet, encode_latents, load_networks, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
 from sctd.embedded.pictures import Views, random_views
 from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogniser, train_recogniser
@@ -42,6 +42,7 @@ def main(
     vae_steps: int = VAE_STEPS,
     diffusion_steps: int = DIFFUSION_STEPS,
     recogniser_steps: int = RECOGNISER_STEPS,
+    start_from: Path | None = None,
 ) -> Path:
     """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
@@ -50,6 +51,8 @@ def main(
         resume: go on from what the folder holds; else it is emptied first.
         report: takes a line of progress; standard error by default.
         vae_steps, diffusion_steps, recogniser_steps: optimiser steps of each stage.
+        start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
+            are kept, its text encoder and UNet are trained further.
     """
     report = report or _to_stderr
     keep_freed_memory()
@@ -57,11 +60,16 @@ def main(
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     views = _views(folder, seed, report)
-    vae = train_vae(views, folder, seed, vae_steps, report)
-    write_tokenizer(folder / "tokenizer")
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    if start_from is None:
+        vae = train_vae(views, folder, seed, vae_steps, report)
+        write_tokenizer(folder / "tokenizer")
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        torch.manual_seed(seed)
+        model = TextAndUNet(tokenizer)
+    else:
+        vae, tokenizer, model = load_networks(start_from)
     latents = _latents(folder, vae, views, seed, report)
-    model = train_diffusion(latents, tokenizer, folder, seed, diffusion_steps, report)
+    train_diffusion(model, latents, tokenizer, folder, seed, diffusion_steps, report)
     weights = folder / "weights"
     save_weights(vae, model, tokenizer, weights)
     recogniser = train_recogniser(folder, recogniser_steps, report)
@@ -76,7 +84,8 @@ def main(
 
 def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
     """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
-    runs = {name: read_facts(folder / f"{name}.safetensors") for name in ("vae", "diffusion", "recogniser")}
+    paths = {name: folder / f"{name}.safetensors" for name in ("vae", "diffusion", "recogniser")}
+    runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
     return {
         "seed": seed,
         "torch": torch.__version__,

@@ -18,35 +18,43 @@ CARD = "card.json"  # facts of the training and of its evaluation, beside the we
 
 
 def load_pipeline(folder: Path = FOLDER) -> Any:
-    """The embedded prior as diffusers' StableDiffusionPipeline, float32, silent."""
-    import torch
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    """The embedded prior as diffusers' StableDiffusionPipeline, float32, silent.
 
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    Raises:
+        InputError: missing or damaged weights.
+    """
+    import torch
+
+    from sctd.prior.loader import load_folder
+
+    parts = load_folder(folder, "embedded", torch.float32)
+    return _pipeline(parts.vae, parts.text_encoder, parts.unet, parts.tokenizer, parts.scheduler)
+
+
+def _pipeline(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler: Any) -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the diffusers folder: every file to a temporary folder first, then renamed into place."""
-    from diffusers import StableDiffusionPipeline
-
     from sctd.embedded.diffusion import new_scheduler
 
-    pipeline: Any = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=model.text_encoder,
-        tokenizer=tokenizer,
-        unet=model.unet,
-        scheduler=new_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    pipeline = _pipeline(vae, model.text_encoder, model.unet, tokenizer, new_scheduler())
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    pipeline.to("cpu")
     for name in ("vae", "unet", "text_encoder"):
         getattr(pipeline, name).half()
     pipeline.save_pretrained(temporary, safe_serialization=True)

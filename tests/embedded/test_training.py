@@ -12,11 +12,20 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import TEXT_LENGTH, every_caption, write_tokenizer
-from sctd.embedded.diffusion import Latents, TextAndUNet, captions_of, encode_latents, train_diffusion
+from sctd.embedded.diffusion import (
+    Latents,
+    TextAndUNet,
+    captions_of,
+    encode_latents,
+    load_networks,
+    train_diffusion,
+)
 from sctd.embedded.pictures import random_views
 from sctd.embedded.recogniser import Recogniser, labelled_pictures, recognise
+from sctd.embedded.sample import sample_images
 from sctd.embedded.training import Run, adamw, learning_rate, step_generator
 from sctd.embedded.vae import new_vae, train_vae
+from sctd.embedded.weights import save_weights
 from sctd.embedded.world import VIEW_PHRASES, check_prompt
 
 
@@ -128,12 +137,22 @@ def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer
     assert any(not torch.equal(a, b) for a, b in zip(before.parameters(), vae.parameters(), strict=True))
     latents = encode_latents(vae, views, 2, 0, _silent)
     assert latents.z0.shape == (len(views) * 2, 4, 16, 16)
-    torch.manual_seed(0)
-    untrained = TextAndUNet(tokenizer).state_dict()
-    model = train_diffusion(latents, tokenizer, tmp_path, 0, 2, _silent)
-    for part in ("unet.conv_in.weight", "text_encoder.text_model.embeddings.token_embedding.weight"):
-        name = next(key for key in untrained if key.endswith(part.removeprefix("text_encoder.text_model.")))
+    model = TextAndUNet(tokenizer)
+    untrained = {name: value.clone() for name, value in model.state_dict().items()}
+    train_diffusion(model, latents, tokenizer, tmp_path, 0, 2, _silent)
+    for ending in ("unet.conv_in.weight", "embeddings.token_embedding.weight"):
+        name = next(name for name in untrained if name.endswith(ending))
         assert not torch.equal(untrained[name], model.state_dict()[name]), name
+
+    save_weights(vae, model, tokenizer, tmp_path / "weights")
+    _vae, _tokenizer, again = load_networks(tmp_path / "weights")
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(
+            again.state_dict()[name], value.half().float() if value.is_floating_point() else value
+        )
+    images = sample_images(["a red car"] * 2, steps=2, folder=tmp_path / "weights")
+    assert images.shape == (2, 3, 64, 64)
+    assert 0 <= float(images.min()) <= float(images.max()) <= 1
 
 
 def test_the_recogniser_reads_any_size() -> None:
