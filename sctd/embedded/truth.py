@@ -77,8 +77,19 @@ def score(
     gaussians: Gaussians, subject: Subject, recogniser: Recogniser | None = None, views: int = 8
 ) -> Score:
     """Score an asset over ``views`` azimuths (a divisor of AZIMUTHS)."""
-    truth, coverage = truth_views(subject)
     images, alpha = asset_views(gaussians, views)
+    return score_views(images, alpha, subject, recogniser)
+
+
+def score_views(
+    images: Tensor, alpha: Tensor, subject: Subject, recogniser: Recogniser | None = None
+) -> Score:
+    """Score pictures [views, 3, SIZE, SIZE] over BACKGROUND and their alpha [views, SIZE, SIZE].
+
+    They are seen from azimuths evenly spaced from 0, as :func:`asset_views` gives them.
+    """
+    views = len(images)
+    truth, coverage = truth_views(subject)
     every = AZIMUTHS // views
     solid, true_solid = alpha > 0.5, coverage[::every] > 0.5
     union = (solid | true_solid).flatten(1).sum(1).clamp_min(1)
@@ -87,9 +98,8 @@ def score(
     both = torch.cat((images, alpha[:, None]), dim=1)
     true_both = torch.cat((truth, coverage[:, None]), dim=1)
     distance = (both[:, None] - true_both[None]).square().mean(dim=(2, 3, 4))
-    away = np.abs(
-        (distance.argmin(1).numpy() - every * np.arange(views) + AZIMUTHS / 2) % AZIMUTHS - AZIMUTHS / 2
-    )
+    steps = distance.argmin(1).numpy() - every * np.arange(views)
+    away = np.abs((steps + AZIMUTHS / 2) % AZIMUTHS - AZIMUTHS / 2)
     verdicts = recognise(images, recogniser)
     return Score(
         iou=float(iou.float().mean()),

@@ -1,0 +1,77 @@
+"""The scores against the procedural truth: the truth passes, what must fail fails."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sctd.config import load_config
+from sctd.embedded.recogniser import Recogniser
+from sctd.embedded.truth import AZIMUTHS, BACKGROUND, score, score_views, truth_views
+from sctd.embedded.world import KINDS_WITH_FRONT, Subject
+from sctd.gaussians import initialise
+from sctd.trainer import random_streams
+
+EVERY = AZIMUTHS // 8
+
+
+@pytest.fixture(scope="module")
+def blind() -> Recogniser:
+    """Random weights: these tests are about shape, not about names."""
+    torch.manual_seed(0)
+    return Recogniser().eval()
+
+
+@pytest.mark.parametrize("kind", list(KINDS_WITH_FRONT))
+def test_the_truth_matches_itself_and_its_own_azimuths(kind: str, blind: Recogniser) -> None:
+    subject = Subject(kind, "red")
+    images, alpha = truth_views(subject)
+    perfect = score_views(images[::EVERY], alpha[::EVERY], subject, blind)
+    assert perfect.iou == 1
+    assert perfect.azimuth == 1
+    assert perfect.psnr > perfect.psnr_average + 20
+
+
+def test_a_turned_object_fails_the_azimuths_alone(blind: Recogniser) -> None:
+    subject = Subject("duck", "yellow")
+    images, alpha = truth_views(subject)
+    quarter = AZIMUTHS // 4
+    turned = score_views(images.roll(quarter, 0)[::EVERY], alpha.roll(quarter, 0)[::EVERY], subject, blind)
+    assert turned.azimuth == 0
+    assert turned.iou > 0.3
+
+
+def test_a_smeared_object_fails_the_azimuths(blind: Recogniser) -> None:
+    """The azimuth-average of the truth has no view information: its PSNR is the one to beat."""
+    subject = Subject("car", "blue")
+    images, alpha = truth_views(subject)
+    smeared = score_views(
+        images.mean(0, keepdim=True).expand(8, -1, -1, -1),
+        alpha.mean(0, keepdim=True).expand(8, -1, -1),
+        subject,
+        blind,
+    )
+    assert smeared.psnr == pytest.approx(smeared.psnr_average)
+    assert smeared.azimuth < 0.6
+
+
+def test_a_two_faced_object_fails_half_of_the_azimuths(blind: Recogniser) -> None:
+    subject = Subject("bear", "brown")
+    images, alpha = truth_views(subject)
+    order = [0, 1, 2, 1, 0, 7, 6, 7]  # the back shows the front again
+    janus = score_views(images[::EVERY][order], alpha[::EVERY][order], subject, blind)
+    assert janus.azimuth <= 0.625
+
+
+@pytest.mark.parametrize("kind", ["car", "rabbit", "chair"])
+def test_an_undistilled_ball_fails(kind: str, blind: Recogniser) -> None:
+    config = load_config("embedded", prompt=f"a red {kind}")
+    ball = score(initialise(config.gaussians, random_streams(0)["scene"]), Subject(kind, "red"), blind)
+    assert ball.iou < 0.65
+    assert ball.psnr < ball.psnr_average
+    assert ball.azimuth < 0.6
+
+
+def test_truth_stands_on_the_grey_it_says() -> None:
+    images, alpha = truth_views(Subject("cube", "white"), 4)
+    assert torch.all((images.permute(0, 2, 3, 1)[alpha == 0] - BACKGROUND).abs() < 1e-6)
