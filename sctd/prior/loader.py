@@ -77,7 +77,7 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> Parts:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    with _quiet():
+    with quiet():
         return Parts(
             # a DDIM scheduler reads the noise levels and prediction type of any scheduler's config
             scheduler=_part(
@@ -168,7 +168,7 @@ def _load_file(path: Path, name: str, dtype: torch.dtype) -> Parts:
         raise InputError(f"prior {name}: no such file")
     from diffusers import StableDiffusionPipeline
 
-    with _quiet():
+    with quiet():
         pipeline = _part(
             name,
             "file",
@@ -200,7 +200,7 @@ def _line(exc: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Loading bars and advice of the libraries stay off the terminal: our own progress bar is there."""
     from diffusers.utils import logging as diffusers_log
     from transformers.utils import logging as transformers_log
