@@ -166,6 +166,7 @@ class NinjaBuild(build_ext):
 
 
 chosen_build()
+max_jobs()  # asked for here too: a wrong value is refused before anything is imported or written
 setup(
     packages=[*find_packages(include=["sctd", "sctd.*"]), "sctd_cli"],
     package_dir={"sctd": "sctd", "sctd_cli": "cli"},
