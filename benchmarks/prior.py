@@ -52,6 +52,9 @@ def write_page(page: Path, card: dict[str, Any]) -> None:
         bar = f">= {BARS[key]:.2f}" if key in BARS else ""
         return f"| {MEANINGS[key]} | {measured[key]:.3f} | {bar} | {own[key]:.3f} |"
 
+    missed = [MEANINGS[key] for key, bar in BARS.items() if measured[key] < bar]
+    verdict = f"Below its bar: {'; '.join(missed)}." if missed else "Every bar is met."
+
     text = f"""\
 # Model card of the embedded prior
 
@@ -76,7 +79,7 @@ plain grey backgrounds, light fixed to the world. No picture or text from outsid
 makes it again from nothing.
 
 Seed {card["seed"]}, torch {card["torch"]}, {card["threads"]} CPU threads: {times}
-(wall time, on a machine that did other work too).
+(wall time, on a machine that did other work too). {card.get("notes", "")}
 
 ![training curves](pictures/prior-curves.png)
 
@@ -88,6 +91,8 @@ recogniser that was trained on separately seeded scenes.
 | accuracy | samples of the prior | bar | the recogniser itself, on scenes it never saw |
 |---|---|---|---|
 {chr(10).join(row(key) for key in MEANINGS)}
+
+{verdict}
 
 Each row a kind: front, left, right, back, overhead, then three more captions with a front view.
 
