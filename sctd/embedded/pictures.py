@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sctd import cameras
 from sctd.embedded.scenes import CHANNELS, scene_of
 from sctd.embedded.world import COLORS, KINDS, PATTERNS
 
@@ -56,21 +57,13 @@ def look_at(
     azimuth: float, elevation: float, radius: float, size: int, fov_deg: float = FOV_DEG
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """viewmat [4,4] and K [3,3] of a camera at azimuth and elevation (rad) that looks at the origin."""
-    direction = np.array(
-        [
-            math.cos(elevation) * math.sin(azimuth),
-            math.sin(elevation),
-            math.cos(elevation) * math.cos(azimuth),
-        ]
+    turn, tilt, distance, field = torch.tensor(
+        [[azimuth], [elevation], [radius], [math.radians(fov_deg)]], dtype=torch.float64
     )
-    forward = -direction
-    right = np.array([math.cos(azimuth), 0.0, -math.sin(azimuth)])  # holds at the pole too, where "up" fails
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    viewmat = np.eye(4)
-    viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ direction * radius
-    focal = size / 2 / math.tan(math.radians(fov_deg) / 2)
-    K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    return viewmat.astype(np.float32), K.astype(np.float32)
+    up = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)  # no view is quite from the pole
+    eye = cameras.positions(turn, tilt, distance)
+    viewmat = cameras.look_at(eye, torch.zeros_like(eye), up)[0]
+    return viewmat.float().numpy(), cameras.intrinsics(field, size, size)[0].float().numpy()
 
 
 def trace_views(
@@ -81,8 +74,8 @@ def trace_views(
     size: int = SIZE,
 ) -> Tensor:
     """Light maps of one kind, uint8 [n, 8, size, size]; angles in rad."""
-    cameras = [look_at(*view, size) for view in zip(azimuths, elevations, radii, strict=True)]
-    maps = scene_of(kind).trace(np.stack([c[0] for c in cameras]), np.stack([c[1] for c in cameras]), size)
+    poses = [look_at(*view, size) for view in zip(azimuths, elevations, radii, strict=True)]
+    maps = scene_of(kind).trace(np.stack([p[0] for p in poses]), np.stack([p[1] for p in poses]), size)
     return torch.from_numpy((maps.clip(0, 1) * 255 + 0.5).astype(np.uint8))
 
 

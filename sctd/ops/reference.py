@@ -100,7 +100,7 @@ def adam_step_(
     eps: float,
     grad_clip_norm: float | None = None,
 ) -> float:
-    """Mean distance of each point [N, 3] to its k nearest others => [N]; memory O(N^2)."""
+    """One Adam step in place, the gradient first cut to grad_clip_norm; => its norm, 0 without a limit."""
     norm = float(grad.double().norm()) if grad_clip_norm is not None else 0.0
     if grad_clip_norm is not None:
         grad = grad * min(1.0, grad_clip_norm / (norm + 1e-6))
