@@ -30,7 +30,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, captions, noise and first weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of text encoder and UNet.")] = 7000,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of text encoder and UNet.  [default: as shipped]")
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(help="Train the text encoder and UNet of this weights folder further.", exists=True),
@@ -40,6 +42,7 @@ def train(
     inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
     from sctd.embedded import train as trainer
 
+    steps = steps or trainer.DIFFUSION_STEPS
     typer.echo(trainer.main(out, seed, resume, diffusion_steps=steps, start_from=start_from))
 
 

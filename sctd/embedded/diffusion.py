@@ -23,12 +23,12 @@ from sctd.embedded.pictures import (
     random_backgrounds,
     random_colors,
 )
-from sctd.embedded.training import Report, Run, adamw, step_generator
+from sctd.embedded.training import Report, Run, adamw, arithmetic, mixed_precision, step_generator
 from sctd.embedded.weights import load_pipeline
 from sctd.embedded.world import VIEW_PHRASES, Subject
 from sctd.text import blend_weights
 
-BATCH, PEAK_RATE = 48, 1e-3
+BATCH, PEAK_RATE = 64, 1e-3
 TEXT_WIDTH = 128
 # How a picture's caption says the view: nothing at all (for guidance), no view, words of the nearest view, or
 # two neighbouring phrases blended by azimuth exactly as text.py does it when an object is distilled. Words
@@ -198,16 +198,18 @@ def train_diffusion(
         generator = step_generator(seed, step)
         index = torch.randint(len(latents), (BATCH,), generator=generator)
         first, second, weight = captions_of(latents, index, random.Random(f"{seed} {step}"))
-        both = encode(first + second).view(2, BATCH, TEXT_LENGTH, TEXT_WIDTH)
-        weight = weight[:, None, None]
-        embeddings = both[0] * weight + both[1] * (1 - weight)
         z0 = latents.z0[index].float()
         noise = torch.randn(z0.shape, generator=generator)
         t = torch.randint(1000, (BATCH,), generator=generator)
         alpha, sigma = (x.sqrt()[:, None, None, None] for x in (alphas_cumprod[t], 1 - alphas_cumprod[t]))
-        v = model.unet(alpha * z0 + sigma * noise, t, embeddings).sample
-        return F.mse_loss(v, alpha * noise - sigma * z0)
+        weight = weight[:, None, None]
+        with mixed_precision():
+            both = encode(first + second).view(2, BATCH, TEXT_LENGTH, TEXT_WIDTH)
+            embeddings = both[0] * weight + both[1] * (1 - weight)
+            v = model.unet(alpha * z0 + sigma * noise, t, embeddings).sample
+        return F.mse_loss(v.float(), alpha * noise - sigma * z0)
 
+    report(f"diffusion: products in {arithmetic()}")
     run.train(loss_of, steps, PEAK_RATE, report)
     model.load_state_dict(run.ema)
     model.eval()

@@ -30,8 +30,8 @@ from sctd.embedded.weights import save_weights, write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
 from sctd.memory import keep_freed_memory
 
-VIEWS_PER_KIND, VARIANTS = 600, 2
-VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 7_000, 1_500
+VIEWS_PER_KIND, VARIANTS = 600, 4
+VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 12_000, 3_000
 
 
 def main(

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Report = Callable[[str], None]
 
@@ -32,6 +35,33 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     """The random stream of one step: a function of seed and step alone, so that resuming needs no generator
     state."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step * 7_919 + 17) % 2**63)
+
+
+class _AttentionInFloat32(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with torch.autocast("cpu", enabled=False):
+            return func(*(a.float() for a in args[:3]), *args[3:], **(kwargs or {}))
+
+
+def arithmetic() -> str:
+    """What ``mixed_precision`` computes products in on this processor."""
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+@contextmanager
+def mixed_precision() -> Iterator[None]:
+    """Forward passes with bfloat16 products where the processor has them; weights and sums stay float32.
+
+    Attention stays in float32: on CPUs Torch's gradient of bfloat16 attention takes as long as all the rest
+    of the UNet together (measured with 2.13: 92 samples per second, 130 this way, 76 in float32).
+    """
+    if arithmetic() == "float32":
+        yield
+        return
+    with torch.autocast("cpu", torch.bfloat16), _AttentionInFloat32():
+        yield
 
 
 @dataclass

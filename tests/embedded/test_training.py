@@ -23,7 +23,7 @@ from sctd.embedded.diffusion import (
 from sctd.embedded.pictures import random_views
 from sctd.embedded.recogniser import Recogniser, labelled_pictures, recognise
 from sctd.embedded.sample import sample_images
-from sctd.embedded.training import Run, adamw, learning_rate, step_generator
+from sctd.embedded.training import Run, adamw, arithmetic, learning_rate, mixed_precision, step_generator
 from sctd.embedded.vae import new_vae, train_vae
 from sctd.embedded.weights import save_weights
 from sctd.embedded.world import VIEW_PHRASES, check_prompt
@@ -49,6 +49,17 @@ def _loss(model: _Tiny, step: int) -> Tensor:
     x = torch.randn(8, 4, generator=step_generator(3, step))
     loss: Tensor = (model.layer(x) - x.flip(1)).square().mean()
     return loss
+
+
+def test_mixed_precision_is_for_products_where_the_processor_has_them() -> None:
+    x = torch.randn(2, 4, 8, 8, generator=step_generator(1, 0))
+    fast = torch.bfloat16 if arithmetic() == "bfloat16" else torch.float32
+    with mixed_precision():
+        product = nn.functional.linear(x, x[0, 0])
+        attended = nn.functional.scaled_dot_product_attention(product, product, product, is_causal=True)
+    assert product.dtype == fast
+    assert attended.dtype == torch.float32
+    assert nn.functional.linear(x, x[0, 0]).dtype == torch.float32  # and nothing is left behind
 
 
 def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
