@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | smoke | clean
+# Others: make install | lint | format | types | unit | simt | smoke | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -17,7 +17,7 @@ SMOKE := build/smoke
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit smoke clean
+.PHONY: help install generate test lint format types unit simt smoke clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -66,7 +66,11 @@ types: $(VENV)/.tools
 
 # Backends named here must run; a test that cannot is a failure, not a skip.
 unit: $(VENV)/.tools
-	SCTD_REQUIRE_BACKENDS="cpu" $(BIN)/python -m pytest
+	SCTD_REQUIRE_BACKENDS="cpu cuda-simt" $(BIN)/python -m pytest
+
+# The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
+simt: $(VENV)/.tools
+	@$(BIN)/python csrc/simt/build.py
 
 # One real generation, short, with the installed command, and a look at what came out.
 smoke: $(VENV)/.installed

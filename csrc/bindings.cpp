@@ -5,61 +5,21 @@ Every function takes `f64` (False: float, True: double) and `at`, a list of addr
 0 stands for "none". Shapes, dtypes, devices and contiguity are checked by sctd/ops, which also allocates every output. The GIL
 is released while a kernel runs.
 */
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <stdexcept>
-#include <vector>
+#include "bindings.h"
 
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
 #include "include/trace.h"
 
-namespace py = pybind11;
 using namespace sctd;
-using Addresses = std::vector<uintptr_t>;
 
 namespace {
-
-// Hands out the addresses one after another and insists that all are used.
-class Reader {
-public:
-    explicit Reader(const Addresses& at) : at_(at) {}
-    template <typename T>
-    void operator()(T*& field) {
-        if (next_ == at_.size())
-            throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
-        field = reinterpret_cast<T*>(at_[next_++]);
-    }
-    void done() const {
-        if (next_ != at_.size())
-            throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
-    }
-
-private:
-    const Addresses& at_;
-    size_t next_ = 0;
-};
-
-template <typename... T>
-void read(const Addresses& at, T*&... fields) {
-    Reader reader(at);
-    (reader(fields), ...);
-    reader.done();
-}
 
 // Calls f with a value of the scalar type.
 template <typename F>
 auto with_scalar(bool f64, F&& f) {
     return f64 ? f(double(0)) : f(float(0));
 }
-
-struct ProjectShape {
-    int64_t cameras, count, bases;
-    int width, height, sh_degree;
-    bool antialiased, sh_per_camera;
-    double near_plane, far_plane, radius_clip, eps2d;
-};
 
 template <typename S>
 ProjectArgs<S> project_args(const ProjectShape& p) {
@@ -125,12 +85,6 @@ public:
 private:
     int64_t capacity_;
     TileLists lists_;
-};
-
-struct BlendShape {
-    int64_t cameras, count, channels, pairs;
-    int width, height;
-    bool colors_per_camera, with_depth, absgrad;
 };
 
 template <typename S>
@@ -249,19 +203,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("release_scratch", &release_scratch, "Give the kernels' cached working memory back to the system.");
     m.def("scratch_bytes", &scratch_bytes);
 
-    py::class_<ProjectShape>(m, "ProjectShape")
-        .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree,
-                         bool antialiased, bool sh_per_camera, double near_plane, double far_plane,
-                         double radius_clip, double eps2d) {
-            return ProjectShape{cameras,     count,         bases,      width,     height,      sh_degree,
-                                antialiased, sh_per_camera, near_plane, far_plane, radius_clip, eps2d};
-        }));
-    py::class_<BlendShape>(m, "BlendShape")
-        .def(py::init([](int64_t cameras, int64_t count, int64_t channels, int64_t pairs, int width,
-                         int height, bool colors_per_camera, bool with_depth, bool absgrad) {
-            return BlendShape{cameras,           count,      channels, pairs, width, height,
-                              colors_per_camera, with_depth, absgrad};
-        }));
+    bind_shapes(m);
     m.def("project_forward", &project_forward, Release());
     m.def("project_backward", &project_backward, Release());
     py::class_<Tiles>(m, "Tiles")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor
 
 from sctd.errors import BackendUnavailable, InputError
 
-BACKENDS = ("auto", "cpu", "reference")
+BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "reference")
 
 
 @lru_cache(maxsize=1)
@@ -31,24 +34,76 @@ def native() -> ModuleType:
     return module
 
 
-def choose(backend: str, tensor: Tensor) -> str:
-    """Name of the backend, "cpu" or "reference", that serves ``tensor``.
+def native_cuda() -> ModuleType:
+    """The CUDA kernels of the compiled core.
 
     Raises:
-        InputError: no backend of that name.
+        BackendUnavailable: the core was built without them.
+    """
+    module: ModuleType | None = getattr(native(), "cuda", None)
+    if module is None:
+        raise BackendUnavailable(
+            "this build of sctd has no CUDA kernels; build it with SCTD_BUILD=cuda pip install . (needs nvcc)"
+        )
+    return module
+
+
+@lru_cache(maxsize=1)
+def native_simt() -> ModuleType:
+    """The CUDA kernels compiled for their emulation on CPU tensors, from the file SCTD_SIMT_MODULE names.
+
+    Raises:
+        BackendUnavailable: the variable is not set, or names no module. For tests; `make simt` builds one.
+    """
+    path = os.environ.get("SCTD_SIMT_MODULE", "")
+    if not path:
+        raise BackendUnavailable(
+            'backend "cuda-simt" is for tests: build it with `make simt` and set SCTD_SIMT_MODULE to its file'
+        )
+    spec = importlib.util.spec_from_file_location(Path(path).name.split(".")[0], path)
+    if spec is None or spec.loader is None or not Path(path).exists():
+        raise BackendUnavailable(f"SCTD_SIMT_MODULE names no module: {path!r}; build it with `make simt`")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) -> str:
+    """Name of the backend that serves ``tensor``: one of ``kernels``, those that an op has, or "reference".
+
+    Raises:
+        InputError: no backend of that name, or not for this dtype.
         BackendUnavailable: it exists but not for this tensor's device.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
+    if backend == "auto":
+        return _automatic(tensor, kernels)
     if backend == "reference":
         return backend
-    if tensor.device.type != "cpu":
-        if backend == "auto":
-            return "reference"  # plain torch runs on every device
+    if backend not in kernels:
+        raise BackendUnavailable(f'this op has no kernel for backend "{backend}" yet; use backend="auto"')
+    needed = "cuda" if backend == "cuda" else "cpu"
+    if tensor.device.type != needed:
         raise BackendUnavailable(
-            f'backend "cpu" needs tensors on the CPU, got {tensor.device}; use backend="reference"'
+            f'backend "{backend}" needs tensors on the {needed.upper()}, got {tensor.device}; '
+            'use backend="reference"'
         )
-    return "cpu"
+    if backend.startswith("cuda") and tensor.dtype != torch.float32:
+        raise InputError(f'backend "{backend}" computes in float32; got {tensor.dtype}')
+    return backend
+
+
+def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
+    if tensor.device.type == "cpu":
+        return "cpu"
+    if tensor.device.type == "cuda" and tensor.dtype == torch.float32 and "cuda" in kernels:
+        try:
+            native_cuda()
+        except BackendUnavailable:
+            return "reference"
+        return "cuda"
+    return "reference"  # plain torch runs on every device
 
 
 def backends() -> dict[str, tuple[bool, str]]:

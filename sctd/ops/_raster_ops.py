@@ -4,7 +4,8 @@
     tile_lists   footprints => which tile each one touches, front to back; no gradient
     blend        footprints, tile lists => images
 
-Bodies allocate with torch and hand addresses to the native core; the public function checks shapes.
+Bodies allocate with torch and hand over to the native core of a name (_raster_cores.py); the public function
+checks shapes.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.ops._backend import native
-from sctd.ops._checks import addresses
+from sctd.ops._raster_cores import core, count_tiles, list_arrays
 
-TILE = 16  # kTile in csrc/include/common.h
-
-
-def _f64(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float64
+DEVICES = ("cpu", "cuda")
 
 
-def _project_shape(
+def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if t is None else t.contiguous() for t in tensors]
+
+
+def _project_sizes(
     means: Tensor,
     sh: Tensor | None,
     viewmats: Tensor,
@@ -35,8 +35,8 @@ def _project_shape(
     eps2d: float,
     sh_degree: int,
     antialiased: bool,
-) -> Any:
-    return native().ProjectShape(
+) -> tuple[Any, ...]:
+    return (
         viewmats.shape[0],
         means.shape[0],
         0 if sh is None else sh.shape[-2],
@@ -51,7 +51,7 @@ def _project_shape(
     )
 
 
-@torch.library.custom_op("sctd::project", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::project", mutates_args=(), device_types=DEVICES)
 def project(
     means: Tensor,
     quats: Tensor,
@@ -68,13 +68,12 @@ def project(
     eps2d: float,
     sh_degree: int,
     antialiased: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> means2d [C,N,2], depths, conics [C,N,3], opacities, colors [C,N,3] or [C,0,3], radii [C,N,2]."""
-    inputs = [
-        None if t is None else t.contiguous() for t in (means, quats, scales, opacities, sh, viewmats, Ks)
-    ]
+    inputs = _contiguous(means, quats, scales, opacities, sh, viewmats, Ks)
     out = _project_fake(means, sh, viewmats)
-    shape = _project_shape(
+    sizes = _project_sizes(
         *(
             means,
             sh,
@@ -88,7 +87,7 @@ def project(
             antialiased,
         )
     )
-    native().project_forward(_f64(means), shape, addresses(*inputs, *out))
+    core(backend).project_forward(sizes, inputs, out)
     return out
 
 
@@ -119,7 +118,7 @@ def _(
     return _project_fake(means, sh, viewmats)
 
 
-@torch.library.custom_op("sctd::project_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::project_backward", mutates_args=(), device_types=DEVICES)
 def project_backward(
     means: Tensor,
     quats: Tensor,
@@ -142,18 +141,19 @@ def project_backward(
     eps2d: float,
     sh_degree: int,
     antialiased: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> gradients of means, quats, scales, opacities, sh ([0] without), viewmats."""
     tensors = (means, quats, scales, opacities, sh, viewmats, Ks, radii)
     grads = (g_means2d, g_depths, g_conics, g_opacities, g_colors)
-    inputs = [None if t is None else t.contiguous() for t in (*tensors, *grads)]
+    inputs = _contiguous(*tensors, *grads)
     a, b, c, d = (
         torch.empty_like(t, memory_format=torch.contiguous_format) for t in (means, quats, scales, opacities)
     )
     # Zeros: the kernel adds to the first, and leaves the second alone when there are no Gaussians.
     g_sh = means.new_empty(0) if sh is None else torch.zeros_like(sh, memory_format=torch.contiguous_format)
     out = (a, b, c, d, g_sh, torch.zeros_like(viewmats, memory_format=torch.contiguous_format))
-    shape = _project_shape(
+    sizes = _project_sizes(
         *(
             means,
             sh,
@@ -167,7 +167,7 @@ def project_backward(
             antialiased,
         )
     )
-    native().project_backward(_f64(means), shape, addresses(*inputs, *out))
+    core(backend).project_backward(sizes, inputs, out)
     return out
 
 
@@ -199,51 +199,51 @@ def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
 project.register_autograd(_project_vjp, setup_context=_project_setup)
 
 
-@torch.library.custom_op("sctd::tile_lists", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::tile_lists", mutates_args=(), device_types=DEVICES)
 def tile_lists(
-    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, width: int, height: int
+    means2d: Tensor,
+    conics: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    radii: Tensor,
+    width: int,
+    height: int,
+    capacity: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask (int64).
+    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask.
 
-    What each holds is said at TilesArgs in csrc/cpu/kernels.h; M is known only afterwards.
+    What each holds is said at TilesArgs in the core's kernels.h. On CUDA M is ``capacity``, and the last of
+    rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
     """
-    inputs = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
-    cameras, count = depths.shape
-    try:
-        found = native().Tiles(_f64(means2d), cameras, count, width, height, addresses(*inputs))
-    except MemoryError:
-        raise MemoryError(f"not enough memory for the tile lists of {cameras} x {count} Gaussians") from None
-    out = _tile_arrays(depths, width, height, found.pairs)
-    found.write(addresses(*out))
-    return out
-
-
-def _tile_arrays(
-    depths: Tensor, width: int, height: int, pairs: int | torch.SymInt
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    cameras, count = depths.shape
-    tiles = cameras * -(-width // TILE) * -(-height // TILE)
-    sizes = (cameras * count, cameras * count + 1, tiles + 1, pairs, pairs)
-    order, rank_start, tile_start, rank, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
-    return order, rank_start, tile_start, rank, slot, depths.new_empty(pairs, dtype=torch.int64)
+    footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
+    return core(backend).tile_lists(footprints, (width, height), capacity)
 
 
 @tile_lists.register_fake
 def _(
-    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, width: int, height: int
+    means2d: Tensor,
+    conics: Tensor,
+    opacities: Tensor,
+    depths: Tensor,
+    radii: Tensor,
+    width: int,
+    height: int,
+    capacity: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return _tile_arrays(depths, width, height, torch.library.get_ctx().new_dynamic_size())
+    fixed = capacity > 0 and backend != "cpu"
+    pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
+    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend).mask_dtype)
 
 
-def _blend_shape(
+def _blend_sizes(
     colors: Tensor, depths: Tensor, pair_rank: Tensor, size: tuple[int, int], depth: bool, absgrad: bool
-) -> Any:
-    return native().BlendShape(
-        *depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad
-    )
+) -> tuple[Any, ...]:
+    return (*depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad)
 
 
-@torch.library.custom_op("sctd::blend", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::blend", mutates_args=(), device_types=DEVICES)
 def blend(
     means2d: Tensor,
     conics: Tensor,
@@ -261,16 +261,15 @@ def blend(
     height: int,
     with_depth: bool,
     absgrad: bool,
+    deterministic: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; and for the backward pass transmittance, last [C,H,W]."""
-    inputs = [
-        None if t is None else t.contiguous()
-        for t in (means2d, conics, colors, opacities, depths, backgrounds)
-    ]
+    inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     lists = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask)
     out = _blend_fake(colors, depths, width, height, with_depth)
-    shape = _blend_shape(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    native().blend_forward(_f64(means2d), shape, addresses(*inputs, *lists, *out))
+    sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    core(backend).blend_forward(sizes, (*inputs, *lists), out)
     return out
 
 
@@ -304,11 +303,13 @@ def _(
     height: int,
     with_depth: bool,
     absgrad: bool,
+    deterministic: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _blend_fake(colors, depths, width, height, with_depth)
 
 
-@torch.library.custom_op("sctd::blend_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::blend_backward", mutates_args=(), device_types=DEVICES)
 def blend_backward(
     means2d: Tensor,
     conics: Tensor,
@@ -330,12 +331,11 @@ def blend_backward(
     height: int,
     with_depth: bool,
     absgrad: bool,
+    deterministic: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
-    inputs = [
-        None if t is None else t.contiguous()
-        for t in (means2d, conics, colors, opacities, depths, backgrounds)
-    ]
+    inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
     grads = (g_renders.contiguous(), g_alphas.contiguous())  # named: they must outlive the call below
     # Zeros: the kernel writes only what is visible.
@@ -347,9 +347,10 @@ def blend_backward(
         None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
     )
     g_abs = torch.zeros_like(out[0]) if absgrad else None
-    shape = _blend_shape(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    at = addresses(*inputs, *saved, *grads, *out, g_backgrounds, g_abs)
-    native().blend_backward(_f64(means2d), shape, at)
+    sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    core(backend).blend_backward(
+        sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs)
+    )
     none = means2d.new_empty(0)
     return (
         *(out[0], out[1], out[2], out[3], out[4]),
@@ -370,7 +371,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
     background = means2d.new_empty(0 if backgrounds is None else backgrounds.shape)
-    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-1] else 0)
+    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-3] else 0)
 
 
 def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -16,6 +16,8 @@ RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 RASTERIZE_MODES = ("classic", "antialiased")
 MAX_SIZE = 1 << 15
 """Largest image edge in pixels; pixel coordinates must stay exact in float32."""
+MAX_ABSGRAD_CHANNELS = 4
+"""Of the CUDA kernels: more channels take several passes, and absolute values do not add over them."""
 
 # Options of gsplat that change nothing when they have this value; any other value is refused.
 _NEUTRAL = {
@@ -150,6 +152,7 @@ def rasterization(
     absgrad: bool = False,
     rasterize_mode: str = "classic",
     *,
+    capacity: int = 0,
     backend: str = "auto",
     **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
@@ -178,14 +181,21 @@ def rasterization(
         sparse_grad: must be False.
         absgrad: after backward, meta["means2d"].absgrad is the sum over pixels of |d loss / d means2d|.
         rasterize_mode: "antialiased" multiplies opacities by sqrt(det before / det after eps2d).
-        backend: "auto", "cpu" (C++) or "reference" (plain torch, slow).
+        capacity: on CUDA, room for so many (tile, Gaussian) pairs, and no wait for the device: where more
+            were needed, meta["overflow"] (a bool tensor on the device) is true and the picture lacks
+            Gaussians; 0 counts them first, which waits once. Elsewhere without effect.
+        backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
+            "reference" (plain torch, slow). The CUDA kernels compute in float32; their backward
+            pass adds in an order that changes from run to run unless
+            torch.use_deterministic_algorithms(True) is set.
         options: further options of gsplat; refused unless they change nothing.
 
     Returns:
         renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta: means2d [C, N, 2] px (in the
         graph: call retain_grad() for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible,
         then every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2, opacities [C, N], width, height,
-        n_cameras, tile_size, n_pairs: how often a Gaussian touches a tile (None for the reference).
+        n_cameras, tile_size, n_pairs: how often a Gaussian touches a tile, or the capacity (None for the
+        reference).
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
@@ -200,7 +210,11 @@ def rasterization(
     _check_tensors(
         *(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds, sh_degree, with_color),
     )
-    chosen = choose(backend, means)
+    chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt"))
+    if absgrad and chosen.startswith("cuda") and colors.shape[-1] + with_depth > MAX_ABSGRAD_CHANNELS:
+        raise InputError(
+            f"absgrad on CUDA takes at most {MAX_ABSGRAD_CHANNELS} channels with the depth; render twice"
+        )
     sh = colors if sh_degree is not None and with_color else None
     antialiased = rasterize_mode == "antialiased"
     camera_settings = (width, height, near_plane, far_plane, radius_clip, eps2d)
@@ -216,9 +230,12 @@ def rasterization(
         sh_degree or 0,
         antialiased,
     )
-    run = _reference if chosen == "reference" else _native
     plain = None if sh is not None else colors
-    renders, alphas, meta = run(inputs, plain, backgrounds, with_color, with_depth, absgrad)
+    if chosen == "reference":
+        renders, alphas, meta = _reference(inputs, plain, backgrounds, with_color, with_depth, absgrad)
+    else:
+        settings = (with_depth, absgrad, torch.are_deterministic_algorithms_enabled(), chosen)
+        renders, alphas, meta = _native(inputs, plain, backgrounds, with_color, settings, capacity)
 
     if render_mode.endswith("ED"):
         expected = renders[..., -1:] / alphas.clamp_min(1e-10)
@@ -232,23 +249,27 @@ def _native(
     colors: Tensor | None,
     backgrounds: Tensor | None,
     with_color: bool,
-    with_depth: bool,
-    absgrad: bool,
+    settings: tuple[bool, bool, bool, str],
+    capacity: int,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """The C++ backend: three registered ops."""
+    """A native core: three registered ops. ``settings``: with_depth, absgrad, deterministic, backend."""
     from sctd.ops import _raster_ops as ops
 
-    means2d, depths, conics, opacities, sh_colors, radii = ops.project(*inputs)
+    backend = settings[-1]
+    means2d, depths, conics, opacities, sh_colors, radii = ops.project(*inputs, backend)
     width, height = inputs[7:9]
     if not with_color:
         colors = means2d.new_empty(means2d.shape[1], 0)
     elif colors is None:
         colors = sh_colors
-    lists = ops.tile_lists(*(t.detach() for t in (means2d, conics, opacities, depths)), radii, width, height)
+    footprints = (t.detach() for t in (means2d, conics, opacities, depths))
+    lists = ops.tile_lists(*footprints, radii, width, height, capacity, backend)
     renders, alphas, _, _ = ops.blend(
-        *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, with_depth, absgrad)
+        *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, *settings)
     )
     meta = {"means2d": means2d, "depths": depths, "conics": conics, "opacities": opacities, "radii": radii}
+    if capacity and backend != "cpu":
+        meta["overflow"] = lists[1][-1] > capacity
     return renders, alphas, {**meta, "n_pairs": lists[3].shape[0]}
 
 
@@ -262,7 +283,7 @@ def _reference(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """The definition, in plain torch."""
     if absgrad:
-        raise InputError('absgrad=True needs the native backend; use backend="cpu"')
+        raise InputError('absgrad=True needs a native backend; use backend="auto" on the CPU')
     p = reference_raster.project(*inputs)
     channels = []
     if with_color:

@@ -71,7 +71,7 @@ def test_gradcheck_of_meta() -> None:
 def _footprints(bases: int | None = None) -> tuple[tuple[object, ...], tuple[Tensor, ...]]:
     s = make_scene(12, 20, 18, 2, seed=5, bases=bases).to(torch.float32)
     sh = None if bases is None else s.colors
-    inputs = (*s[:4], sh, s.viewmats, s.Ks.detach(), 20, 18, 0.01, 1e10, 0.0, 0.3, 1, False)
+    inputs = (*s[:4], sh, s.viewmats, s.Ks.detach(), 20, 18, 0.01, 1e10, 0.0, 0.3, 1, False, "cpu")
     return inputs, tuple(t.detach() for t in _raster_ops.project(*inputs))
 
 
@@ -87,16 +87,18 @@ def test_opcheck_project(bases: int | None) -> None:
 def test_opcheck_tile_lists() -> None:
     _, (means2d, depths, conics, opacities, _, radii) = _footprints()
     # No static check of shapes: the number of pairs is known only afterwards.
-    torch.library.opcheck(_raster_ops.tile_lists, (means2d, conics, opacities, depths, radii, 20, 18))
+    torch.library.opcheck(
+        _raster_ops.tile_lists, (means2d, conics, opacities, depths, radii, 20, 18, 0, "cpu")
+    )
 
 
 @pytest.mark.parametrize("with_depth", [False, True])
 def test_opcheck_blend(with_depth: bool) -> None:
     _, (means2d, depths, conics, opacities, _, radii) = _footprints()
-    lists = _raster_ops.tile_lists(means2d, conics, opacities, depths, radii, 20, 18)
+    lists = _raster_ops.tile_lists(means2d, conics, opacities, depths, radii, 20, 18, 0, "cpu")
     colors, background = torch.rand(12, 3), torch.rand(2, 3)
     tensors = [t.clone().requires_grad_() for t in (means2d, conics, colors, opacities, depths, background)]
-    args = (*tensors, *lists, 20, 18, with_depth, False)
+    args = (*tensors, *lists, 20, 18, with_depth, False, False, "cpu")
     torch.library.opcheck(_raster_ops.blend, args)
     out = _raster_ops.blend(*(t.detach() if isinstance(t, Tensor) else t for t in args))
     back = (
@@ -106,4 +108,4 @@ def test_opcheck_blend(with_depth: bool) -> None:
         torch.rand_like(out[0]),
         torch.rand_like(out[1]),
     )
-    torch.library.opcheck(_raster_ops.blend_backward, (*back, 20, 18, with_depth, True))
+    torch.library.opcheck(_raster_ops.blend_backward, (*back, 20, 18, with_depth, True, False, "cpu"))

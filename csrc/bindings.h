@@ -1,0 +1,76 @@
+/*
+bindings.h - what the bindings of every backend share: lists of addresses, and the sizes of the rasterizer's calls.
+*/
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace py = pybind11;
+
+namespace sctd {
+
+using Addresses = std::vector<uintptr_t>;
+
+// Hands out the addresses one after another and insists that all are used.
+class Reader {
+public:
+    explicit Reader(const Addresses& at) : at_(at) {}
+    template <typename T>
+    void operator()(T*& field) {
+        if (next_ == at_.size())
+            throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
+        field = reinterpret_cast<T*>(at_[next_++]);
+    }
+    void done() const {
+        if (next_ != at_.size())
+            throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
+    }
+
+private:
+    const Addresses& at_;
+    size_t next_ = 0;
+};
+
+template <typename... T>
+void read(const Addresses& at, T*&... fields) {
+    Reader reader(at);
+    (reader(fields), ...);
+    reader.done();
+}
+
+struct ProjectShape {
+    int64_t cameras, count, bases;
+    int width, height, sh_degree;
+    bool antialiased, sh_per_camera;
+    double near_plane, far_plane, radius_clip, eps2d;
+};
+
+struct BlendShape {
+    int64_t cameras, count, channels, pairs;
+    int width, height;
+    bool colors_per_camera, with_depth, absgrad;
+};
+
+inline void bind_shapes(py::module_& m) {
+    py::class_<ProjectShape>(m, "ProjectShape", py::module_local())
+        .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree,
+                         bool antialiased, bool sh_per_camera, double near_plane, double far_plane,
+                         double radius_clip, double eps2d) {
+            return ProjectShape{cameras,     count,         bases,      width,     height,      sh_degree,
+                                antialiased, sh_per_camera, near_plane, far_plane, radius_clip, eps2d};
+        }));
+    py::class_<BlendShape>(m, "BlendShape", py::module_local())
+        .def(py::init([](int64_t cameras, int64_t count, int64_t channels, int64_t pairs, int width,
+                         int height, bool colors_per_camera, bool with_depth, bool absgrad) {
+            return BlendShape{cameras,           count,      channels, pairs, width, height,
+                              colors_per_camera, with_depth, absgrad};
+        }));
+}
+
+}  // namespace sctd

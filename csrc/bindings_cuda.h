@@ -1,0 +1,115 @@
+/*
+bindings_cuda.h - the CUDA kernels for Python; of the real backend and of its emulation. See bindings.cpp for the conventions:
+`at` lists addresses in the order of the comment, 0 stands for "none". `stream` is the address of a cudaStream_t.
+*/
+#pragma once
+
+#include "bindings.h"
+
+#include "cuda/kernels.h"
+
+namespace sctd {
+
+inline cuda::ProjectArgs cuda_project_args(const ProjectShape& p) {
+    cuda::ProjectArgs a{};
+    a.cameras = int(p.cameras), a.count = int(p.count), a.bases = int(p.bases);
+    a.width = p.width, a.height = p.height, a.sh_degree = p.sh_degree;
+    a.antialiased = p.antialiased, a.sh_per_camera = p.sh_per_camera;
+    a.near_plane = float(p.near_plane), a.far_plane = float(p.far_plane);
+    a.radius_clip = float(p.radius_clip), a.eps2d = float(p.eps2d);
+    return a;
+}
+
+inline cuda::BlendArgs cuda_blend_args(const BlendShape& b, bool deterministic) {
+    cuda::BlendArgs a{};
+    a.cameras = int(b.cameras), a.count = int(b.count), a.channels = int(b.channels), a.capacity = b.pairs;
+    a.width = b.width, a.height = b.height;
+    a.colors_per_camera = b.colors_per_camera, a.with_depth = b.with_depth, a.absgrad = b.absgrad;
+    a.deterministic = deterministic;
+    return a;
+}
+
+inline cuda::Stream stream_at(uintptr_t address) { return reinterpret_cast<cuda::Stream>(address); }
+
+inline void bind_cuda(py::module_& m) {
+    using Release = py::call_guard<py::gil_scoped_release>;
+
+    // as the CPU's project_forward
+    m.def(
+        "project_forward",
+        [](const ProjectShape& shape, const Addresses& at, uintptr_t stream) {
+            cuda::ProjectArgs a = cuda_project_args(shape);
+            read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.means2d, a.depths,
+                 a.conics, a.opacities_out, a.colors, a.radii);
+            cuda::project_forward(a, stream_at(stream));
+        },
+        Release());
+    m.def("project_backward_scratch", &cuda::project_backward_scratch);
+    // as the CPU's project_backward, then scratch
+    m.def(
+        "project_backward",
+        [](const ProjectShape& shape, const Addresses& at, uintptr_t stream) {
+            cuda::ProjectArgs a = cuda_project_args(shape);
+            int32_t* radii;
+            read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, radii, a.g_means2d,
+                 a.g_depths, a.g_conics, a.g_opacities_out, a.g_colors, a.g_means, a.g_quats, a.g_scales,
+                 a.g_opacities, a.g_sh, a.g_viewmats, a.pose_partial);
+            a.radii = radii;
+            cuda::project_backward(a, stream_at(stream));
+        },
+        Release());
+
+    m.def("tiles_count_scratch", &cuda::tiles_count_scratch);
+    m.def("tiles_write_scratch", &cuda::tiles_write_scratch);
+    // means2d conics opacities depths radii | order rank_start | scratch
+    m.def(
+        "tiles_count",
+        [](int cameras, int count, int width, int height, const Addresses& at, uintptr_t stream) {
+            cuda::TilesArgs a{};
+            a.cameras = cameras, a.count = count, a.width = width, a.height = height;
+            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii, a.order, a.rank_start, a.scratch);
+            cuda::tiles_count(a, stream_at(stream));
+        },
+        Release());
+    // means2d conics opacities depths radii order rank_start | tile_start pair_rank pair_slot pair_mask | scratch
+    m.def(
+        "tiles_write",
+        [](int cameras, int count, int width, int height, int64_t capacity, const Addresses& at,
+           uintptr_t stream) {
+            cuda::TilesArgs a{};
+            a.cameras = cameras, a.count = count, a.width = width, a.height = height, a.capacity = capacity;
+            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii, a.order, a.rank_start, a.tile_start,
+                 a.pair_rank, a.pair_slot, a.pair_mask, a.scratch);
+            cuda::tiles_write(a, stream_at(stream));
+        },
+        Release());
+
+    // as the CPU's blend_forward; BlendShape's pairs are the capacity
+    m.def(
+        "blend_forward",
+        [](const BlendShape& shape, const Addresses& at, uintptr_t stream) {
+            cuda::BlendArgs a = cuda_blend_args(shape, false);
+            read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order,
+                 a.rank_start, a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas,
+                 a.transmittance, a.last);
+            cuda::blend_forward(a, stream_at(stream));
+        },
+        Release());
+    m.def("blend_backward_scratch", [](const BlendShape& shape, bool deterministic) {
+        return cuda::blend_backward_scratch(cuda_blend_args(shape, deterministic));
+    });
+    // as the CPU's blend_backward, then scratch
+    m.def(
+        "blend_backward",
+        [](const BlendShape& shape, bool deterministic, const Addresses& at, uintptr_t stream) {
+            cuda::BlendArgs a = cuda_blend_args(shape, deterministic);
+            read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order,
+                 a.rank_start, a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last,
+                 a.g_renders, a.g_alphas, a.g_means2d, a.g_conics, a.g_colors, a.g_opacities, a.g_depths,
+                 a.g_backgrounds, a.g_means2d_abs, a.sums);
+            cuda::blend_backward(a, stream_at(stream));
+        },
+        Release());
+}
+
+}  // namespace sctd

@@ -1,0 +1,73 @@
+/*
+kernels.h - the CUDA kernels' arguments and entry points. Device pointers to contiguous float arrays, sizes, a stream.
+
+C cameras, N Gaussians, K SH bases, D colour channels, H x W pixels; names, shapes and meanings as in cpu/kernels.h. Every
+function only queues work on the stream: nothing waits, nothing is allocated, so a whole training step can be captured in a
+CUDA graph. The caller brings scratch memory of the size that the *_scratch functions tell.
+*/
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sctd::cuda {
+
+using Stream = void*;
+
+struct ProjectArgs {
+    int cameras, count, bases;
+    int width, height, sh_degree, antialiased;
+    float near_plane, far_plane, radius_clip, eps2d;
+    const float *means, *quats, *scales, *opacities, *sh;
+    int sh_per_camera;
+    const float *viewmats, *ks;
+    float *means2d, *depths, *conics, *opacities_out, *colors;
+    int32_t* radii;
+    const float *g_means2d, *g_depths, *g_conics, *g_opacities_out, *g_colors;
+    float *g_means, *g_quats, *g_scales, *g_opacities, *g_sh, *g_viewmats;
+    double* pose_partial;  // scratch of the backward pass: project_backward_scratch(count, cameras) bytes
+};
+
+size_t project_backward_scratch(int64_t count, int64_t cameras);
+void project_forward(const ProjectArgs& a, Stream stream);
+void project_backward(const ProjectArgs& a, Stream stream);
+
+// Ranks: all C * N footprints by depth, unseen ones last; `order` maps a rank to camera * N + index. A pair is (tile, rank)
+// plus the 8 x 8 sub-tiles touched: bit 2 * (lower half) + (right half). Slots: pairs by rank; positions: pairs by tile,
+// front to back. At most `capacity` pairs are kept; rank_start[C * N] is how many there are, so more than capacity is an
+// overflow that the caller reads when it likes.
+struct TilesArgs {
+    int cameras, count, width, height;
+    int64_t capacity;
+    const float *means2d, *conics, *opacities, *depths;
+    const int32_t* radii;
+    int32_t *order, *rank_start;                  // [C N] [C N + 1]
+    int32_t *tile_start, *pair_rank, *pair_slot;  // [tiles + 1] [capacity] [capacity]
+    uint8_t* pair_mask;                           // [capacity]
+    void* scratch;
+};
+
+size_t tiles_count_scratch(int64_t footprints);
+size_t tiles_write_scratch(int64_t capacity);
+void tiles_count(const TilesArgs& a, Stream stream);  // fills order, rank_start
+void tiles_write(const TilesArgs& a, Stream stream);  // fills the others
+
+struct BlendArgs {
+    int cameras, count, channels, width, height;
+    int colors_per_camera, with_depth, absgrad, deterministic;
+    int64_t capacity;
+    const float *means2d, *conics, *colors, *opacities, *depths, *backgrounds;
+    const int32_t *order, *rank_start, *tile_start, *pair_rank, *pair_slot;
+    const uint8_t* pair_mask;
+    float *renders, *alphas, *transmittance;
+    int32_t* last;
+    const float *g_renders, *g_alphas;
+    float *g_means2d, *g_conics, *g_colors, *g_opacities, *g_depths, *g_backgrounds, *g_means2d_abs;
+    float* sums;  // scratch of the backward pass: blend_backward_scratch(a) bytes
+};
+
+size_t blend_backward_scratch(const BlendArgs& a);
+void blend_forward(const BlendArgs& a, Stream stream);
+void blend_backward(const BlendArgs& a, Stream stream);
+
+}  // namespace sctd::cuda

@@ -1,0 +1,79 @@
+#include "primitives.h"
+
+#if defined(__CUDACC__)
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
+#else
+#include <algorithm>
+#include <numeric>
+#include <vector>
+#endif
+
+namespace sctd::cuda {
+
+#if defined(__CUDACC__)
+
+size_t radix_sort_pairs_scratch(int64_t n) {
+    size_t bytes = 0;
+    const uint32_t* keys = nullptr;
+    const int32_t* values = nullptr;
+    check_cuda(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, static_cast<uint32_t*>(nullptr), values,
+                                               static_cast<int32_t*>(nullptr), n),
+               "radix_sort_pairs_scratch");
+    return bytes;
+}
+
+void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_in, uint32_t* keys_out,
+                      const int32_t* values_in, int32_t* values_out, int64_t n, int end_bit, Stream stream) {
+    check_cuda(cub::DeviceRadixSort::SortPairs(scratch, scratch_bytes, keys_in, keys_out, values_in,
+                                               values_out, n, 0, end_bit, static_cast<cudaStream_t>(stream)),
+               "radix_sort_pairs");
+}
+
+size_t exclusive_sum_scratch(int64_t n) {
+    size_t bytes = 0;
+    const int32_t* in = nullptr;
+    check_cuda(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, static_cast<int32_t*>(nullptr), n),
+               "exclusive_sum_scratch");
+    return bytes;
+}
+
+void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32_t* out, int64_t n,
+                   Stream stream) {
+    check_cuda(
+        cub::DeviceScan::ExclusiveSum(scratch, scratch_bytes, in, out, n, static_cast<cudaStream_t>(stream)),
+        "exclusive_sum");
+}
+
+#else
+
+size_t radix_sort_pairs_scratch(int64_t) { return 1; }  // CUB never asks for nothing
+
+void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_in, uint32_t* keys_out,
+                      const int32_t* values_in, int32_t* values_out, int64_t n, int end_bit, Stream) {
+    if (!scratch || scratch_bytes < radix_sort_pairs_scratch(n))
+        throw std::runtime_error("sort: too little scratch");
+    std::vector<int64_t> at(n);
+    std::iota(at.begin(), at.end(), int64_t(0));
+    const uint32_t mask = end_bit >= 32 ? ~0u : (1u << end_bit) - 1;
+    std::stable_sort(at.begin(), at.end(),
+                     [&](int64_t i, int64_t j) { return (keys_in[i] & mask) < (keys_in[j] & mask); });
+    for (int64_t i = 0; i < n; ++i) keys_out[i] = keys_in[at[i]], values_out[i] = values_in[at[i]];
+}
+
+size_t exclusive_sum_scratch(int64_t) { return 1; }
+
+void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32_t* out, int64_t n, Stream) {
+    if (!scratch || scratch_bytes < exclusive_sum_scratch(n))
+        throw std::runtime_error("sum: too little scratch");
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const int32_t value = in[i];
+        out[i] = sum;
+        sum += value;
+    }
+}
+
+#endif
+
+}  // namespace sctd::cuda

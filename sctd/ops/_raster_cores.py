@@ -1,0 +1,170 @@
+"""How the rasterizer's ops call each native core: the CPU's, CUDA's, and CUDA's emulation on CPU tensors.
+
+Every core has the same five calls: tensors in and out, checked and allocated by the ops, None for absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sctd.ops._backend import native, native_cuda, native_simt
+from sctd.ops._checks import addresses
+
+Tensors = Sequence[Tensor | None]
+
+
+class Core(Protocol):
+    """What the ops need of a native core. ``sizes`` are the arguments of ProjectShape or BlendShape."""
+
+    mask_dtype: torch.dtype
+
+    def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
+
+    def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
+
+    def tile_lists(
+        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]: ...
+
+    def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
+
+    def blend_backward(
+        self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
+    ) -> None: ...
+
+
+def _f64(tensors: Tensors) -> bool:
+    return tensors[0] is not None and tensors[0].dtype == torch.float64
+
+
+def list_arrays(
+    depths: Tensor, tiles: int, pairs: int | torch.SymInt, mask_dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Unfilled order, rank_start, tile_start, and rank, slot, mask of the pairs."""
+    sizes = (depths.numel(), depths.numel() + 1, tiles + 1, pairs, pairs)
+    order, rank_start, tile_start, rank, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
+    return order, rank_start, tile_start, rank, slot, depths.new_empty(pairs, dtype=mask_dtype)
+
+
+def count_tiles(cameras: int, width: int, height: int, edge: int = 16) -> int:
+    """Tiles of all cameras; ``edge`` is kTile in csrc/include/common.h."""
+    return cameras * -(-width // edge) * -(-height // edge)
+
+
+class CpuCore:
+    """C++ on CPU tensors, float32 and float64."""
+
+    mask_dtype = torch.int64  # 4 x 1 strips
+
+    def __init__(self) -> None:
+        self.module = native()
+
+    def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        self.module.project_forward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
+
+    def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        self.module.project_backward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
+
+    def tile_lists(
+        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Exactly as many pairs as there are; ``capacity`` is CUDA's."""
+        depths = footprints[3]
+        cameras, count = depths.shape
+        try:
+            found = self.module.Tiles(_f64(footprints), cameras, count, *size, addresses(*footprints))
+        except MemoryError:
+            raise MemoryError(
+                f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
+            ) from None
+        out = list_arrays(depths, count_tiles(cameras, *size), found.pairs, self.mask_dtype)
+        found.write(addresses(*out))
+        return out
+
+    def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
+
+    def blend_backward(
+        self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
+    ) -> None:
+        """Always deterministic."""
+        self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
+
+
+class CudaCore:
+    """The CUDA kernels, float32, on the tensors' device and its current stream; or their emulation on CPU
+    tensors."""
+
+    mask_dtype = torch.uint8  # 8 x 8 sub-tiles
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    @staticmethod
+    def _stream(tensor: Tensor | None) -> int:
+        if tensor is None or tensor.device.type != "cuda":
+            return 0
+        return int(torch.cuda.current_stream(tensor.device).cuda_stream)
+
+    @staticmethod
+    def _scratch(like: Tensor | None, size: int) -> Tensor:
+        assert like is not None  # the first tensor of every call is there
+        return torch.empty(size, dtype=torch.uint8, device=like.device)
+
+    def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        shape = self.module.ProjectShape(*sizes)
+        self.module.project_forward(shape, addresses(*inputs, *out), self._stream(inputs[0]))
+
+    def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        cameras, count = sizes[:2]
+        scratch = self._scratch(inputs[0], self.module.project_backward_scratch(count, cameras))
+        shape = self.module.ProjectShape(*sizes)
+        self.module.project_backward(shape, addresses(*inputs, *out, scratch), self._stream(inputs[0]))
+
+    def tile_lists(
+        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """At most ``capacity`` pairs, without waiting for the device; 0: all of them, which waits once."""
+        depths = footprints[3]
+        cameras, count = depths.shape
+        stream = self._stream(depths)
+        order, rank_start = (
+            depths.new_empty(n, dtype=torch.int32) for n in (depths.numel(), depths.numel() + 1)
+        )
+        scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
+        self.module.tiles_count(
+            cameras, count, *size, addresses(*footprints, order, rank_start, scratch), stream
+        )
+        pairs = capacity or int(rank_start[-1])
+        tiles = count_tiles(cameras, *size)
+        out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self.mask_dtype)[2:])
+        scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
+        at = addresses(*footprints, *out, scratch)
+        self.module.tiles_write(cameras, count, *size, pairs, at, stream)
+        return out
+
+    def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        shape = self.module.BlendShape(*sizes)
+        self.module.blend_forward(shape, addresses(*inputs, *out), self._stream(inputs[0]))
+
+    def blend_backward(
+        self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
+    ) -> None:
+        shape = self.module.BlendShape(*sizes)
+        scratch = self._scratch(inputs[0], self.module.blend_backward_scratch(shape, deterministic))
+        at = addresses(*inputs, *out, scratch)
+        self.module.blend_backward(shape, deterministic, at, self._stream(inputs[0]))
+
+
+@cache
+def core(name: str) -> Core:
+    """The core of a backend: "cpu", "cuda" or "cuda-simt"."""
+    if name == "cpu":
+        return CpuCore()
+    return CudaCore(native_cuda() if name == "cuda" else native_simt())
