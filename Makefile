@@ -66,7 +66,7 @@ types: $(VENV)/.tools
 
 # Backends named here must run; a test that cannot is a failure, not a skip.
 unit: $(VENV)/.tools
-	SCTD_REQUIRE_BACKENDS="cpu cuda-simt" $(BIN)/python -m pytest
+	SCTD_REQUIRE_BACKENDS="cpu cuda-simt $(if $(shell command -v nvcc),cuda-compile)" $(BIN)/python -m pytest
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools

@@ -1,7 +1,10 @@
 """Builds the native core, `sctd._native`, against neither torch nor numpy; no network, no GPU is probed.
 
 Environment variables:
-  SCTD_BUILD   auto (default) | cpu | cuda. `cuda` fails loudly where it cannot be built.
+  SCTD_BUILD   auto (default) | cpu | cuda. auto adds the CUDA kernels where nvcc is found (CUDA_HOME, else
+               PATH); cuda fails loudly where they cannot be built. The choice is printed.
+  SCTD_CUDA_ARCH_LIST  compute capabilities such as "8.0;9.0"; default: all that nvcc knows of 7.5 ... 12.0.
+               The last one is added as PTX, for what comes after.
   MAX_JOBS     parallel compilers; default: the number of cores.
   CXX          C++17 compiler with GCC's vector extensions (g++ >= 9, clang++ >= 12); default: c++ or g++.
   CXXFLAGS     added to every compile command.
@@ -15,10 +18,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -33,6 +38,15 @@ COMMON = [
 KERNELS = [
     f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
 ]
+CUDA_KERNELS = [
+    f"csrc/cuda/{name}.cu"
+    for name in ("project", "tiles", "blend_forward", "blend_backward", "primitives", "device")
+]
+# Compute capability without the dot => the first CUDA release whose compiler knows it.
+CUDA_ARCHS = {
+    **dict.fromkeys(("75", "80", "86", "89", "90"), (12, 0)),
+    **dict.fromkeys(("100", "120"), (12, 8)),
+}
 X86_ISAS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mbmi"],
@@ -43,14 +57,53 @@ X86_ISAS = {
 }
 
 
+@cache
 def chosen_build() -> str:
-    """SCTD_BUILD, checked. The CUDA sources are not part of this version, so `auto` means the CPU."""
+    """SCTD_BUILD, checked, with `auto` decided: "cpu" or "cuda"."""
     build = os.environ.get("SCTD_BUILD", "auto")
     if build not in ("auto", "cpu", "cuda"):
         raise SystemExit(f"SCTD_BUILD must be auto, cpu or cuda; got {build!r}")
-    if build == "cuda":
-        raise SystemExit("SCTD_BUILD=cuda: the CUDA backend is not available yet; use SCTD_BUILD=cpu")
-    return "cpu"
+    if build == "cpu" or (build == "auto" and nvcc() is None):
+        return "cpu"
+    if nvcc() is None:
+        raise SystemExit(
+            "SCTD_BUILD=cuda: no nvcc in CUDA_HOME or PATH; install the CUDA toolkit, 12.0 or newer, "
+            "or use SCTD_BUILD=cpu"
+        )
+    cuda_archs()  # refused now rather than by the compiler
+    return "cuda"
+
+
+@cache
+def nvcc() -> Path | None:
+    """The CUDA compiler: CUDA_HOME's, else the first in PATH."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    if home:
+        found = Path(home) / "bin" / "nvcc"
+        return found if found.exists() else None
+    on_path = shutil.which("nvcc")
+    return Path(on_path).resolve() if on_path else None
+
+
+@cache
+def cuda_version() -> tuple[int, int]:
+    """Of nvcc, for example (13, 0)."""
+    told = subprocess.run([str(nvcc()), "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"release (\d+)\.(\d+)", told)
+    if found is None:
+        raise SystemExit(f"{nvcc()} --version does not tell a release: {told!r}")
+    return int(found[1]), int(found[2])
+
+
+def cuda_archs() -> list[str]:
+    """Architectures to compile for, as nvcc writes them: "80", "90", ..."""
+    known = [arch for arch, since in CUDA_ARCHS.items() if cuda_version() >= since]
+    wanted = os.environ.get("SCTD_CUDA_ARCH_LIST", "").replace(",", ";").replace(" ", ";")
+    chosen = [item.replace(".", "") for item in wanted.split(";") if item] or known
+    for arch in chosen:
+        if not re.fullmatch(r"\d{2,3}[af]?", arch):
+            raise SystemExit(f'SCTD_CUDA_ARCH_LIST must look like "8.0;9.0"; got {wanted!r}')
+    return chosen
 
 
 def max_jobs() -> int:
@@ -95,7 +148,29 @@ def common_flags() -> list[str]:
     flags += ["-O1", "-g"] if os.environ.get("SCTD_DEBUG") == "1" else ["-O3", "-DNDEBUG"]
     if len(isas()) > 1:
         flags.append("-DSCTD_HAVE_X86_ISAS")
+    if chosen_build() == "cuda":
+        flags.append("-DSCTD_CUDA")
     return flags + os.environ.get("CXXFLAGS", "").split()
+
+
+def cuda_flags() -> list[str]:
+    """Flags of every nvcc command."""
+    flags = ["-std=c++17", "-O3", "-DNDEBUG", "--fmad=false", "-lineinfo", "-Werror=all-warnings"]
+    flags.append("-Xcompiler=-fPIC,-fvisibility=hidden")
+    if len(os.environ.get("CXX", "").split()) == 1:
+        flags.append(f"-ccbin={compiler()}")
+    for arch in cuda_archs():
+        flags.append(f"-gencode=arch=compute_{arch},code=sm_{arch}")
+    return [*flags, f"-gencode=arch=compute_{cuda_archs()[-1]},code=compute_{cuda_archs()[-1]}"]
+
+
+def cuda_libraries() -> str:
+    """The CUDA runtime, static: the module loads on a machine without a driver."""
+    home = nvcc().parents[1]
+    folders = [
+        path for path in (home / "lib64", home / "lib", home / "targets/x86_64-linux/lib") if path.exists()
+    ]
+    return " ".join([*(f"-L{path}" for path in folders), "-lcudart_static", "-lrt", "-ldl"])
 
 
 def escape(text: str) -> str:
@@ -106,6 +181,7 @@ def escape(text: str) -> str:
 def ninja_file(target: Path) -> str:
     """The whole native build as one build.ninja."""
     link = "-shared" if sys.platform != "darwin" else "-bundle -undefined dynamic_lookup"
+    libraries = cuda_libraries() if chosen_build() == "cuda" else ""
     lines = [
         "ninja_required_version = 1.5",
         f"cxx = {compiler()}",
@@ -116,9 +192,19 @@ def ninja_file(target: Path) -> str:
         "  deps = gcc",
         "  description = $in $label",
         "rule link",
-        f"  command = $cxx {link} $in -o $out -pthread",
+        f"  command = $cxx {link} $in -o $out {libraries} -pthread",
         "  description = $out",
     ]
+    if chosen_build() == "cuda":
+        lines += [
+            f"nvcc = {nvcc()}",
+            f"nvflags = {' '.join(cuda_flags())}",
+            "rule cuda",
+            "  command = $nvcc $nvflags -MD -MF $out.d -c $in -o $out",
+            "  depfile = $out.d",
+            "  deps = gcc",
+            "  description = $in",
+        ]
     objects = []
     jobs = [(source, "", []) for source in COMMON]
     jobs += [
@@ -132,6 +218,9 @@ def ninja_file(target: Path) -> str:
             f"  extra = {' '.join(extra)}",
             f"  label = {isa}",
         ]
+    for source in CUDA_KERNELS if chosen_build() == "cuda" else []:
+        objects.append(f"{Path(source).stem}.cu.o")
+        lines.append(f"build {objects[-1]}: cuda {escape(str(ROOT / source))}")
     lines += [f"build {escape(str(target))}: link {' '.join(objects)}", ""]
     return "\n".join(lines)
 
@@ -157,8 +246,10 @@ class NinjaBuild(build_ext):
         for path in (target.parent, folder):
             path.mkdir(parents=True, exist_ok=True)
         (folder / "build.ninja").write_text(ninja_file(target))
+        cuda = f" and CUDA ({', '.join(cuda_archs())}) with {nvcc()}" if chosen_build() == "cuda" else ""
         print(
-            f"sctd: building the CPU backend ({', '.join(isas())}) with {compiler()}, {max_jobs()} jobs",
+            f"sctd: building the CPU backend ({', '.join(isas())}) with {compiler()}{cuda}; "
+            f"{max_jobs()} jobs",
             flush=True,
         )
         if subprocess.run([ninja(), "-C", str(folder), "-j", str(max_jobs())], check=False).returncode != 0:

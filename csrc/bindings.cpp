@@ -10,6 +10,9 @@ is released while a kernel runs.
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
 #include "include/trace.h"
+#ifdef SCTD_CUDA
+#include "bindings_cuda.h"
+#endif
 
 using namespace sctd;
 
@@ -212,6 +215,12 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
         .def("write", &Tiles::write);
     m.def("blend_forward", &blend_forward, Release());
     m.def("blend_backward", &blend_backward, Release());
+
+#ifdef SCTD_CUDA
+    py::module_ cuda = m.def_submodule("cuda", "The CUDA kernels: device addresses, a stream.");
+    cuda.attr("ProjectShape") = m.attr("ProjectShape"), cuda.attr("BlendShape") = m.attr("BlendShape");
+    bind_cuda(cuda);
+#endif
 
     m.def("noise", &noise, Release());
     m.def("ode_step", &ode_step, Release());

@@ -34,6 +34,7 @@ inline cuda::Stream stream_at(uintptr_t address) { return reinterpret_cast<cuda:
 inline void bind_cuda(py::module_& m) {
     using Release = py::call_guard<py::gil_scoped_release>;
 
+    m.def("missing_device", &cuda::missing_device, "Why no kernel can run; empty when one can.");
     // as the CPU's project_forward
     m.def(
         "project_forward",

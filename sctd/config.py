@@ -116,9 +116,12 @@ def load_config(
 
 
 def build_config(tree: Mapping[str, Any]) -> Config:
-    """Check a tree of settings; see :func:`load_config` for the errors."""
+    """Check a tree of settings, any part of it missing; see :func:`load_config` for the errors."""
+    # Over the defaults, key by key: who sets optim.means.end alone keeps optim.means.start.
+    whole = Config.model_validate({"prompt": "any"}).model_dump(exclude={"prompt"})
+    _merge(whole, tree)
     try:
-        return Config.model_validate(dict(tree))
+        return Config.model_validate(whole)
     except ValidationError as exc:
         raise InputError(_explain(exc)) from exc
 

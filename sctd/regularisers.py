@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from sctd.gaussians import SH_C0, Gaussians
+from sctd.latents import fit
+from sctd.prior.base import Prior
 from sctd.render import Render
 from sctd.settings import RegulariserSettings
 
@@ -37,6 +39,21 @@ def losses(settings: RegulariserSettings, rendered: Render, gaussians: Gaussians
     if settings.opacity:
         terms["opacity"] = settings.opacity * torch.sigmoid(gaussians.opacities).mean()
     return terms
+
+
+def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0: Tensor) -> dict[str, Tensor]:
+    """Weighted half squared distance of renderings [B, 3, H, W] to the VAE's decoding of their latents z0.
+
+    The distillation loss acts through the VAE's encoder alone. Whatever the encoder maps to the same latents
+    costs nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents still look
+    right. The decoding is held fixed: this pulls the renderings to where encoder and decoder agree. A sum
+    over pixels, as the method's gradient is one over latents. Empty when switched off.
+    """
+    if not settings.reconstruction:
+        return {}
+    images = fit(rgb, prior.image_size)
+    target = prior.decode_latents(z0.detach()).to(images)
+    return {"reconstruction": 0.5 * settings.reconstruction * (images - target).square().sum()}
 
 
 @torch.no_grad()

@@ -155,6 +155,14 @@ class RegulariserSettings(Section):
     )
     scale: NonNegative = Field(default=0.0, description="weight of the mean scale")
     opacity: NonNegative = Field(default=0.0, description="weight of the mean opacity, which removes haze")
+    reconstruction: NonNegative = Field(
+        default=0.0,
+        description="weight of the rendering's distance to what the VAE makes of it, which holds the colours "
+        "that its encoder does not see",
+    )
+    reconstruction_every: int = Field(
+        default=1, ge=1, description="iterations from one use of that term to the next; each decodes a batch"
+    )
     brightness: bool = Field(
         default=False, description="scale the colours down when a rendering is too bright (BEG)"
     )

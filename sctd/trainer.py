@@ -87,11 +87,13 @@ class Trainer:
             sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
             scale_noise=None if scale_noise is None else scale_noise.to(self.prior.device),
         )
-        z0, _ = render_to_latents(
+        z0, from_disparity = render_to_latents(
             self.prior, rendered.rgb, rendered.disparity, c.sctd.as_latent, random["method"]
         )
         guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered, self.gaussians)
+        if not from_disparity and i % c.regularisers.reconstruction_every == 0:
+            terms |= regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
 
         offender = guidance.offender
         if offender is None:

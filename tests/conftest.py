@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def require_or_skip(backend: str, available: bool, reason: str) -> None:
     if backend in required_backends():
         pytest.fail(f"backend {backend} is required by SCTD_REQUIRE_BACKENDS but cannot run: {reason}")
     pytest.skip(f"backend {backend} cannot run: {reason}")
+
+
+@pytest.fixture
+def need() -> Callable[[str, bool, str], None]:
+    """:func:`require_or_skip`: call it with a backend's name, whether it can run, and why not."""
+    return require_or_skip
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ CUDA graph. The caller brings scratch memory of the size that the *_scratch func
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace sctd::cuda {
 
@@ -27,6 +28,8 @@ struct ProjectArgs {
     float *g_means, *g_quats, *g_scales, *g_opacities, *g_sh, *g_viewmats;
     double* pose_partial;  // scratch of the backward pass: project_backward_scratch(count, cameras) bytes
 };
+
+std::string missing_device();  // why no kernel can run here; empty when one can
 
 size_t project_backward_scratch(int64_t count, int64_t cameras);
 void project_forward(const ProjectArgs& a, Stream stream);

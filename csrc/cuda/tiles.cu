@@ -81,6 +81,11 @@ struct Extent {
     }
 };
 
+// Half widths grow by this (px) for the rounding of the centre, a few units in the last place of a pixel's number.
+__device__ __forceinline__ float margin(int width, int height) {
+    return 1e-3f + 5e-7f * float(width > height ? width : height);
+}
+
 __device__ Extent find_extent(const RowSpan<float>& e, int band, int width, int height) {
     Extent x = {{1 << 30, 1 << 30}, {-1, -1}};
 #pragma unroll 4
@@ -89,7 +94,7 @@ __device__ Extent find_extent(const RowSpan<float>& e, int band, int width, int 
         const float dy = float(y) + 0.5f - e.mean_y;
         const float h = e.h0 - e.h2 * dy * dy;
         if (y >= height || !(h >= -float(kSpanSlack) * e.h0)) continue;
-        const float reach = vsqrt(vmax(h, 0.0f)) * float(1 + kSpanSlack) + float(kSpanMargin);
+        const float reach = vsqrt(vmax(h, 0.0f)) * float(1 + kSpanSlack) + margin(width, height);
         const float center = e.mean_x - e.shear * dy - 0.5f;
         const float first = vmax(ceilf(center - reach), 0.0f),
                     last = vmin(floorf(center + reach), float(width - 1));

@@ -115,7 +115,20 @@ def backends() -> dict[str, tuple[bool, str]]:
         found["cpu"] = (False, str(exc))
     else:
         found["cpu"] = (True, f"C++ kernels, {core.isa()}, {core.get_num_threads()} threads")
+        found["cuda"] = _cuda_state()
     return found
+
+
+def _cuda_state() -> tuple[bool, str]:
+    try:
+        missing = native_cuda().missing_device()
+    except BackendUnavailable as exc:
+        return False, str(exc)
+    if missing:
+        return False, f"CUDA kernels are built, but cannot run: {missing}"
+    if not torch.cuda.is_available():
+        return False, "CUDA kernels are built, but this Torch was built without CUDA"
+    return True, f"CUDA kernels, {torch.cuda.get_device_name()}"
 
 
 def get_num_threads() -> int:

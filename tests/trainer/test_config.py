@@ -157,3 +157,9 @@ def test_settings_load_without_torch() -> None:
 
 def test_build_config_takes_a_tree() -> None:
     assert build_config({"prompt": "x", "cameras": {"batch": 2}}).cameras.batch == 2
+
+
+def test_one_key_of_a_group_keeps_the_others() -> None:
+    config = load_config(overrides=["optim.means.end=0.001"], prompt="a red mushroom")
+    assert (config.optim.means.start, config.optim.means.end) == (0.008, 0.001)
+    assert config.optim.shN.end is None

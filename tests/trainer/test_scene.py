@@ -9,13 +9,14 @@ import numpy as np
 import plyfile
 import pytest
 import torch
+from small import small_prior
 
 from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
 from sctd.export.ply import save_ply
 from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
-from sctd.regularisers import limit_brightness, losses, project, total_variation
+from sctd.regularisers import limit_brightness, losses, project, reconstruction, total_variation
 from sctd.render import Render, render, render_images
 from sctd.settings import BackgroundSettings, GaussianSettings, RegulariserSettings
 
@@ -206,6 +207,18 @@ def test_regularisers_are_weighted_and_off_by_default() -> None:
     assert float(terms["tv_disparity"]) == pytest.approx(3 * float(total_variation(1 / depth)), rel=1e-5)
     assert float(terms["scale"]) == pytest.approx(5 * 0.2)
     assert float(terms["opacity"]) == pytest.approx(7 * 0.25)
+
+
+def test_reconstruction_pulls_to_what_the_autoencoder_makes_of_a_picture() -> None:
+    prior = small_prior()
+    rgb = torch.rand(2, 3, 16, 16, generator=generator()).requires_grad_()
+    z0 = prior.encode_images(rgb)
+    target = prior.decode_latents(z0.detach())
+    assert not torch.allclose(rgb, target), "nothing to pull"
+    terms = reconstruction(RegulariserSettings(reconstruction=3.0), prior, rgb, z0)
+    (grad,) = torch.autograd.grad(terms["reconstruction"], rgb)
+    torch.testing.assert_close(grad, 3 * (rgb - target).detach())  # the decoding itself is held fixed
+    assert reconstruction(RegulariserSettings(), prior, rgb, z0) == {}
 
 
 def test_brightness_control() -> None:

@@ -78,6 +78,12 @@ def test_a_step_moves_every_parameter_and_logs_the_method() -> None:
     assert trainer.iteration == 1
 
 
+def test_reconstruction_is_used_every_so_many_iterations() -> None:
+    overrides = ("regularisers.reconstruction=1", "regularisers.reconstruction_every=3", "sctd.as_latent=0")
+    trainer = Trainer(small_config(10, *overrides), small_prior())
+    assert ["reconstruction" in trainer.step() for _ in range(7)] == [True, False, False] * 2 + [True]
+
+
 def test_restore_goes_back_to_every_bit() -> None:
     trainer = Trainer(small_config(20), small_prior())
     for _ in range(6):
@@ -245,7 +251,12 @@ def test_distillation_finds_the_object_of_the_prompt() -> None:
         "background.kind=fixed",
         "cameras.radius=[3, 3]",
     )
-    plain = ("gaussians.scale_noise_probability=0", "regularisers.tv_rgb=0", "densify.strategy=none")
+    plain = (
+        "gaussians.scale_noise_probability=0",
+        "regularisers.tv_rgb=0",
+        "regularisers.reconstruction=0",  # this decoder knows only blocks of one colour
+        "densify.strategy=none",
+    )
     trainer = Trainer(small_config(120, *overrides, *plain, "gaussians.count=60"), prior)
 
     def error(picture: torch.Tensor) -> float:
