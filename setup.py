@@ -165,12 +165,14 @@ def cuda_flags() -> list[str]:
 
 
 def cuda_libraries() -> str:
-    """The CUDA runtime, static: the module loads on a machine without a driver."""
-    home = nvcc().parents[1]
-    folders = [
-        path for path in (home / "lib64", home / "lib", home / "targets/x86_64-linux/lib") if path.exists()
-    ]
-    return " ".join([*(f"-L{path}" for path in folders), "-lcudart_static", "-lrt", "-ldl"])
+    """The CUDA runtime, static, so that the module loads on a machine without a driver."""
+    # Asked of nvcc itself: the one in PATH may be a script that calls another.
+    dry = subprocess.run(
+        [str(nvcc()), "--dryrun", "-x", "cu", "-c", os.devnull], capture_output=True, text=True, check=True
+    )
+    line = next((text for text in dry.stderr.splitlines() if "LIBRARIES=" in text), "")
+    folders = re.findall(r'"-L([^"]+)"', line)
+    return " ".join([*(f"-L{escape(folder)}" for folder in folders), "-lcudart_static", "-lrt", "-ldl"])
 
 
 def escape(text: str) -> str:
