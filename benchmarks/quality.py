@@ -159,7 +159,7 @@ def write_page(page: Path, out: Path, results: Results, seeds: int) -> None:
         "",
         f"`python benchmarks/quality.py --page docs/quality.md`: {len(rows)} assets, {seeds} seed(s),",
         f"{len(rows) // seeds} prompts drawn with a fixed seed, none of them used for tuning.",
-        "What is measured and why: `sctd/embedded/truth.py`.",
+        "What is measured and why: `sctd/embedded/truth.py`. Seconds: wall time, whatever else ran.",
         "",
         "| mean over assets | measured | bar | undistilled ball |",
         "|---|---|---|---|",

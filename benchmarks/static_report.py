@@ -1,6 +1,6 @@
 """What the compiler says about the CUDA kernels, without a GPU: registers, spills, occupancy, instructions.
 
-    python benchmarks/static_report.py [--page docs/kernels.md]
+    SCTD_SIMT_MODULE=$(make -s simt) python -m benchmarks.static_report [--page docs/kernels.md]
 
 Compiles csrc/cuda with nvcc for sm_80 and sm_90, reads ptxas' report and the machine code (sass.py), and runs
 the common workload under emulation to count how often the inner loops turn. Nothing here is a time: the bound
@@ -43,8 +43,8 @@ MAX_REGISTERS, MAX_SHUFFLES, MAX_ATOMICS = 64, 12, 9
 INTRODUCTION = """\
 # The CUDA kernels, as the compiler sees them
 
-Written by `python benchmarks/static_report.py --page docs/kernels.md`, with the emulated kernels of
-`make simt`; no GPU took part, nothing here is a time. Budgets, for three channels on sm_80 and sm_90: no
+Written by `SCTD_SIMT_MODULE=$(make -s simt) python -m benchmarks.static_report --page docs/kernels.md`;
+no GPU took part, nothing here is a time. Budgets, for three channels on sm_80 and sm_90: no
 spills, at most 64 registers in the blend kernels, at most 20 instructions a (pixel, Gaussian) forward
 and 60 backward, at most 12 shuffles and one atomic instruction (9 lanes) for each (sub-tile, Gaussian).
 `tests/ops/test_cuda_static.py` holds the kernels to them.

@@ -31,7 +31,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of text encoder and UNet.  [default: as shipped]")
+        int | None, typer.Option(min=1, help="Steps of text encoder and UNet.  [default: the recipe's]")
     ] = None,
     start_from: Annotated[
         Path | None,

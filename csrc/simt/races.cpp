@@ -15,6 +15,7 @@ Shuffles and votes order no memory. Stacks and the emulation's own variables are
 #include <stdexcept>
 #include <unordered_map>
 
+#include "fiber.h"
 #include "runtime.h"
 
 namespace sctd::simt {
@@ -81,17 +82,17 @@ void touch_byte(uintptr_t address, const Access& now, bool write) {
     }
 }
 
+bool inside(const void* p, const dim3& variable) { return p >= &variable && p < &variable + 1; }
+
 bool own_variable(const void* p) {
-    return p == &threadIdx || p == &blockIdx || p == &blockDim || p == &gridDim ||
-           (p >= &threadIdx && p < &threadIdx + 1) || (p >= &blockIdx && p < &blockIdx + 1) ||
-           (p >= &blockDim && p < &blockDim + 1) || (p >= &gridDim && p < &gridDim + 1);
+    return inside(p, threadIdx) || inside(p, blockIdx) || inside(p, blockDim) || inside(p, gridDim);
 }
 
 }  // namespace
 
 void touch(const void* p, size_t bytes, bool write, bool atomic, const void* pc) {
     Access now;
-    if (!running(now.at) || on_a_fiber_stack(p) || own_variable(p)) return;
+    if (!running(now.at) || fiber_stack_holds(p) || own_variable(p)) return;
     now.pc = pc, now.atomic = atomic;
     for (size_t i = 0; i < bytes; ++i) touch_byte(reinterpret_cast<uintptr_t>(p) + i, now, write);
 }

@@ -253,8 +253,6 @@ bool running(Moment& now) {
     return true;
 }
 
-bool on_a_fiber_stack(const void* address) { return fiber_stack_holds(address); }
-
 void launch(const char* kernel, dim3 grid, dim3 block, const std::function<void()>& thread) {
     const unsigned blocks = grid.x * grid.y * grid.z, threads = block.x * block.y * block.z;
     if (blocks == 0 || threads == 0 || threads > 1024)

@@ -24,7 +24,6 @@ struct Moment {
 [[noreturn]] void stop_thread(const std::string& what);
 // The thread that runs; false between launches.
 bool running(Moment& now);
-bool on_a_fiber_stack(const void* address);
 
 // Called by the scheduler; the plain build does nothing (races_off.cpp), the race build checks (races.cpp).
 void begin_race_check();

@@ -108,17 +108,11 @@ T __shfl_up_sync(unsigned mask, T value, int offset, SIMT_HERE) {
     const int from = sctd::simt::lane() - offset;
     return sctd::simt::shuffle(mask, value, from < 0 ? sctd::simt::lane() : from, SIMT_SITE);
 }
-template <typename T>
-T __shfl_down_sync(unsigned mask, T value, int offset, SIMT_HERE) {
-    const int from = sctd::simt::lane() + offset;
-    return sctd::simt::shuffle(mask, value, from > 31 ? sctd::simt::lane() : from, SIMT_SITE);
-}
 
 inline float atomicAdd(float* address, float value) { return sctd::simt::atomic_add(address, value); }
 inline int atomicAdd(int* address, int value) { return sctd::simt::atomic_add(address, value); }
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
-inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
 inline uint32_t __float_as_uint(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);

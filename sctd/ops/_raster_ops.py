@@ -222,16 +222,9 @@ def tile_lists(
 
 @tile_lists.register_fake
 def _(
-    means2d: Tensor,
-    conics: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    radii: Tensor,
-    width: int,
-    height: int,
-    capacity: int,
-    backend: str,
+    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
     return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend).mask_dtype)
