@@ -40,7 +40,7 @@ KERNELS = [
 ]
 CUDA_KERNELS = [
     f"csrc/cuda/{name}.cu"
-    for name in ("project", "tiles", "blend_forward", "blend_backward", "primitives", "device")
+    for name in ("project", "tiles", "blend_forward", "blend_backward", "adam", "primitives", "device")
 ]
 # Compute capability without the dot => the first CUDA release whose compiler knows it.
 CUDA_ARCHS = {

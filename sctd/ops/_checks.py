@@ -34,3 +34,10 @@ def addresses(*tensors: Tensor | None) -> list[int]:
     They must be contiguous, and the caller must hold a name for each until the native call has returned.
     """
     return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def stream_of(tensor: Tensor) -> int:
+    """Address of the CUDA stream that work on the tensor is queued on; 0 on the CPU."""
+    if tensor.device.type != "cuda":
+        return 0
+    return int(torch.cuda.current_stream(tensor.device).cuda_stream)

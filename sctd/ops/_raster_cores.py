@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sctd.ops._backend import native, native_cuda, native_simt
-from sctd.ops._checks import addresses
+from sctd.ops._checks import addresses, stream_of
 
 Tensors = Sequence[Tensor | None]
 
@@ -108,9 +108,8 @@ class CudaCore:
 
     @staticmethod
     def _stream(tensor: Tensor | None) -> int:
-        if tensor is None or tensor.device.type != "cuda":
-            return 0
-        return int(torch.cuda.current_stream(tensor.device).cuda_stream)
+        assert tensor is not None  # the first tensor of every call is there
+        return stream_of(tensor)
 
     @staticmethod
     def _scratch(like: Tensor | None, size: int) -> Tensor:

@@ -9,6 +9,7 @@ names the module.
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ import torch
 from raster_scenes import Scene, make_scene
 from torch import Tensor
 
-from sctd.ops import rasterization
+from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
 
 
@@ -42,6 +43,20 @@ def values(scene: Scene, options: dict[str, object]) -> list[Tensor]:
     return [t for t in (*found, getattr(meta["means2d"], "absgrad", None)) if t is not None]
 
 
+def optimised() -> list[Tensor]:
+    """Two Adam steps over two groups, clipped, the second one sparse."""
+    shapes = ((1500, 3), (1500,))
+    groups = [AdamGroup(*(torch.linspace(0, 1, 4 * math.prod(s)).reshape(4, *s))) for s in shapes]
+    visible = torch.arange(1500) % 3 > 0
+    for step in (1, 2):
+        schedule = adam_schedule([0.1, 0.2], step=step, beta1=0.9, beta2=0.99, grad_clip_norm=1.0)
+        seen = visible if step == 2 else None
+        norms = adam_step_(
+            groups, schedule, beta1=0.9, beta2=0.99, eps=1e-8, visible=seen, backend="cuda-simt"
+        )
+    return [norms, *(t for group in groups for t in group)]
+
+
 def main(seeds: int) -> None:
     torch.use_deterministic_algorithms(True)
     for seed in range(seeds):
@@ -51,6 +66,8 @@ def main(seeds: int) -> None:
             for value in values(scene, options):
                 assert value.isfinite().all(), f"a value that is not finite, seed {seed}"
                 digest.update(value.numpy().tobytes())
+        for value in optimised():
+            digest.update(value.numpy().tobytes())
         print(digest.hexdigest())
 
 

@@ -63,6 +63,22 @@ PLANTED = {
         *("project.cu", "mine] = total;\n        __syncthreads();", "mine] = total;"),
         r"race: .*project\.cu.*project_backward_kernel",
     ),
+    "no barrier after one warp wrote for all": (
+        *(
+            "adam.cu",
+            "clip[0] = float(factor);\n    }\n    __syncthreads();",
+            "clip[0] = float(factor);\n    }",
+        ),
+        r"race: .*adam\.cu.*adam_kernel",
+    ),
+    "a warp leaves a loop early": (
+        *(
+            "blend_forward.cu",
+            "if (__all_sync(kFull, done)) break;",
+            "if (done) break;",
+        ),
+        r"deadlock: .*\.cu:\d+.*blend_forward_kernel",
+    ),
     "threads leave before a barrier": (
         *(
             "project.cu",
