@@ -80,8 +80,7 @@ class GaussianAdam:
         """Update every parameter that has a gradient, in place; gradients stay until :meth:`zero_grad`.
 
         Args:
-            visible, skip, backend: see :func:`sctd.ops.adam_step_`; ``visible`` counts with
-                ``settings.sparse`` only.
+            visible, skip, backend: see :func:`sctd.ops.adam_step_`.
         """
         from sctd.ops import AdamGroup, adam_schedule, adam_step_
 
@@ -108,7 +107,7 @@ class GaussianAdam:
             beta1=s.beta1,
             beta2=s.beta2,
             eps=s.eps,
-            visible=visible if s.sparse else None,
+            visible=visible,
             skip=skip,
             backend=backend,
         )

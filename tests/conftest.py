@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from emulation import simt_build
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -31,6 +32,12 @@ def require_or_skip(backend: str, available: bool, reason: str) -> None:
 def need() -> Callable[[str, bool, str], None]:
     """:func:`require_or_skip`: call it with a backend's name, whether it can run, and why not."""
     return require_or_skip
+
+
+@pytest.fixture(scope="session")
+def simt_module() -> str:
+    """The emulated CUDA kernels, built from these sources: `backend="cuda-simt"` works from here on."""
+    return os.environ.setdefault("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
 
 
 @pytest.fixture

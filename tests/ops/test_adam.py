@@ -14,7 +14,7 @@ from raster_scenes import assert_error_at_most_twice
 
 from sctd import ops
 from sctd.errors import InputError
-from sctd.ops import AdamGroup, reference
+from sctd.ops import AdamGroup, _backend, reference
 from sctd.ops.adam import _adam
 
 BETAS = {"beta1": 0.9, "beta2": 0.99}
@@ -196,6 +196,19 @@ def test_knn_mean_distance() -> None:
 def test_number_of_threads_is_checked() -> None:
     with pytest.raises(InputError, match="must be in 1"):
         ops.set_num_threads(0)
+
+
+def test_a_slow_way_out_is_said_once() -> None:
+    """On a CUDA device what the kernels cannot do runs as plain torch; there is none here, so a stand-in."""
+
+    class Elsewhere:
+        device, dtype = torch.device("cuda"), torch.float64
+
+    _backend._say_slow.cache_clear()
+    with pytest.warns(UserWarning, match=r"compute in float32, torch\.float64 runs as plain torch") as said:
+        for _ in range(2):
+            assert _backend.choose("auto", Elsewhere(), ("cpu", "cuda")) == "reference"  # type: ignore[arg-type]
+    assert len(said) == 1
 
 
 def test_backends_say_what_they_are() -> None:

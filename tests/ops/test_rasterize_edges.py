@@ -84,6 +84,31 @@ def test_broken_gaussian_is_left_out(case: str, backend: str) -> None:
     assert got[7].isfinite().all()
 
 
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@pytest.mark.parametrize("case", ["pose nan", "pose inf", "focal nan", "center nan"])
+def test_broken_camera_sees_nothing(case: str, backend: str) -> None:
+    """Its picture is the background and sends no gradient; the other camera's is as if it were alone."""
+    scene = make_scene(30, seed=6)
+    viewmats, Ks = scene.viewmats.clone(), scene.Ks.clone()
+    if case.startswith("pose"):
+        viewmats[0, 2, 1] = float(case.split()[1])
+    else:
+        Ks[0, 0, 0 if case.startswith("focal") else 2] = float("nan")
+    got = grads(scene._replace(viewmats=viewmats, Ks=Ks), backend=backend)
+    alone = scene._replace(viewmats=scene.viewmats[1:], Ks=scene.Ks[1:])
+    assert torch.equal(got[0][0], torch.full_like(got[0][0], 0.25))
+    assert got[1][0].abs().max() == 0
+    s = alone.to(torch.float32)
+    background = torch.full((1, 3), 0.25)
+    renders, alphas, _ = rasterization(*s, backgrounds=background, backend=backend)
+    weight = torch.linspace(-1, 1, 2 * renders.numel())[renders.numel() :].reshape(renders.shape)
+    ((renders * weight).sum() + alphas.square().sum()).backward()
+    torch.testing.assert_close(got[0][1:], renders.detach(), rtol=0, atol=0)
+    for a, t in zip(got[2:7], s[:5], strict=True):
+        torch.testing.assert_close(a, t.grad, rtol=1e-5, atol=1e-6 * t.grad.abs().max().item())
+    assert got[7][0].abs().max() == 0
+
+
 def test_planes_and_radius_clip() -> None:
     scene = make_scene(40, seed=2)
     _, _, meta = rasterization(*scene)
@@ -219,6 +244,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sparse": ({"sparse_grad": True}, "sparse_grad=True is not supported"),
     "fisheye": ({"camera_model": "fisheye"}, "camera_model='fisheye' is not supported"),
     "unknown": ({"colour": 1}, "no option 'colour'"),
+    "capacity": ({"capacity": -1}, "capacity must be at least 0"),
+    "height": ({"height": -5}, r"height must be in 1\.\.32768 pixels; got -5"),
     "backend": ({"backend": "gpu"}, "backend must be one of"),
 }
 
@@ -229,6 +256,29 @@ def test_wrong_arguments_are_named(case: str) -> None:
     scene = {n: v.float() if isinstance(v, Tensor) else v for n, v in make_scene(5)._asdict().items()}
     with pytest.raises(InputError, match=message):
         rasterization(**{**scene, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("packed", True),
+        ("sparse_grad", True),
+        ("distributed", True),
+        ("camera_model", "ortho"),
+        ("segmented", True),
+        ("covars", torch.zeros(5, 3, 3)),
+        ("with_ut", True),
+        ("with_eval3d", True),
+        ("radial_coeffs", torch.zeros(2, 6)),
+        ("viewmats_rs", torch.zeros(2, 4, 4)),
+        ("rolling_shutter", "ROLLING_TOP_TO_BOTTOM"),
+        ("sh_degree", 4),
+    ],
+)
+def test_what_gsplat_has_and_this_has_not_is_named(name: str, value: Any) -> None:
+    scene = [t.float() if isinstance(t, Tensor) else t for t in make_scene(5)]
+    with pytest.raises(NotImplementedError, match=name):
+        rasterization(*scene, **{name: value})
 
 
 def test_cpu_backend_wants_cpu_tensors() -> None:
