@@ -14,6 +14,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 SMOKE := build/smoke
 
+WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nvidia/cu13/bin)"
+
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
@@ -38,6 +40,14 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt setup.py $(NATI
 
 $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-dev.txt
+	@touch $@
+
+# The CUDA kernels are compiled on every machine, by nvcc from PyPI where there is none.
+$(VENV)/.cuda: $(VENV)/.tools requirements-cuda.txt
+ifeq ($(shell command -v nvcc),)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-cuda.txt
+	$(WITH_NVCC) SCTD_BUILD=cuda $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+endif
 	@touch $@
 
 install: $(VENV)/.installed
@@ -65,8 +75,8 @@ types: $(VENV)/.tools
 	$(BIN)/mypy
 
 # Backends named here must run; a test that cannot is a failure, not a skip.
-unit: $(VENV)/.tools
-	SCTD_REQUIRE_BACKENDS="cpu cuda-simt $(if $(shell command -v nvcc),cuda-compile)" $(BIN)/python -m pytest
+unit: $(VENV)/.cuda
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="cpu cuda-simt cuda-compile" $(BIN)/python -m pytest
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools
