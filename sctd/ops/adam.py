@@ -99,7 +99,8 @@ def _adam(
     scratch = torch.empty(module.adam_scratch(len(groups)), dtype=torch.uint8, device=schedule.device)
     flat = [t for group in groups for t in group]
     at = addresses(*flat, schedule, visible, skip, norms, scratch)
-    module.adam(sizes, beta1, beta2, eps, at, stream_of(schedule))
+    with stream_of(schedule) as stream:
+        module.adam(sizes, beta1, beta2, eps, at, stream)
     return norms
 
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
+
+on_every_backend = pytest.mark.parametrize(
+    "backend", ["cpu", "cuda-simt", pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+
+
+def device_of(backend: str) -> str:
+    """Where a backend wants its tensors."""
+    return "cuda" if backend == "cuda" else "cpu"
 
 
 class Scene(NamedTuple):
@@ -22,9 +32,10 @@ class Scene(NamedTuple):
     width: int
     height: int
 
-    def to(self, dtype: torch.dtype) -> Scene:
-        """Copies that require gradients (all but Ks)."""
-        tensors = [t.to(dtype, copy=True).requires_grad_(i != 6) for i, t in enumerate(self[:7])]
+    def to(self, dtype: torch.dtype, backend: str = "cpu") -> Scene:
+        """Copies that require gradients (all but Ks), where the backend wants them."""
+        device = device_of(backend)
+        tensors = [t.to(device, dtype, copy=True).requires_grad_(i != 6) for i, t in enumerate(self[:7])]
         return Scene(*tensors, self.width, self.height)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from raster_scenes import assert_error_at_most_twice
+from raster_scenes import assert_error_at_most_twice, device_of, on_every_backend
 
 from sctd import ops
 from sctd.errors import InputError
@@ -21,12 +21,12 @@ BETAS = {"beta1": 0.9, "beta2": 0.99}
 SHAPES = ((6701, 3), (6701, 4), (6701,), (6701, 1, 3))
 """No multiple of any vector or block; rows of every length that Gaussians have."""
 
-on_every_backend = pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
 
-
-def make_groups(dtype: torch.dtype, shapes: tuple[tuple[int, ...], ...] = SHAPES) -> list[AdamGroup]:
+def make_groups(
+    dtype: torch.dtype, shapes: tuple[tuple[int, ...], ...] = SHAPES, backend: str = "cpu"
+) -> list[AdamGroup]:
     g = torch.Generator().manual_seed(0)
-    params = [torch.randn(shape, generator=g).to(dtype) for shape in shapes]
+    params = [torch.randn(shape, generator=g).to(device_of(backend), dtype) for shape in shapes]
     return [AdamGroup(p, *(torch.zeros_like(p) for _ in range(3))) for p in params]
 
 
@@ -39,15 +39,16 @@ def run_steps(
 ) -> list[torch.Tensor]:
     """Ten steps, each group with a rate of its own => params and moments, then the norms of all steps."""
     g = torch.Generator().manual_seed(1)
-    groups, norms = make_groups(dtype, shapes), []
+    groups, norms, device = make_groups(dtype, shapes, backend), [], device_of(backend)
     lrs = [3e-3 * (i + 1) for i in range(len(groups))]
     for step in range(1, 11):
         for group in groups:
             group.grad.copy_(torch.randn(group.grad.shape, generator=g))
-        visible = torch.rand(shapes[0][0], generator=g) < 0.3 if sparse else None
-        schedule = ops.adam_schedule(lrs, step=step, grad_clip_norm=clip, **BETAS)
+        visible = (torch.rand(shapes[0][0], generator=g) < 0.3).to(device) if sparse else None
+        schedule = ops.adam_schedule(lrs, step=step, grad_clip_norm=clip, device=device, **BETAS)
         norms.append(ops.adam_step_(groups, schedule, **BETAS, eps=1e-15, visible=visible, backend=backend))
-    return [t for group in groups for t in (group.param, group.exp_avg, group.exp_avg_sq)] + norms
+    moved = [t for group in groups for t in (group.param, group.exp_avg, group.exp_avg_sq)]
+    return [t.cpu() for t in (*moved, *norms)]
 
 
 @on_every_backend
@@ -131,10 +132,11 @@ def test_bit_identical_for_any_number_of_threads() -> None:
 
 @on_every_backend
 def test_empty_groups(backend: str) -> None:
-    schedule = ops.adam_schedule([0.1, 0.1], step=1, grad_clip_norm=1.0, **BETAS)
-    none = make_groups(torch.float32, ((0, 3), (0,)))
+    device = device_of(backend)
+    schedule = ops.adam_schedule([0.1, 0.1], step=1, grad_clip_norm=1.0, device=device, **BETAS)
+    none = make_groups(torch.float32, ((0, 3), (0,)), backend)
     assert ops.adam_step_(none, schedule, **BETAS, eps=1e-8, backend=backend).tolist() == [0.0, 0.0]
-    mixed = make_groups(torch.float32, ((0, 3), (5,)))
+    mixed = make_groups(torch.float32, ((0, 3), (5,)), backend)
     mixed[1].grad.fill_(2.0)
     norms = ops.adam_step_(mixed, schedule, **BETAS, eps=1e-8, backend=backend)
     assert norms.tolist() == pytest.approx([0.0, 20**0.5])
@@ -143,8 +145,8 @@ def test_empty_groups(backend: str) -> None:
 @on_every_backend
 def test_opcheck(backend: str) -> None:
     """All but autograd's check: the step is no differentiable function."""
-    columns = zip(*make_groups(torch.float32, ((7, 3), (7,))), strict=True)
-    schedule = ops.adam_schedule([0.1, 0.1], step=1, **BETAS)
+    columns = zip(*make_groups(torch.float32, ((7, 3), (7,)), backend), strict=True)
+    schedule = ops.adam_schedule([0.1, 0.1], step=1, device=device_of(backend), **BETAS)
     torch.library.opcheck(
         _adam,
         (*([*column] for column in columns), schedule, None, None, 0.9, 0.99, 1e-8, backend),

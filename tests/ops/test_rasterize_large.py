@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from raster_scenes import Scene, assert_errors_at_most_twice, make_scene
+from raster_scenes import Scene, assert_errors_at_most_twice, device_of, make_scene, on_every_backend
 from tiled_reference import blend_squares, near_a_threshold, project
 from torch import Tensor
 
@@ -52,8 +52,9 @@ def make_case(name: str, seed: int) -> Case:
 
 def with_gradients(case: Case, values: tuple[Tensor, Tensor], s: Scene, background: Tensor) -> list[Tensor]:
     """Pictures and alphas without what has no weight, and all gradients."""
-    kept = [(t * (case.weights[1] != 0)).detach() for t in values]
-    return [*kept, *(t.grad for t in s[:6] if t.grad is not None), background.grad]  # type: ignore[list-item]
+    kept = [t.detach().cpu() * (case.weights[1] != 0) for t in values]
+    assert background.grad is not None
+    return [*kept, *(t.grad.cpu() for t in s[:6] if t.grad is not None), background.grad.cpu()]
 
 
 @functools.cache
@@ -71,13 +72,16 @@ def by_definition(name: str, seed: int) -> tuple[list[Tensor], list[Tensor]]:
 
 def by_backend(name: str, seed: int, backend: str) -> list[Tensor]:
     case = make_case(name, seed)
-    s, background = case.scene.to(torch.float32), case.background.float().requires_grad_()
+    device = device_of(backend)
+    s = case.scene.to(torch.float32, backend)
+    background = case.background.to(device, torch.float32, copy=True).requires_grad_()
     renders, alphas, _ = rasterization(*s, backgrounds=background, backend=backend, **case.options)
-    ((renders * case.weights[0].float()).sum() + (alphas * case.weights[1].float()).sum()).backward()
+    weights = [w.to(device, torch.float32) for w in case.weights]
+    ((renders * weights[0]).sum() + (alphas * weights[1]).sum()).backward()
     return with_gradients(case, (renders, alphas), s, background)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
+@on_every_backend
 @pytest.mark.parametrize("name", CASES)
 def test_obeys_the_definition(name: str, backend: str) -> None:
     seeds = range(CASES[name][-1])

@@ -25,7 +25,7 @@ def run_workload(module: Path, seeds: int, preload: str = "") -> subprocess.Comp
         "UBSAN_OPTIONS": "halt_on_error=1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(HERE / "simt_workload.py"), str(seeds)]
+    command = [sys.executable, str(HERE / "kernel_workload.py"), str(seeds)]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 
