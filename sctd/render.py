@@ -38,7 +38,7 @@ class Render:
 class PairCapacity:
     """Room for (tile, Gaussian) pairs on CUDA, so that a rendering waits for nothing; follows what is needed.
 
-    Source: docs/kernels.md. Other backends need none.
+    Other backends need none.
     """
 
     def __init__(self) -> None:
