@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.sass import Loop, blend_loop, disassemble
-from benchmarks.workload import make_workload
+from sctd.bench.workload import make_workload
 from sctd.ops import rasterization
 from sctd.ops._backend import native_simt
 
@@ -50,7 +50,7 @@ and 60 backward, at most 12 shuffles and one atomic instruction (9 lanes) for ea
 `tests/ops/test_cuda_static.py` holds the kernels to them.
 """
 MODEL = """
-Warp instructions of the blend loops for one picture of the common workload (`benchmarks/workload.py`):
+Warp instructions of the blend loops for one picture of the common workload (`sctd/bench/workload.py`):
 items that the emulation counted, times the instructions above. The last column is a lower bound, the
 time in which an A100 could issue them if nothing else happened and nothing waited; no kernel has been
 timed.
