@@ -1,4 +1,4 @@
-"""What a row must say about where it was measured: machine, versions, threads, commit. No host or user names."""
+"""What a row says about where it was measured: machine, versions, threads, commit; no names of hosts."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Plain torch over tiles, apart from the kernels that are measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ def count_pairs(scene: dict[str, Any]) -> Pairs:
             lists = tile_lists(seen["means2d"], radii, seen["depths"], width, height)
             mask = torch.zeros(height, width, dtype=torch.bool)
             starts = lists.starts.tolist()
-            for index, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+            for index, (first, last) in enumerate(pairwise(starts)):
                 xs, ys = pixel_grid(index, width, height)
                 found, mask[ys, xs] = _tile(seen, lists.gaussians[first:last], xs, ys)
                 total += found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +40,7 @@ class Tolerance:
 
 
 OURS = Tolerance(1e-5, 1e-4, "float32 rounding")
-# Its cut at 3.33 sigma is no deviation: alpha is below 1/255 there for every opacity (sqrt(2 ln 255) = 3.329).
+# Its cut at 3.33 sigma is no deviation: alpha is below 1/255 there (sqrt(2 ln 255) = 3.329).
 THEIRS = Tolerance(1e-4, 1e-3, "float32 rounding; the determinant of its covariances cancels")
 
 
@@ -174,7 +175,7 @@ def _indices(
     """Contributing pairs, pixel after pixel, nearest first => ids of Gaussian, pixel and image, [M] each."""
     starts = [*offsets.flatten().tolist(), len(gaussians)]
     found_gaussians, found_pixels = [gaussians[:0]], [gaussians[:0]]
-    for index, (begin, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for index, (begin, end) in enumerate(pairwise(starts)):
         if begin == end:
             continue
         xs, ys = pixel_grid(index, width, height, tile)
@@ -194,7 +195,7 @@ def _indices(
 
 
 def _ray_weights(alphas: Tensor, ray_indices: Tensor, n_rays: int) -> tuple[Tensor, Tensor]:
-    """alpha_i prod_{j < i} (1 - alpha_j) along each ray => (weights, products); a ray's entries are adjacent."""
+    """alpha_i prod_{j < i} (1 - alpha_j) along rays => (weights, products); a ray's entries are adjacent."""
     logs = torch.log1p(-alphas.double())
     before = logs.cumsum(0) - logs
     number = torch.arange(len(ray_indices))

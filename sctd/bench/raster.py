@@ -102,7 +102,7 @@ def _run_cell(
         say(f"{cell.name}: checking {contender.rasterizer.name}")
         contender.check(truth)
     timed = [c for c in contenders if c.job is not None and c.fault is None]
-    rows = [row for c in contenders if c not in timed for row in c.untimed_rows(own)]
+    rows = {c.rasterizer.name: c.untimed_rows(own) for c in contenders}
     extra: dict[str, float | None] = {}
     for c in timed if options.memory else ():
         say(f"{cell.name}: memory of {c.rasterizer.name}")
@@ -122,8 +122,8 @@ def _run_cell(
                 "extra_mb": extra.get(c.rasterizer.name),
                 "others_cores": measured.others_cores,
             }
-            rows.append(c.row(measure, wall_ms=wall, cpu_ms=cpu, values=values))
-    return rows
+            rows[c.rasterizer.name].append(c.row(measure, wall_ms=wall, cpu_ms=cpu, values=values))
+    return [row for own_rows in rows.values() for row in own_rows]
 
 
 def roofline(
@@ -167,16 +167,15 @@ class Contender:
         }
         self.agreement: Agreement | None = None
         self.job: Job | None = None
-        self.status, self.fault = "ok", None
+        self.status = "ok"
+        self.fault: str | None = None
+        """Why it is not timed."""
         most = rasterizer.most_products
         if most is not None and cell.count * cell.size**2 > most:
             self.status = "skipped"
             self.fault = f"{rasterizer.name} visits every pixel with every Gaussian: too many in {cell.name}"
         else:
             self.job = Job(rasterizer, scene, truth.weights)
-
-    fault: str | None
-    """Why it is not timed."""
 
     def check(self, truth: Truth) -> None:
         """Run it once; a peer that raises is a finding, sctd itself may raise."""
@@ -216,6 +215,8 @@ class Contender:
         )
 
     def untimed_rows(self, own: dict[str, Any]) -> list[Row]:
-        """Rows that say why there is no time."""
+        """Rows that say why there is no time; none where there will be one."""
+        if self.fault is None:
+            return []
         values = {**own, **self.errors()}
         return [self.row(measure, status=self.status, note=self.fault, values=values) for measure in WORK]

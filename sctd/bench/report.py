@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sctd.errors import InputError, SctdError
 from sctd.export.files import whole_file
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 """Raised when a row's fields change their meaning."""
 
 DeviceClass = Literal["cpu", "simulated", "gpu"]

@@ -19,7 +19,7 @@ FEWEST_REPEATS = 3
 RESOLUTION_S = 1e-3
 """A sample lasts at least this long: shorter calls are repeated inside it, and divided by their number."""
 REWARM_BELOW_S = 0.1
-"""Calls shorter than this run once untimed before each warm sample; longer ones fill the caches themselves."""
+"""Calls shorter than this run once untimed before each warm sample; longer ones warm up by themselves."""
 SWEEP_BYTES = 256 << 20
 """Overwritten before each cold sample; more than the last-level cache of any processor on sale."""
 
