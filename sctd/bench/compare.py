@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sctd.bench.report import Row, device_class
-from sctd.bench.table import Table, median, number
+from sctd.bench.table import Table, count_text, median, number
 from sctd.errors import InputError
 
 DRAWS = 4000
@@ -116,5 +116,5 @@ def _counts(pairs: Sequence[tuple[Row, Row]], title: str) -> Table:
     for a, b in pairs:
         for name in [n for n in a.values if n in b.values and not n.endswith("error")]:
             x, y = a.values[name], b.values[name]
-            table.lines.append((a.cell, name, number(x, 9), number(y, 9), "same" if x == y else "differs"))
+            table.lines.append((a.cell, name, count_text(x), count_text(y), "same" if x == y else "differs"))
     return table

@@ -10,7 +10,7 @@ from typing import Any
 from sctd.bench.report import Row, device_class
 from sctd.bench.stages import STAGES
 from sctd.bench.step import PRIOR, REST
-from sctd.bench.table import number
+from sctd.bench.table import number, percent
 from sctd.bench.timing import spread
 from sctd.errors import InputError
 from sctd.export.files import whole_file
@@ -51,7 +51,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     DRAWN[timed[0].suite](figure, timed)
     machine = timed[0].machine
     figure.suptitle(
-        f"{machine['cpu']}, {machine['native_threads']} threads, {machine['isa']}, {kind.upper()} only; "
+        f"{machine['cpu']}, threads: {machine['native_threads']}, {machine['isa']}, {kind.upper()} only; "
         f"sctd {machine['commit']}, {machine['date'][:10]}",
         fontsize=10,
     )
@@ -63,40 +63,34 @@ def _names(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+def _label(axis: Any, text: str, at: tuple[float, float], shift: tuple[float, float], **look: Any) -> None:
+    """Text beside a point; ``shift`` in typographic points."""
+    look = {"fontsize": 8, **look}
+    axis.annotate(text, at, shift, textcoords="offset points", **look)
+
+
 def _raster(figure: Any, rows: Sequence[Row]) -> None:
-    """Milliseconds an image over the cells, a panel a measure, a line a rasterizer, labelled at its end."""
+    """Milliseconds an image over the cells, a panel a measure, a line a rasterizer, named at its end."""
     measures, cells = _names([r.measure for r in rows]), _names([r.cell for r in rows])
     providers = _names([r.provider for r in rows])
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, measure in zip(axes, measures, strict=True):
+        axis.set_yscale("log")
+        axis.margins(y=0.12)
         for provider, color in zip(providers, COLORS, strict=False):
             own = [r for r in rows if (r.measure, r.provider) == (measure, provider)]
-            spreads = [spread(r.wall_ms) for r in own]
-            xs, ys = [cells.index(r.cell) for r in own], [s.p50 for s in spreads]
             if not own:
                 continue
+            spreads = [spread(r.wall_ms) for r in own]
+            xs, ys = [cells.index(r.cell) for r in own], [s.p50 for s in spreads]
             reach = [[s.p50 - s.p20 for s in spreads], [s.p80 - s.p50 for s in spreads]]
             axis.errorbar(xs, ys, yerr=reach, color=color, marker="o", markersize=4, capsize=3, linewidth=1.2)
-            for x, y in zip(xs, ys, strict=True):
-                axis.annotate(
-                    number(y, 2),
-                    (x, y),
-                    (0, 7),
-                    textcoords="offset points",
-                    fontsize=8,
-                    ha="center",
-                    color=color,
-                )
-            axis.annotate(
-                f"{provider} {own[-1].version}",
-                *((xs[-1], ys[-1]), (9, -3)),
-                textcoords="offset points",
-                fontsize=9,
-                color=color,
-            )
-        axis.set_yscale("log")
+            for x, s in zip(xs, spreads, strict=True):
+                _label(axis, number(s.p50, 2), (x, s.p80), (0, 5), ha="center", color=color)
+            name = f"{provider} {own[-1].version}"
+            _label(axis, name, (xs[-1], ys[-1]), (9, -3), color=color, fontsize=9)
         axis.set_xticks(range(len(cells)), cells)
-        axis.set_xlim(-0.4, len(cells) + 0.2)
+        axis.set_xlim(-0.4, len(cells) - 0.1)
         axis.set_xlabel("Gaussians @ edge of the picture, pixels")
         axis.set_title(measure, fontsize=10)
         axis.grid(axis="y", which="major", alpha=0.3)
@@ -107,61 +101,63 @@ def _ops(figure: Any, rows: Sequence[Row]) -> None:
     """GB/s by op, a panel a shape, with the measured bandwidth as a line."""
     shapes, names = _names([r.cell for r in rows]), _names([r.measure for r in rows])
     providers = _names([r.provider for r in rows])
+    limit = rows[0].machine["bytes_per_s"] / 1e9
     axes = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
     for axis, shape in zip(axes, shapes, strict=True):
-        for k, (provider, color) in enumerate(zip(providers, COLORS, strict=False)):
-            own = [r for r in rows if (r.cell, r.provider) == (shape, provider)]
-            xs = [names.index(r.measure) + 0.38 * (k - (len(providers) - 1) / 2) for r in own]
-            ys = [(r.values["bytes_per_s"] or 0.0) / 1e9 for r in own]
-            axis.bar(xs, ys, 0.36, color=color, label=provider)
-            for x, y in zip(xs, ys, strict=True):
-                axis.annotate(
-                    number(y, 2),
-                    (x, y),
-                    (0, 2),
-                    textcoords="offset points",
-                    fontsize=7,
-                    ha="center",
-                    color=color,
-                )
-        limit = rows[0].machine["bytes_per_s"] / 1e9
-        axis.axhline(limit, color="#555555", linestyle="--", linewidth=1)
         axis.set_yscale("log")
+        axis.margins(x=0.12, y=0.1)
+        for provider, color, side in zip(providers, COLORS, (-0.12, 0.12), strict=False):
+            own = [r for r in rows if (r.cell, r.provider) == (shape, provider)]
+            points = [(names.index(r.measure) + side, (r.values["bytes_per_s"] or 0.0) / 1e9) for r in own]
+            axis.plot(*zip(*points, strict=True), "o", color=color, markersize=5)
+            for point in points:
+                _label(axis, number(point[1], 2), point, (0, 5), ha="center", color=color, fontsize=7)
+            if axis is axes[0]:
+                _label(
+                    axis,
+                    provider,
+                    points[0],
+                    (7 * (1 if side > 0 else -1), -3),
+                    color=color,
+                    ha="left" if side > 0 else "right",
+                )
+        axis.axhline(limit, color="#555555", linestyle="--", linewidth=1)
+        _label(axis, f"memory bandwidth {number(limit, 2)}", (-0.3, limit), (0, 3), color="#555555")
         axis.set_xticks(range(len(names)), names, rotation=25, ha="right", fontsize=8)
         axis.set_title(f"{shape} elements", fontsize=10)
-    axes[0].annotate(
-        f"memory {number(limit, 2)}", (-0.4, limit), (0, 3), textcoords="offset points", fontsize=8
-    )
-    axes[0].set_ylabel("GB/s: tensors read and written once / median wall time")
-    axes[-1].legend(frameon=False, fontsize=8, loc="lower right")
+        axis.grid(axis="y", which="major", alpha=0.3)
+    axes[0].set_xlim(left=-1.1)
+    axes[0].set_ylabel("GB/s: tensors read and written once, over the median wall time")
 
 
 def _step(figure: Any, rows: Sequence[Row]) -> None:
     """Mean milliseconds by stage, longest on top, the two shares in the title."""
     by_name = {r.measure: r for r in rows}
     stages = sorted((by_name[s] for s in STAGES), key=lambda r: r.values["mean_wall_ms"] or 0.0)
-    axis = figure.subplots()
     means = [r.values["mean_wall_ms"] or 0.0 for r in stages]
-    axis.barh([r.measure for r in stages], means, color=COLORS[0])
-    for y, (row, mean) in enumerate(zip(stages, means, strict=True)):
-        label = f"{number(mean)} ms, {100 * (row.values['wall_share'] or 0.0):.1f}%"
-        axis.annotate(label, (mean, y), (4, -3), textcoords="offset points", fontsize=8)
-    shares = ", ".join(f"{n} {100 * (by_name[n].values['wall_share'] or 0.0):.1f}%" for n in (PRIOR, REST))
-    axis.set_title(f"one step, {stages[0].cell}: {shares} of the wall time", fontsize=10)
+    shares = [percent(r.values["wall_share"]) for r in stages]
+    labels = [f"{number(mean)} ms, {share}" for mean, share in zip(means, shares, strict=True)]
+    axis = _bars(figure, [r.measure for r in stages], means, labels)
+    parts = ", ".join(f"{n} {percent(by_name[n].values['wall_share'])}" for n in (PRIOR, REST))
+    axis.set_title(f"one step, {stages[0].cell}: {parts} of the wall time", fontsize=10)
     axis.set_xlabel("mean wall time, ms")
-    axis.margins(x=0.15)
 
 
 def _generate(figure: Any, rows: Sequence[Row]) -> None:
     """Seconds by stage of a run."""
-    axis = figure.subplots()
     seconds = [spread(r.wall_ms).p50 / 1e3 for r in rows]
-    axis.barh([r.measure for r in rows], seconds, color=COLORS[0])
-    for y, value in enumerate(seconds):
-        axis.annotate(f"{number(value)} s", (value, y), (4, -3), textcoords="offset points", fontsize=8)
+    axis = _bars(figure, [r.measure for r in rows], seconds, [f"{number(s)} s" for s in seconds])
     axis.set_title(f"a whole run, {rows[0].cell}", fontsize=10)
     axis.set_xlabel("median wall time, s")
-    axis.margins(x=0.12)
+
+
+def _bars(figure: Any, names: Sequence[str], values: Sequence[float], labels: Sequence[str]) -> Any:
+    axis = figure.subplots()
+    axis.barh(names, values, color=COLORS[0])
+    for y, (value, label) in enumerate(zip(values, labels, strict=True)):
+        _label(axis, label, (value, y), (4, -3))
+    axis.margins(x=0.15)
+    return axis
 
 
 DRAWN: dict[str, Callable[[Any, Sequence[Row]], None]] = {

@@ -59,7 +59,9 @@ def number(value: float | None, digits: int = 3) -> str:
     """Significant digits without an exponent where one can read it."""
     if value is None:
         return NOTHING
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e6:
         whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1 - _leading_zeros(abs(value))
         return f"{value:.{max(0, digits - whole)}f}"
     return f"{value:.{digits - 1}e}"
@@ -92,7 +94,8 @@ def percent(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:.1f}%"
 
 
-def _count(value: float | None) -> str:
+def count_text(value: float | None) -> str:
+    """Whole numbers in full."""
     return NOTHING if value is None else f"{value:.0f}" if value == int(value) else number(value)
 
 
@@ -258,7 +261,7 @@ def _counts(rows: Sequence[Row]) -> Table:
     )
     for row in rows:
         for name, value in row.values.items():
-            shown = error_text(value) if name.endswith("error") else _count(value)
+            shown = error_text(value) if name.endswith("error") else count_text(value)
             table.lines.append((row.cell, name, shown))
     return table
 
