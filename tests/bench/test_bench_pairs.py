@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sctd import ops
+from sctd.bench import pairs
 from sctd.bench.pairs import count_pairs, tile_lists
 from sctd.bench.workload import Cell, in_double, make_workload, parse_cells
 from sctd.errors import InputError
@@ -20,10 +21,11 @@ def test_cells() -> None:
             parse_cells(bad)
 
 
-def test_pairs_are_those_of_brute_force() -> None:
+def test_pairs_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     """300 large Gaussians on 37 pixels: pixels that stop early, tiles cut by the picture's edge."""
     scene = make_workload(300, 37, cameras=2)
     scene["opacities"] = scene["opacities"].sqrt()
+    monkeypatch.setattr(pairs, "AT_ONCE", 16)  # the Gaussians of a tile come in several parts
     meta = ops.rasterization(**in_double(scene), backend="cpu")[2]
     pixels = torch.arange(37) + 0.5
     expected = stopped = 0

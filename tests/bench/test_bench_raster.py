@@ -14,11 +14,12 @@ import pytest
 import torch
 from emulation import simt_build
 
-from sctd.bench import memory, peers, report
+from sctd.bench import memory, peers, raster, report
 from sctd.bench.check import Job, agreement, make_truth
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peaks import Peaks
 from sctd.bench.raster import WORK, roofline
+from sctd.bench.timing import Measured, Samples
 from sctd.bench.workload import LEAVES, Cell, make_workload
 
 TINY = ("--cells", "60@16", "--cameras", "2", "--seconds", "0.05", "--repeats", "3", "--no-memory")
@@ -42,6 +43,17 @@ def test_a_tiny_cell(bench: Callable[..., Any], tmp_path: Path) -> None:
         assert row.values["pairs_per_s"] > 0
         assert row.settings["torch_threads"] == row.settings["native_threads"] == 1
     assert bench("compare", "out/a.json", "out/a.json").code == 0
+
+
+def test_times_are_those_of_one_image(
+    bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call renders both cameras."""
+    monkeypatch.setattr(raster, "interleave", lambda *_: Measured({"sctd": Samples([8.0], [6.0])}, None))
+    assert bench("raster", *TINY, "--json", "a.json").code == 0
+    for row in report.load(tmp_path / "a.json"):
+        assert (row.wall_ms, row.cpu_ms) == ([4.0], [3.0])
+        assert row.values["pairs_per_s"] == pytest.approx(row.values["pairs_per_image"] / 4e-3)
 
 
 def wrong(scene: peers.Scene) -> torch.Tensor:
@@ -122,7 +134,7 @@ def test_bad_input_is_one_line(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name in absent else found(name, *rest)
     )
-    refused = bench("raster", *arguments)
+    refused = bench("raster", *TINY, *arguments)
     assert (refused.code, refused.out) == (2, "")
     lines = refused.err.splitlines()
     assert len(lines) == 1
