@@ -96,7 +96,7 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> tuple[Table, list[st
     title = f"second ({commits[1]}) over first ({commits[0]}), ratio of medians with its 95% interval"
     if device_class(first) == "simulated":
         return _counts(pairs, title), remarks
-    table = Table(title, ("cell", "measure", "provider", "first ms", "second ms", "wall", "own CPU"))
+    table = Table(title, ("cell", "measure", "provider", "first ms", "second ms", "wall", "own CPU"), names=3)
     for a, b in pairs:
         if a.wall_ms and b.wall_ms:
             verdicts = [

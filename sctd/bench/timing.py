@@ -20,6 +20,9 @@ RESOLUTION_S = 1e-3
 """A sample lasts at least this long: shorter calls are repeated inside it, and divided by their number."""
 REWARM_BELOW_S = 0.1
 """Calls shorter than this run once untimed before each warm sample; longer ones warm up by themselves."""
+MOST_SAMPLES = 5
+"""Of one contender in one turn: beside a peer that takes seconds, a fast one gets more than one sample, as
+long as they take less than a tenth of the slowest contender's time."""
 SWEEP_BYTES = 256 << 20
 """Overwritten before each cold sample; more than the last-level cache of any processor on sale."""
 
@@ -103,17 +106,20 @@ def interleave(contenders: Mapping[str, Call], plan: Plan, clock: Clock | None =
     """
     clock = clock or Clock()
     calls = {name: _calls_a_sample(call, plan, clock) for name, call in contenders.items()}
+    slowest = max(c.seconds for c in calls.values())
+    in_a_turn = {n: max(1, min(MOST_SAMPLES, int(0.1 * slowest / c.seconds))) for n, c in calls.items()}
     samples = {name: Samples() for name in contenders}
     sweep = torch.empty(SWEEP_BYTES // 4) if plan.cache == "cold" else None
     busy, own, began = busy_seconds(), clock.cpu(), clock.wall()
     with _no_collector():
         for turn in range(1, max(plan.repeats, 1) + 1):
             for name, call in contenders.items():
-                if sweep is not None:
-                    sweep.fill_(float(turn))
-                elif calls[name].rewarm:
-                    call()
-                samples[name].add(*_time(call, calls[name].number, clock), calls[name].number)
+                for _ in range(in_a_turn[name]):
+                    if sweep is not None:
+                        sweep.fill_(float(turn))
+                    elif calls[name].rewarm:
+                        call()
+                    samples[name].add(*_time(call, calls[name].number, clock), calls[name].number)
             if turn >= FEWEST_REPEATS and clock.wall() - began >= plan.seconds:
                 break
     wall, now = clock.wall() - began, busy_seconds()
@@ -127,14 +133,17 @@ def interleave(contenders: Mapping[str, Call], plan: Plan, clock: Clock | None =
 class _Calls:
     number: int
     rewarm: bool
+    seconds: float
+    """Of a whole sample."""
 
 
 def _calls_a_sample(call: Call, plan: Plan, clock: Clock) -> _Calls:
     call()
     seconds, _ = _time(call, 1, clock)
     if plan.cache == "cold":  # a second call would be warm
-        return _Calls(1, False)
-    return _Calls(max(1, min(10_000, round(RESOLUTION_S / max(seconds, 1e-7)))), seconds < REWARM_BELOW_S)
+        return _Calls(1, False, max(seconds, 1e-7))
+    number = max(1, min(10_000, round(RESOLUTION_S / max(seconds, 1e-7))))
+    return _Calls(number, seconds < REWARM_BELOW_S, max(number * seconds, 1e-7))
 
 
 def _time(call: Call, number: int, clock: Clock) -> tuple[float, float]:

@@ -46,6 +46,18 @@ def test_contenders_take_turns_and_get_their_own_times() -> None:
     assert measured.samples["b"].cpu_ms == [4000.0] * 4
 
 
+def test_a_fast_contender_gets_more_samples_beside_a_slow_one() -> None:
+    time = FakeTime()
+    contenders = {
+        "a": time.contender("a", 0.19),
+        "b": time.contender("b", 8.0),
+        "c": time.contender("c", 0.39),
+    }
+    measured = interleave(contenders, Plan(seconds=0.1), time.clock())
+    assert "".join(time.log) == "aabbcc" + "aaaabcc" * 3
+    assert [len(s.wall_ms) for s in measured.samples.values()] == [12, 3, 6]
+
+
 def test_a_short_call_fills_a_sample_and_is_warm() -> None:
     time = FakeTime()
     measured = interleave({"a": time.contender("a", 1e-4)}, Plan(repeats=3), time.clock())
