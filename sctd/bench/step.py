@@ -14,7 +14,6 @@ from sctd.bench.timing import Samples, busy_seconds
 from sctd.config import Config, load_config
 from sctd.memory import keep_freed_memory
 from sctd.prior import load_prior
-from sctd.prior.base import Prior
 from sctd.trainer import Trainer
 
 Say = Callable[[str], None]
@@ -54,7 +53,7 @@ def run(options: Options, say: Say) -> list[Row]:
         trainer.step()
     say(f"{options.steps} steps")
     measured, others = measure(trainer, options.steps)
-    return rows_of(measured, others, options, config, machine, prior)
+    return rows_of(measured, others, options, config, machine)
 
 
 def measure(trainer: Trainer, steps: int) -> tuple[dict[str, Samples], float | None]:
@@ -86,7 +85,6 @@ def rows_of(
     options: Options,
     config: Config,
     machine: dict[str, Any],
-    prior: Prior,
 ) -> list[Row]:
     """Shares are those of sums over all steps: a stage of every second step would have no fair median."""
     settings: dict[str, Setting] = {
@@ -112,7 +110,7 @@ def rows_of(
         rows.append(
             Row(
                 suite="step",
-                cell=f"embedded, {config.cameras.batch}x{config.cameras.size} px",
+                cell=f"{config.prior}, {config.cameras.batch}x{config.cameras.size} px",
                 measure=stage,
                 provider="sctd",
                 version=sctd.__version__,
