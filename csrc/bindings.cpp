@@ -200,6 +200,11 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.doc() = "Native kernels of sctd. Called through sctd.ops; nothing here checks its input.";
     using Release = py::call_guard<py::gil_scoped_release>;
 
+#if defined(__clang__)
+    m.attr("compiler") = "clang " __clang_version__;
+#else
+    m.attr("compiler") = "GCC " __VERSION__;
+#endif
     m.def("isa", &isa_name, "Instruction set of the CPU kernels in use.");
     m.def("get_num_threads", &thread_count);
     m.def("set_num_threads", &set_thread_count, Release());
