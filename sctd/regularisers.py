@@ -17,18 +17,13 @@ COLOR_MARGIN = 1 / 512
 """Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbours, down plus across; [B, C, H, W] => scalar."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).square().mean()
-    across = (images[..., :, 1:] - images[..., :, :-1]).square().mean()
-    return down + across
-
-
 def losses(settings: RegulariserSettings, rendered: Render, gaussians: Gaussians) -> dict[str, Tensor]:
     """Weighted terms by name, scalars; terms of weight 0 are not computed.
 
     Source: the authors' released code, TV(rgb) + TV(disparity) + mean(scale), all with weight 1.
     """
+    from sctd.ops import total_variation
+
     terms = {}
     if settings.tv_rgb:
         terms["tv_rgb"] = settings.tv_rgb * total_variation(rendered.rgb)

@@ -41,10 +41,21 @@ class Schedule:
         self._abar: list[float] = abar.tolist()
         self._alpha: list[float] = abar.sqrt().tolist()
         self._sigma: list[float] = (1 - abar).sqrt().tolist()
+        self._tables: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def level(self, t: int) -> Level:
         """alpha_t and sigma_t."""
         return Level(self._alpha[t], self._sigma[t])
+
+    def levels(self, t: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha_t and sigma_t for each of ``like`` [B, ...]: views [B] of a table on its device, no copy."""
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        table = self._tables.get((like.device, dtype))
+        if table is None:
+            table = torch.tensor([self._alpha, self._sigma], dtype=torch.float64).to(like.device, dtype)
+            self._tables[like.device, dtype] = table
+        alpha, sigma = table[:, t : t + 1]
+        return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
 
     def snr_weight(self, t: int) -> float:
         """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""

@@ -1,6 +1,7 @@
 """Step 6 of 9: Phi, the first-order step along the probability-flow ODE, between timesteps.
 
-The arithmetic is in :mod:`sctd.ops`; here timesteps become noise levels, the same for the whole batch.
+The arithmetic is in :mod:`sctd.ops`; here timesteps become noise levels, the same for the whole batch. A
+network's output may be given as it is, with the name of what it predicts (:attr:`Prior.prediction`).
 """
 
 from __future__ import annotations
@@ -8,45 +9,53 @@ from __future__ import annotations
 from torch import Tensor
 
 from sctd import ops
-from sctd.schedule import Level, Schedule
-
-
-def _each(level: Level, like: Tensor) -> tuple[Tensor, Tensor]:
-    """alpha and sigma, [B] each, in the dtype and on the device of ``like`` [B, ...]."""
-    batch = (like.shape[0],)
-    return like.new_full(batch, level.alpha), like.new_full(batch, level.sigma)
+from sctd.schedule import Schedule
 
 
 def add_noise(schedule: Schedule, z0: Tensor, noise: Tensor, t: int) -> Tensor:
     """z_t = alpha_t z0 + sigma_t noise, all [B, ...]."""
-    return ops.noise(z0, noise, *_each(schedule.level(t), z0))
+    return ops.noise(z0, noise, *schedule.levels(t, z0))
 
 
-def phi(schedule: Schedule, z: Tensor, eps: Tensor, start: int, end: int) -> Tensor:
+def phi(
+    schedule: Schedule, z: Tensor, out: Tensor, start: int, end: int, prediction: str = "epsilon"
+) -> Tensor:
     """Phi(z, start -> end, eps): one first-order step of the PF-ODE, in either direction of time; [B, ...].
 
     z_end = alpha_end (z - sigma_start eps) / alpha_start + sigma_end eps: DDIM with eta 0, or DPM-Solver-1.
     Taken down to a segment's edge it is the segment's consistency function,
     G_m(z, t, y) = Phi(z, t -> s_m, eps(z, t, y)).
 
+    Args:
+        out: the network's output at z, [B, ...]; eps where ``prediction`` is "epsilon".
+
     Source: SegmentDreamer supplement, section D, with the integral solved: S-(7).
     """
-    return ops.ode_step(z, eps, *_each(schedule.level(start), z), *_each(schedule.level(end), z))
+    levels = (*schedule.levels(start, z), *schedule.levels(end, z))
+    return ops.ode_step(z, out, *levels, prediction=prediction)
 
 
 def guided_phi(
     schedule: Schedule,
     z: Tensor,
-    eps_null: Tensor,
-    eps_cond: Tensor,
+    out_null: Tensor,
+    out_cond: Tensor,
     guidance_scale: float,
     start: int,
     ends: tuple[int, int],
+    *,
+    wrong: tuple[Tensor, Tensor] | None = None,
+    prediction: str = "epsilon",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Two steps from the same point with the guided prediction eps_w = eps_null + w (eps_cond - eps_null).
+    """Two steps from the same point with the guided output out_null + w (out_cond - out_null), in one pass.
+
+    Args:
+        wrong: Perp-Neg's outputs [B, K, ...] and weights [B, K]; see :func:`sctd.ops.cfg_ode_steps`.
 
     Returns:
-        (Phi(z, start -> ends[0], eps_w), Phi(z, start -> ends[1], eps_w), eps_w), each [B, ...], in one pass.
+        (the step start -> ends[0], the step start -> ends[1], the guided output), each [B, ...].
     """
-    here, first, second = (_each(schedule.level(t), z) for t in (start, *ends))
-    return ops.cfg_ode_steps(z, eps_null, eps_cond, guidance_scale, here, first, second)
+    here, first, second = (schedule.levels(t, z) for t in (start, *ends))
+    return ops.cfg_ode_steps(
+        z, out_null, out_cond, guidance_scale, here, first, second, wrong=wrong, prediction=prediction
+    )

@@ -127,7 +127,7 @@ def instrumented(trainer: Trainer, clock: StageClock) -> Iterator[None]:
             put(trainer_module, name, "sampling")
         put(trainer_module, "render", "render")
         put(trainer_module, "render_to_latents", "VAE encode")
-        put(prior, "predict_noise", "network")
+        put(prior, "predict", "network")
         put(prior, "decode_latents", "VAE decode")
         put(trainer, "method", "method")
         for name in ("losses", "reconstruction", "limit_brightness", "project"):

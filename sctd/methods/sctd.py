@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from sctd import ops
-from sctd.methods import perp_neg
 from sctd.methods.base import Guidance
 from sctd.methods.settings import SctdSettings
 from sctd.prior.base import Prior
@@ -61,20 +60,26 @@ class Sctd:
     ) -> Guidance:
         """The deterministic part of an iteration: everything after the draws of noise and timesteps."""
         t, s, e = steps
-        rule, schedule = self._settings, self._schedule
+        rule, schedule, kind = self._settings, self._schedule, self._prior.prediction
 
         z_e = add_noise(schedule, z0, noise, e)
         z_t = self._invert(z_e, steps)
-        eps_null, eps_cond, eps_empty = self._predict(z_t, t, azimuth, elevation)
+        out_null, out_cond, wrong, out_empty = self._predict(z_t, t, azimuth, elevation)
         scale = rule.guidance_scale if rule.guided_condition else 1.0
-        zhat_s, g_cond, _ = guided_phi(schedule, z_t, eps_null, eps_cond, scale, t, (s, e))
-        g_self = phi(schedule, zhat_s, self._unconditional(zhat_s, s), s, e)
+        zhat_s, g_cond, _ = guided_phi(
+            schedule, z_t, out_null, out_cond, scale, t, (s, e), wrong=wrong, prediction=kind
+        )
         # z_e stands for G_m(z_t, t, ''): supplement section E, "computation reduction trick"
-        g_null = z_e if eps_empty is None else phi(schedule, z_t, eps_empty, t, e)
+        g_null = z_e if out_empty is None else phi(schedule, z_t, out_empty, t, e, kind)
 
         weight = schedule.weight(t, rule)
-        weights = z0.new_full((z0.shape[0],), weight)
-        grad, stats = ops.sctd_residual(g_null, g_self, g_cond, weights, rule.guidance_scale)
+        out_s = self._unconditional(zhat_s, s)
+        grad, stats = ops.sctd_step_residual(
+            *(zhat_s, out_s, schedule.levels(s, z0), schedule.levels(e, z0), g_null, g_cond),
+            z0.new_full((z0.shape[0],), weight),
+            rule.guidance_scale,
+            prediction=kind,
+        )
         self_norm, cross_norm, bad = stats.double().mean(0).tolist()
         scalars = {
             "t": float(t),
@@ -91,10 +96,11 @@ class Sctd:
             "z0": z0,
             "z_e": z_e,
             "z_t": z_t,
-            "eps_null": eps_null,
-            "eps_cond": eps_cond,
+            "out_null": out_null,
+            "out_cond": out_cond,
             "zhat_s": zhat_s,
         }
+        g_self = phi(schedule, zhat_s, out_s, s, e, kind)
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self}
         return Guidance(grad, scalars, offender=_first_non_finite(made))
 
@@ -119,21 +125,22 @@ class Sctd:
 
     def _invert(self, z_e: Tensor, steps: Timesteps) -> Tensor:
         """z_e => z_t up the unconditional ODE: through s from t_threshold on, in one step below."""
-        t, s, e = steps
-        eps = self._unconditional(z_e, e)
+        (t, s, e), kind = steps, self._prior.prediction
+        out = self._unconditional(z_e, e)
         if t < self._settings.t_threshold:
-            return phi(self._schedule, z_e, eps, e, t)
-        z_s = phi(self._schedule, z_e, eps, e, s)
-        return phi(self._schedule, z_s, self._unconditional(z_s, s), s, t)
+            return phi(self._schedule, z_e, out, e, t, kind)
+        z_s = phi(self._schedule, z_e, out, e, s, kind)
+        return phi(self._schedule, z_s, self._unconditional(z_s, s), s, t, kind)
 
     def _unconditional(self, z: Tensor, t: int) -> Tensor:
-        """eps(z, t, '')."""
-        return self._prior.predict_noise(z, t, self._texts.null.expand(z.shape[0], -1, -1))
+        """The network's output at z for the text ''."""
+        return self._prior.predict(z, t, self._texts.null.expand(z.shape[0], -1, -1))
 
     def _predict(
         self, z_t: Tensor, t: int, azimuth: Tensor, elevation: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """All predictions at z_t in one batch: eps(neg), eps(y of each view), and eps('') for exact_null."""
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
+        """The network's outputs at z_t, in one batch: for neg, for y of each view, for Perp-Neg's wrong
+        directions with their weights, and for '' (exact_null)."""
         rule, texts, batch = self._settings, self._texts, z_t.shape[0]
         prompts = [texts.negative.expand(batch, -1, -1), texts.embeddings(azimuth, elevation)]
         wrong_weights = None
@@ -144,13 +151,11 @@ class Sctd:
         if needs_empty:
             prompts.append(texts.null.expand(batch, -1, -1))
 
-        eps = self._prior.predict_noise(z_t.repeat(len(prompts), 1, 1, 1), t, torch.cat(prompts))
-        parts = list(eps.split(batch))
-        eps_null, eps_cond = parts[0], parts[1]
-        eps_empty = (parts[-1] if needs_empty else eps_null) if rule.exact_null else None
-        if wrong_weights is not None:
-            eps_cond = perp_neg.combine(eps_null, eps_cond, torch.stack(parts[2:4], dim=1), wrong_weights)
-        return eps_null, eps_cond, eps_empty
+        outs = self._prior.predict(z_t.repeat(len(prompts), 1, 1, 1), t, torch.cat(prompts))
+        parts = list(outs.split(batch))
+        out_empty = (parts[-1] if needs_empty else parts[0]) if rule.exact_null else None
+        away = None if wrong_weights is None else (torch.stack(parts[2:4], dim=1), wrong_weights)
+        return parts[0], parts[1], away, out_empty
 
 
 def _first_non_finite(tensors: dict[str, Tensor]) -> str:

@@ -100,6 +100,15 @@ class AnalyticPrior:
             rows.append(row)
         return torch.tensor(rows, dtype=self.dtype, device=self.device)[:, None]
 
+    @property
+    def prediction(self) -> str:
+        """The noise."""
+        return "epsilon"
+
+    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """:meth:`predict_noise`."""
+        return self.predict_noise(latents, t, embeddings)
+
     @torch.no_grad()
     def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
         """The exact noise prediction, -sigma_t times the score of the noised mixture; [B, C, h, w].

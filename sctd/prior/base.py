@@ -47,6 +47,15 @@ class Prior(Protocol):
         """n texts => embeddings [n, L, D], no gradient."""
         ...
 
+    @property
+    def prediction(self) -> str:
+        """What :meth:`predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
+        ...
+
+    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """The network's own output [B, C, h, w], in its own precision, no gradient; arguments as below."""
+        ...
+
     def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
         """Noisy latents [B, C, h, w], 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
 

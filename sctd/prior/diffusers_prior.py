@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sctd.errors import InputError, PromptError
+from sctd.ops.reference import clean_and_noise
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -144,19 +145,25 @@ class DiffusersPrior:
         embeddings: Tensor = self._text_encoder(tokens.input_ids.to(self._device))[0]
         return embeddings.to(self._dtype)
 
+    @property
+    def prediction(self) -> str:
+        """What the network was trained to predict, one of PREDICTIONS."""
+        return self._prediction
+
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
-        """z_t [B, C, h, w], embeddings [B, L, D] => noise [B, C, h, w], in the dtype of ``latents``."""
+    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """z_t [B, C, h, w], embeddings [B, L, D] => the network's output [B, C, h, w], in its precision."""
         out: Tensor = self._unet(
             latents.to(self._dtype), t, encoder_hidden_states=embeddings, return_dict=False
         )[0]
-        out = out.to(latents.dtype).contiguous()
-        if self._prediction == "epsilon":
-            return out
-        alpha, sigma = self._alpha[t], self._sigma[t]
-        if self._prediction == "v_prediction":  # v = alpha eps - sigma z0; Salimans and Ho 2022, appendix D
-            return torch.add(sigma * latents, out, alpha=alpha)
-        return (latents - alpha * out) / sigma
+        return out.contiguous()
+
+    @torch.no_grad()
+    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+        """:meth:`predict`, turned into noise, in the dtype of ``latents``."""
+        out = self.predict(latents, t, embeddings).to(latents.dtype)
+        alpha, sigma = (latents.new_tensor([level[t]]) for level in (self._alpha, self._sigma))
+        return clean_and_noise(latents, out, (alpha, sigma), self._prediction)[1]
 
     def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """[B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable; see :class:`.Prior`."""

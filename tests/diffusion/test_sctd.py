@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sctd import methods
 from sctd.errors import InputError
-from sctd.methods import perp_neg
 from sctd.methods.sctd import Sctd
 from sctd.methods.settings import PerpNegSettings, SctdSettings, ViewSettings
+from sctd.ops.reference import perp_neg
 from sctd.prior.analytic import AnalyticPrior
 from sctd.schedule import Timesteps
 from sctd.text import ViewTexts, blend_weights, perp_neg_weights
@@ -257,13 +257,13 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, texts, where, monkey
 def test_perp_neg_ignores_a_wrong_direction_equal_to_the_right_one():
     null, right = torch.randn(2, 2, 4, 3, 3, dtype=torch.float64)
     wrong = (null + 2 * (right - null))[:, None]
-    got = perp_neg.combine(null, right, wrong, torch.full((2, 1), -3.0))
+    got = perp_neg(null, right, wrong, torch.full((2, 1), -3.0))
     torch.testing.assert_close(got, right)
 
 
 def test_perp_neg_survives_a_right_direction_of_length_zero():
     null = torch.randn(2, 4, 3, 3)
-    got = perp_neg.combine(null, null, torch.randn(2, 1, 4, 3, 3), torch.zeros(2, 1))
+    got = perp_neg(null, null, torch.randn(2, 1, 4, 3, 3), torch.zeros(2, 1))
     assert torch.equal(got, null)
 
 

@@ -16,7 +16,8 @@ from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
 from sctd.export.ply import save_ply
 from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
-from sctd.regularisers import limit_brightness, losses, project, reconstruction, total_variation
+from sctd.ops import total_variation
+from sctd.regularisers import limit_brightness, losses, project, reconstruction
 from sctd.render import Render, render, render_images
 from sctd.settings import BackgroundSettings, GaussianSettings, RegulariserSettings
 
