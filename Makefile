@@ -76,7 +76,7 @@ types: $(VENV)/.tools
 
 # Backends named here must run; a test that cannot is a failure, not a skip.
 unit: $(VENV)/.cuda
-	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="cpu cuda-simt cuda-compile" $(BIN)/python -m pytest
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="cpu cuda-simt cuda-compile triton-interpret" $(BIN)/python -m pytest
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools

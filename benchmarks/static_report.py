@@ -14,12 +14,14 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
+from benchmarks import triton_static
 from benchmarks.sass import Loop, blend_loop, disassemble, working_path
 from sctd.bench.workload import make_workload
 from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
@@ -57,6 +59,10 @@ MODEL = """
 Warp instructions of the blend loops for one picture of the common workload (`sctd/bench/workload.py`), as
 rasterizers are modelled: items, (8x8 sub-tile, Gaussian) that the emulation counted, times all instructions
 of a turn.
+"""
+TRITON = """
+The Triton kernels, compiled ahead of time by Triton {version} (`python -m benchmarks.triton_static`); no
+spills, which would stand in the column of the stack:
 """
 BOUND = """
 What a picture with its gradient and one Adam step cannot do without, {count} Gaussians on {size} x {size}
@@ -265,14 +271,15 @@ def our_kernels() -> list[Kernel]:
     return [kernel for arch in ARCHS for kernel in compiled(arch, files)]
 
 
-def report(kernels: list[Kernel]) -> str:
+def report(kernels: list[Kernel], triton_kernels: list[triton_static.Kernel]) -> str:
     """The page."""
     counted = {workload: emulated_counts(*workload) for workload in WORKLOADS}
     (count, size), counts = list(counted.items())[-1]
     return "\n".join(
         [
             *(INTRODUCTION.format(release=release()), *table(kernels), MODEL, *model(kernels, counted)),
-            *(BOUND.format(count=count, size=size), *bounds(kernels, counts), ""),
+            *(BOUND.format(count=count, size=size), *bounds(kernels, counts)),
+            *(TRITON.format(version=version("triton")), *triton_static.table(triton_kernels), ""),
         ]
     )
 
@@ -280,9 +287,10 @@ def report(kernels: list[Kernel]) -> str:
 def main(page: Annotated[Path | None, typer.Option(help="Markdown page to write.")] = None) -> None:
     """Print the report, or write it."""
     kernels = our_kernels()
-    text = report(kernels)
+    triton_kernels = triton_static.in_a_process_of_its_own()
+    text = report(kernels, triton_kernels)
     print(text)
-    for line in broken_budgets(kernels):
+    for line in broken_budgets(kernels) + triton_static.broken_budgets(triton_kernels):
         print(f"over budget: {line}")
     if page is not None:
         page.write_text(text, encoding="utf-8")

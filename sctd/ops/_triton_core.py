@@ -14,6 +14,8 @@ from sctd.ops._diffusion_cores import Levels, Three
 
 BLOCK = 1024
 """Elements of one program; with four warps eight a thread."""
+IMAGE_BLOCK, IMAGE_WARPS = 4096, 16
+"""Where a program is a whole image: as many at a time, so that a latent of Stable Diffusion is four turns."""
 
 
 def _cut(elements: int) -> int:
@@ -73,7 +75,8 @@ class TritonCore:
                     *(z, null, cond, directions, weights, *rest),
                     WRONG=weights.shape[1],
                     PREDICTION=prediction,
-                    BLOCK=BLOCK,
+                    BLOCK=IMAGE_BLOCK,
+                    num_warps=IMAGE_WARPS,
                 )
         return made
 
@@ -97,7 +100,8 @@ class TritonCore:
                 *(*levels, *(t.stride(0) for t in levels)),
                 *(grad, stats, loss, z_end.numel() // batch, guidance),
                 PREDICTION=prediction,
-                BLOCK=BLOCK,
+                BLOCK=IMAGE_BLOCK,
+                num_warps=IMAGE_WARPS,
             )
         return grad, stats, loss
 

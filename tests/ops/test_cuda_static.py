@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import static_report as static
+from benchmarks import triton_static
 from benchmarks.sass import Loop, blend_loop, distances, successors, tool, working_path
 from sctd.ops import _backend
 
@@ -25,6 +26,19 @@ def kernels() -> list[static.Kernel]:
     if shutil.which("nvcc") is None:
         return []
     return static.our_kernels()
+
+
+@pytest.fixture(scope="module")
+def triton_kernels() -> list[triton_static.Kernel]:
+    return triton_static.in_a_process_of_its_own()
+
+
+def test_triton_kernels_compile_without_spills(triton_kernels: list[triton_static.Kernel]) -> None:
+    assert {k.arch for k in triton_kernels} == {80, 90, 100}
+    assert len({k.name for k in triton_kernels}) == 10
+    assert triton_static.broken_budgets(triton_kernels) == []
+    fat = replace(triton_kernels[0], stack=8, registers=255, warps=16)
+    assert len(triton_static.broken_budgets([fat])) == 2
 
 
 def test_kernels_keep_their_budgets(kernels: list[static.Kernel], need: Need) -> None:
@@ -44,12 +58,14 @@ def test_modelled_instructions_keep_their_budget(kernels: list[static.Kernel], n
     assert 330_000 < counts["pairs"] < 333_000, "exact on pixel centres: 0.71 of the 467k of 3-sigma squares"
 
 
-def test_the_page_shows_these_kernels(kernels: list[static.Kernel], need: Need, repository: Path) -> None:
+def test_the_page_shows_these_kernels(
+    kernels: list[static.Kernel], triton_kernels: list[triton_static.Kernel], need: Need, repository: Path
+) -> None:
     need("cuda-compile", bool(kernels), "no nvcc in PATH")
     page = (repository / "docs" / "kernels.md").read_text()
     if f"release that made it: {static.release()}." not in page:
         pytest.skip(f"docs/kernels.md was made by another release of nvcc than {static.release()}")
-    assert page == static.report(kernels), (
+    assert page == static.report(kernels, triton_kernels), (
         "the kernels have changed: SCTD_SIMT_MODULE=$(make -s simt) "
         "python -m benchmarks.static_report --page docs/kernels.md"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,13 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 on_every_backend = pytest.mark.parametrize(
     "backend", ["cpu", "triton-interpret", pytest.param("triton", marks=pytest.mark.gpu)]
 )
+
+
+@pytest.fixture(autouse=True)
+def _triton_is_there(request: pytest.FixtureRequest, need: Callable[[str, bool, str], None]) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("backend") == "triton-interpret":
+        need("triton-interpret", find_spec("triton") is not None, "run `pip install triton` (Linux)")
 
 
 def latents(count: int, size: tuple[int, int], batch: int = 3) -> list[Tensor]:

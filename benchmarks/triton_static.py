@@ -1,0 +1,147 @@
+"""What the compiler says of the Triton kernels, without a GPU: registers and spills for each architecture.
+
+    python -m benchmarks.triton_static [--json]
+
+Compiles every kernel ahead of time for sm_80, sm_90 and sm_100, as it is launched (float32 latents, network
+outputs in float16, both predictions of Stable Diffusion), and reads the resources out of the machine code.
+Must run without TRITON_INTERPRET.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sass import tool
+
+ARCHS = (80, 90, 100)
+REGISTERS_PER_SM = 65536
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel as it is compiled for an architecture; stack in bytes, where spilled registers live."""
+
+    name: str
+    arch: int
+    registers: int
+    stack: int
+    shared: int
+    warps: int
+
+
+def launches() -> Iterator[tuple[str, Any, dict[str, str], dict[str, int], int]]:
+    """Name, kernel, type of each argument, compile-time constants, warps: as sctd/ops launches them."""
+    from sctd.ops import _triton_core as core
+    from sctd.ops import _triton_ode as ode
+    from sctd.ops._triton_residual import residual_kernel
+    from sctd.ops._triton_variation import total_variation_kernel
+
+    small, whole = (core.BLOCK, 4), (core.IMAGE_BLOCK, core.IMAGE_WARPS)
+    for name, kernel, (block, warps) in (
+        ("noise", ode.noise_kernel, small),
+        ("ode_step", ode.ode_step_kernel, small),
+        ("cfg_ode_steps", ode.cfg_ode_steps_kernel, small),
+        ("perp_neg_ode_steps", ode.perp_neg_ode_steps_kernel, whole),
+        ("residual", residual_kernel, whole),
+        ("total_variation", total_variation_kernel, small),
+    ):
+        types = {argument: _type(argument) for argument in kernel.arg_names}
+        kinds = {"epsilon": 0, "v": 1} if "PREDICTION" in types else {"": 0}
+        for kind, number in kinds.items():
+            constants = {"BLOCK": block, "PREDICTION": number, "WRONG": 2}
+            constants = {k: v for k, v in constants.items() if k in types}
+            yield ", ".join(filter(None, (name, kind))), kernel, types, constants, warps
+
+
+def _type(argument: str) -> str:
+    if argument in ("BLOCK", "PREDICTION", "WRONG"):
+        return "constexpr"
+    if argument in ("null_ptr", "cond_ptr", "wrong_ptr"):
+        return "*fp16"  # network outputs
+    if argument.endswith("_ptr"):
+        return "*fp32"
+    return "fp32" if argument in ("guidance", "down", "across") else "i32"
+
+
+def compiled() -> list[Kernel]:
+    """All kernels on all architectures."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    found = []
+    for name, kernel, types, constants, warps in launches():
+        for arch in ARCHS:
+            made = triton.compile(
+                ASTSource(fn=kernel, signature=types, constexprs=constants),
+                target=GPUTarget("cuda", arch, 32),
+                options={"num_warps": warps},
+            )
+            registers, stack = resources(made.asm["cubin"])
+            found.append(Kernel(name, arch, registers, stack, made.metadata.shared, warps))
+    return found
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """Registers and bytes of stack of a cubin's kernel."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [tool("cuobjdump"), "--dump-resource-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", text)
+    assert found is not None, text
+    return int(found[1]), int(found[2])
+
+
+def table(kernels: list[Kernel]) -> list[str]:
+    """Markdown."""
+    lines = [
+        "| Triton kernel | sm | warps | registers | stack, bytes | shared, bytes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for k in kernels:
+        lines.append(f"| `{k.name}` | {k.arch} | {k.warps} | {k.registers} | {k.stack} | {k.shared} |")
+    return lines
+
+
+def broken_budgets(kernels: list[Kernel]) -> list[str]:
+    """What spills, or has more registers than a program's warps can get; a line each."""
+    lines = [f"{k.name} on sm_{k.arch}: {k.stack} bytes of stack" for k in kernels if k.stack]
+    return lines + [
+        f"{k.name} on sm_{k.arch}: {k.registers} registers for {k.warps} warps"
+        for k in kernels
+        if k.registers * k.warps * 32 > REGISTERS_PER_SM
+    ]
+
+
+def main() -> None:
+    kernels = compiled()
+    if "--json" in sys.argv:
+        print(json.dumps([asdict(k) for k in kernels]))
+    else:
+        print("\n".join(table(kernels)))
+
+
+def in_a_process_of_its_own() -> list[Kernel]:
+    """:func:`compiled` from a process that may interpret Triton's kernels itself."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.triton_static", "--json"],
+        cwd=root, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [Kernel(**row) for row in json.loads(done.stdout)]
+
+
+if __name__ == "__main__":
+    main()
