@@ -6,6 +6,8 @@ the workers that joined, so a worker that wakes up late costs nothing.
 */
 #include "threads.h"
 
+#include "openmp.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -59,7 +61,11 @@ public:
         const ptrdiff_t wanted = job.chunks < threads_ ? job.chunks : threads_;
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            while (ptrdiff_t(workers_.size()) + 1 < threads_) workers_.emplace_back([this] { loop(); });
+            while (ptrdiff_t(workers_.size()) + 1 < threads_)
+                workers_.emplace_back([this, first = workers_.empty()] {
+                    if (first) calm_openmp();
+                    loop();
+                });
             job_ = &job;
             seats_ = int(wanted) - 1;
         }
