@@ -9,22 +9,33 @@ A tile walks its list back to front. With T the transmittance in front of a foot
 and B what lies behind it (sum of weight * (c . g), plus T_end * (background . g - g_alpha)):
     dL/dalpha = T (c . g) - B / (1 - alpha)
 T is recovered by division. One number per pixel, B, replaces the colours behind. Per pair the pixels' contributions are
-summed in registers: six moments (include/blend.h) and the channels, reduced once, written to the pair's own slot. A second
-pass adds a Gaussian's slots in order.
+summed in registers: six moments (include/blend.h) and the channels, reduced once, written to the pair's own record. A second
+pass adds a Gaussian's records in the order of its slots; pairs that no pixel reached have none.
 
 Repeats  bit for bit, for any number of threads.
 */
 #include "blend_tile.h"
+
+#include <cstring>
 
 SCTD_BEGIN
 namespace {
 
 constexpr int kMoments = 6;
 
+// What the pass over the tiles leaves for the pass over the Gaussians: `stride` numbers a pair, of which the first
+// `size` count; a stride is a whole number of vectors, and for up to 10 channels one cache line.
 template <typename S>
-int64_t partial_size(const BlendArgs<S>& a) {
-    return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
-}
+struct Partials {
+    int64_t size, stride;
+    S* sums;
+    uint8_t* used;  // a byte a pair; zero: its record was never written
+
+    static int64_t size_of(const BlendArgs<S>& a) {
+        return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
+    }
+    static int64_t stride_of(const BlendArgs<S>& a) { return (size_of(a) + 15) / 16 * 16; }
+};
 
 template <typename S>
 struct BackwardState {
@@ -133,33 +144,29 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
 }
 
 template <typename S, int D, bool Abs>
-void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g, S* partial,
+void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g, const Partials<S>& partial,
                    double* g_background) {
-    const int64_t channels = total_channels(a), stride = record_stride(channels), size = partial_size(a);
+    const int64_t channels = total_channels(a), stride = record_stride(channels);
     const TileAt tile = locate_tile(index, a.width, a.height);
     const int32_t begin = a.tile_start[index], end = a.tile_start[index + 1];
     BackwardState<S> state;
     state.g = g;
     const int32_t longest = start_tile(a, tile, channels, state, g_background);
-    // Pairs that no pixel reached, and those whose blocks were all done, still own a slot: it must read as zero.
-    for (int32_t k = begin + longest; k < end; ++k)
-        for (int64_t i = 0; i < size; ++i) partial[a.pair_slot[k] * size + i] = S(0);
+    memset(partial.used + begin, 0, size_t(end - begin));
     state.alive = 0, state.next = longest;
     for (int32_t k = begin + longest - 1; k >= begin; --k) {
         if (k - begin < state.next) wake_blocks(state, k - begin);
-        if (k - 4 >= begin) __builtin_prefetch(records + a.pair_rank[k - 4] * stride);
+        if (k - 8 >= begin) __builtin_prefetch(records + a.pair_index[k - 8] * stride);
         const uint64_t blocks = merge_strips<Simd<S>::W>(uint64_t(a.pair_mask[k])) & state.alive;
-        S* out = partial + a.pair_slot[k] * size;
-        if (blocks)
-            backward_pair<S, D, Abs>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels,
-                                     state, out);
-        else
-            for (int64_t i = 0; i < size; ++i) out[i] = S(0);
+        if (!blocks) continue;
+        backward_pair<S, D, Abs>(records + a.pair_index[k] * stride, tile, blocks, k - begin, channels, state,
+                                 partial.sums + k * partial.stride);
+        partial.used[k] = 1;
     }
 }
 
 template <typename S, int D, bool Abs>
-void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial,
+void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, const Partials<S>& partial,
                     double* g_backgrounds) {
     const int64_t channels = total_channels(a);
     auto work = [&](ptrdiff_t tile) {
@@ -176,31 +183,45 @@ void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, S* p
     parallel_for(tiles, work);
 }
 
-// Adds a rank's slots and turns moments into gradients. Outputs of unseen Gaussians were zeroed by the caller.
+// Adds a Gaussian's records and turns moments into gradients. Writes every Gaussian: zeros where nothing was seen.
 template <typename S>
-void reduce_ranks(const BlendArgs<S>& a, int64_t ranks, const S* partial, S* g_colors) {
-    const int64_t size = partial_size(a), channels = total_channels(a);
+void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
+    using V = typename Simd<S>::V;
+    constexpr int W = Simd<S>::W;
+    const int64_t channels = total_channels(a), slots = a.slot_start[a.cameras * a.count];
     auto work = [&](int64_t begin, int64_t end) {
-        Scratch<S> total(size);
+        Scratch<S> total(partial.stride);
         S* sum = total.data();
-        for (int64_t r = begin; r < end; ++r) {
-            for (int64_t i = 0; i < size; ++i) sum[i] = S(0);
-            for (int64_t s = a.rank_start[r]; s < a.rank_start[r + 1]; ++s)
-                for (int64_t i = 0; i < size; ++i) sum[i] += partial[s * size + i];
-            const int64_t at = a.order[r];
-            const S* conic = a.conics + 3 * at;
-            S g[6];
-            moments_to_gradient(conic[0], conic[1], conic[2], a.opacities[at], sum, g);
+        for (int64_t at = begin; at < end; ++at) {
+            const int64_t first = a.slot_start[at], past = a.slot_start[at + 1];
+            bool any = false;
+            for (int64_t s = first; s < past; ++s) {
+                const int64_t ahead = a.slot_pair[s + 16 < slots ? s + 16 : s];
+                if (partial.used[ahead]) __builtin_prefetch(partial.sums + ahead * partial.stride);
+                const int64_t pair = a.slot_pair[s];
+                if (!partial.used[pair]) continue;
+                const S* one = partial.sums + pair * partial.stride;
+                for (int64_t i = 0; i < partial.stride; i += W)
+                    store(sum + i, any ? load<V>(sum + i) + load<V>(one + i) : load<V>(one + i));
+                any = true;
+            }
+            S g[6] = {};
+            if (any) {
+                const S* conic = a.conics + 3 * at;
+                moments_to_gradient(conic[0], conic[1], conic[2], a.opacities[at], sum, g);
+            } else {
+                for (int64_t i = 0; i < partial.size; ++i) sum[i] = S(0);
+            }
             a.g_means2d[2 * at] = g[0], a.g_means2d[2 * at + 1] = g[1];
             for (int k = 0; k < 3; ++k) a.g_conics[3 * at + k] = g[2 + k];
             a.g_opacities[at] = g[5];
             for (int64_t d = 0; d < a.channels; ++d) g_colors[a.channels * at + d] = sum[kMoments + d];
-            if (a.with_depth) a.g_depths[at] = sum[kMoments + a.channels];
+            a.g_depths[at] = a.with_depth ? sum[kMoments + a.channels] : S(0);
             if (a.absgrad)
                 for (int k = 0; k < 2; ++k) a.g_means2d_abs[2 * at + k] = sum[kMoments + channels + k];
         }
     };
-    parallel_ranges(ranks, 512, work);
+    parallel_ranges(a.cameras * a.count, 1024, work);
 }
 
 // Colours shared by the cameras: the sum over the cameras, in order.
@@ -218,7 +239,8 @@ void sum_over_cameras(const BlendArgs<S>& a, const S* per_camera) {
 }
 
 template <typename S, int D>
-void pick_abs(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial, double* g_backgrounds) {
+void pick_abs(const BlendArgs<S>& a, const S* records, int64_t tiles, const Partials<S>& partial,
+              double* g_backgrounds) {
     if (a.absgrad)
         backward_tiles<S, D, true>(a, records, tiles, partial, g_backgrounds);
     else
@@ -228,17 +250,19 @@ void pick_abs(const BlendArgs<S>& a, const S* records, int64_t tiles, S* partial
 template <typename S>
 void blend_backward(const BlendArgs<S>& a) {
     const int64_t across = (a.width + kTile - 1) / kTile, down = (a.height + kTile - 1) / kTile;
-    const int64_t channels = total_channels(a), ranks = count_ranks(a), per_camera = across * down;
-    const int64_t tiles = a.cameras * per_camera;
-    Scratch<S> records(ranks * record_stride(channels)), partial(a.pairs * partial_size(a));
+    const int64_t channels = total_channels(a), per_camera = across * down, tiles = a.cameras * per_camera;
+    const int64_t stride = Partials<S>::stride_of(a);
+    Scratch<S> records(a.cameras * a.count * record_stride(channels)), sums(a.pairs * stride);
+    Scratch<uint8_t> used(a.pairs);
+    const Partials<S> partial{Partials<S>::size_of(a), stride, sums.data(), used.data()};
     Scratch<double> g_backgrounds(a.g_backgrounds ? tiles * a.channels : 0);
-    pack_records(a, ranks, records.data());
+    pack_records(a, records.data());
     double* background = a.g_backgrounds ? g_backgrounds.data() : nullptr;
     switch (channels) {
-        case 1: pick_abs<S, 1>(a, records.data(), tiles, partial.data(), background); break;
-        case 3: pick_abs<S, 3>(a, records.data(), tiles, partial.data(), background); break;
-        case 4: pick_abs<S, 4>(a, records.data(), tiles, partial.data(), background); break;
-        default: pick_abs<S, 0>(a, records.data(), tiles, partial.data(), background);
+        case 1: pick_abs<S, 1>(a, records.data(), tiles, partial, background); break;
+        case 3: pick_abs<S, 3>(a, records.data(), tiles, partial, background); break;
+        case 4: pick_abs<S, 4>(a, records.data(), tiles, partial, background); break;
+        default: pick_abs<S, 0>(a, records.data(), tiles, partial, background);
     }
     if (background)
         for (int64_t c = 0; c < a.cameras; ++c)
@@ -248,11 +272,9 @@ void blend_backward(const BlendArgs<S>& a) {
                     sum += background[(c * per_camera + t) * a.channels + d];
                 a.g_backgrounds[c * a.channels + d] = S(sum);
             }
-    if (a.colors_per_camera || a.cameras == 1) return reduce_ranks(a, ranks, partial.data(), a.g_colors);
-    const int64_t all = a.cameras * a.count * a.channels;
-    Scratch<S> g_colors(all);
-    for (int64_t i = 0; i < all; ++i) g_colors[i] = S(0);
-    reduce_ranks(a, ranks, partial.data(), g_colors.data());
+    if (a.colors_per_camera || a.cameras == 1) return reduce_slots(a, partial, a.g_colors);
+    Scratch<S> g_colors(a.cameras * a.count * a.channels);
+    reduce_slots(a, partial, g_colors.data());
     sum_over_cameras(a, g_colors.data());
 }
 

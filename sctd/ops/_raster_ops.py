@@ -213,7 +213,8 @@ def tile_lists(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask.
 
-    What each holds is said at TilesArgs in the core's kernels.h. On CUDA M is ``capacity``, and the last of
+    So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask. What each
+    holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and the last of
     rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
@@ -227,7 +228,7 @@ def _(
     width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
-    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend).mask_dtype)
+    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend))
 
 
 def _blend_sizes(
@@ -331,19 +332,17 @@ def blend_backward(
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
     grads = (g_renders.contiguous(), g_alphas.contiguous())  # named: they must outlive the call below
-    # Zeros: the kernel writes only what is visible.
+    native = core(backend)
+    new = torch.empty_like if native.writes_unseen else torch.zeros_like
     out = tuple(
-        torch.zeros_like(t, memory_format=torch.contiguous_format)
-        for t in (means2d, conics, colors, opacities, depths)
+        new(t, memory_format=torch.contiguous_format) for t in (means2d, conics, colors, opacities, depths)
     )
     g_backgrounds = (
         None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
     )
-    g_abs = torch.zeros_like(out[0]) if absgrad else None
+    g_abs = new(out[0]) if absgrad else None
     sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    core(backend).blend_backward(
-        sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs)
-    )
+    native.blend_backward(sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs))
     none = means2d.new_empty(0)
     return (
         *(out[0], out[1], out[2], out[3], out[4]),
