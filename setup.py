@@ -141,7 +141,7 @@ def common_flags() -> list[str]:
         "-Wextra",
         "-Wno-psabi",
         "-Wno-unknown-pragmas",
-        "-Wno-maybe-uninitialized",  # GCC 12 reports its own AVX-512 header, and vectors filled lane by lane
+        *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12 reports its own AVX-512 header
     ]
     # Not fast-math: NaN must be seen. Contraction is explicit (madd): forward and backward must round alike.
     flags += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]

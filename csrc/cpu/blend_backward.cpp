@@ -139,7 +139,8 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
             abs_y += vabs(record[kB] * vx + record[kC] * vy);
         }
     } while (blocks);
-    hsum_all<S>(sums, out);
+    // D channels known: a record has room for 16 numbers, and those past the sums are written next or never read
+    hsum_all<S, D ? 16 : 0>(sums, out);
     if (Abs) out[kMoments + n] = hsum(abs_x), out[kMoments + n + 1] = hsum(abs_y);
 }
 

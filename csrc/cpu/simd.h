@@ -168,11 +168,36 @@ SCTD_HD VD vlog(VD x) {
     return x;
 }
 
-// out[i] = sum of the lanes of v[i], i < n. With AVX2 four vectors are summed together, as a transposition.
-template <typename S, int N>
+#if defined(__AVX512F__)
+// Up to 16 vectors summed together, as a transposition: halves, quarters, then within quarters. The tree's inputs are ordered so
+// that its only vector holds the sums in order; what stands in places past N is never read.
+template <int N>
+SCTD_HD VF hsum_16(const VF (&v)[N]) {
+    auto at = [&](int i) { return (__m512)v[i < N ? i : 0]; };
+    auto quarters = [&](int i) {  // four partial sums of v[i], v[4 + i], v[8 + i], v[12 + i], one quarter each
+        const __m512 a = at(i), b = at(4 + i), c = at(8 + i), d = at(12 + i);
+        const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+        const __m512 cd = 8 + i < N ? _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44),
+                                                    _mm512_shuffle_f32x4(c, d, 0xee))
+                                    : ab;
+        return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    };
+    auto pairs = [](__m512 a, __m512 b) {
+        return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    };
+    const __m512 low = pairs(quarters(0), quarters(1)), high = pairs(quarters(2), quarters(3));
+    return (VF)_mm512_add_ps(_mm512_shuffle_ps(low, high, 0x88), _mm512_shuffle_ps(low, high, 0xdd));
+}
+#endif
+
+// out[i] = sum of the lanes of v[i], i < N; up to out[kRoom - 1] may be overwritten with anything.
+template <typename S, int kRoom, int N>
 SCTD_HD void hsum_all(const typename Simd<S>::V (&v)[N], S* out) {
     int i = 0;
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+    if constexpr (sizeof(S) == 4 && N > 4 && N <= 16 && kRoom >= 16) return store(out, hsum_16(v));
+#elif defined(__AVX2__)
+    // Four vectors are summed together.
     if (sizeof(S) == 4)
         for (; i + 3 < N; i += 4) {
             const __m256 a = _mm256_hadd_ps((__m256)v[i], (__m256)v[i + 1]),
