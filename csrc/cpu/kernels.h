@@ -46,9 +46,10 @@ struct TileLists {
     Scratch<int32_t> order;                                // [visible] the visible in depth order
     Scratch<int32_t> slot_start;                           // [total + 1] a Gaussian's first slot
     Scratch<int32_t> cursor;                               // [pieces, tiles] pairs; then where they go
-    Scratch<int64_t> place;  // [pieces] where a piece's pairs begin in the next two
-    Scratch<int32_t> tile;   // with gaps: there is room for all tiles of every box
-    Scratch<uint64_t> mask;  // likewise
+    Scratch<int64_t> place,
+        sizes;  // [pieces] where a piece's pairs begin in the next three, how many there are
+    Scratch<int32_t> tile, index;  // with gaps: there is room for all tiles of every box
+    Scratch<uint64_t> mask;        // likewise
 };
 
 struct TilesOut {

@@ -168,20 +168,33 @@ SCTD_HD VD vlog(VD x) {
     return x;
 }
 
+// bits((a <= b) & (c >= d)); with AVX-512 a mask never becomes a vector
+template <typename V>
+SCTD_HD uint32_t bits_between(V a, V b, V c, V d) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(a[0]) == 4)
+        return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ), (__m512)c,
+                                       (__m512)d, _CMP_GE_OQ);
+#endif
+    return bits((a <= b) & (c >= d));
+}
+
 #if defined(__AVX512F__)
 // Up to 16 vectors summed together, as a transposition: halves, quarters, then within quarters. The tree's inputs are ordered so
 // that its only vector holds the sums in order; what stands in places past N is never read.
 template <int N>
 SCTD_HD VF hsum_16(const VF (&v)[N]) {
     auto at = [&](int i) { return (__m512)v[i < N ? i : 0]; };
-    auto quarters = [&](int i) {  // four partial sums of v[i], v[4 + i], v[8 + i], v[12 + i], one quarter each
-        const __m512 a = at(i), b = at(4 + i), c = at(8 + i), d = at(12 + i);
-        const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-        const __m512 cd = 8 + i < N ? _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44),
-                                                    _mm512_shuffle_f32x4(c, d, 0xee))
-                                    : ab;
-        return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-    };
+    auto quarters =
+        [&](int i) {  // four partial sums of v[i], v[4 + i], v[8 + i], v[12 + i], one quarter each
+            const __m512 a = at(i), b = at(4 + i), c = at(8 + i), d = at(12 + i);
+            const __m512 ab =
+                _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+            const __m512 cd =
+                8 + i < N ? _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee))
+                          : ab;
+            return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+        };
     auto pairs = [](__m512 a, __m512 b) {
         return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
     };

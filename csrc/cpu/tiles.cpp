@@ -102,7 +102,7 @@ void find_shapes(const TilesArgs<S>& a, int64_t first, int lanes, Shape<S>* shap
     }
 }
 
-// First and last pixel column (as numbers) that the ellipse covers in each of a tile row's 16 rows, W rows a vector.
+// First and last pixel column (as numbers) that the ellipse covers in each of 16 rows, W rows a vector.
 template <typename S>
 struct RowExtents {
     using V = typename Simd<S>::V;
@@ -111,8 +111,9 @@ struct RowExtents {
     bool any[kGroups];  // whether a row of the group is covered at all
 };
 
+// Of the rows from `first_row` on.
 template <typename S>
-SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height, RowExtents<S>& out) {
+SCTD_HD void row_extents(const RowSpan<S>& e, int first_row, int width, int height, RowExtents<S>& out) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
     const S magic =
@@ -120,7 +121,7 @@ SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height,
     V ramp;
     for (int l = 0; l < W; ++l) ramp[l] = S(l) + S(0.5);
     for (int i = 0; i < out.kGroups; ++i) {
-        const S top = S(tile_y * kTile + i * W);
+        const S top = S(first_row + i * W);
         out.any[i] = top < e.mean_y + e.half_height && top + S(W) > e.mean_y - e.half_height;
         if (!out.any[i]) continue;
         const V y = ramp + top;
@@ -131,27 +132,36 @@ SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height,
         // a centre i + 0.5 >= lo means i >= round(lo), <= hi means i <= round(hi) - 1; the margin covers the ties
         const V right = splat<V>(S(width));
         const V lo = vmin(vmax(center - half, V{}), right), hi = vmax(vmin(center + half, right), V{});
-        const auto inside = (h >= S(-kSpanSlack) * e.h0) & (y < S(height));
-        out.first[i] = select(inside, (lo + magic) - magic, splat<V>(S(3e8)));
-        out.last[i] = (hi + magic) - magic - S(1);
+        const V first = (lo + magic) - magic, last = (hi + magic) - magic - S(1);
+        const auto inside = (h >= S(-kSpanSlack) * e.h0) & (y < S(height)) & (first <= last);
+        out.first[i] = select(inside, first, splat<V>(S(3e8)));
+        out.last[i] = last;
     }
 }
 
 // Bit 16 s + row is set when strip s (4 pixels) of the tile's row holds a covered pixel centre.
 template <typename S>
 SCTD_HD uint64_t strip_mask(const RowExtents<S>& rows, int tile_x) {
+    using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
     uint64_t mask = 0;
     const S x = S(tile_x * kTile);
     for (int i = 0; i < rows.kGroups; ++i) {
         if (!rows.any[i]) continue;
-        const auto lo = rows.first[i], hi = rows.last[i];
-        const auto some = lo <= hi;
-        for (int s = 0; s < 4; ++s)
-            mask |= uint64_t(bits(some & (lo <= x + S(4 * s + 3)) & (hi >= x + S(4 * s))))
-                    << (16 * s + i * W);
+        const V lo = rows.first[i] - x, hi = rows.last[i] - x;
+        for (int s = 0; s < 4; ++s) {
+            const uint64_t some = bits_between(lo, splat<V>(S(4 * s + 3)), hi, splat<V>(S(4 * s)));
+            mask |= some << (16 * s + i * W);
+        }
     }
     return mask;
+}
+
+// The mask of the rows from `first_row` on as the mask of the tile's 16 rows; -16 < down = first_row - the tile's < 16.
+SCTD_HD uint64_t shift_rows(uint64_t mask, int down) {
+    constexpr uint64_t kEvery = 0x0001000100010001ull;
+    return down >= 0 ? (mask << down) & kEvery * ((0xffffu << down) & 0xffffu)
+                     : (mask >> -down) & kEvery * (0xffffu >> -down);
 }
 
 // Shapes of all Gaussians of a camera; its visible ones in depth order at order[0 ..]; returns their number.
@@ -197,28 +207,52 @@ int64_t sort_camera(const TilesArgs<S>& a, int64_t camera, Shape<S>* shapes, int
     return all.n;
 }
 
-// Pairs of the ranks begin .. end, from `place` on; counts them per tile and per Gaussian.
-template <typename S>
-void emit_pairs(const TilesArgs<S>& a, const Shape<S>* shapes, TileLists& lists, int64_t begin, int64_t end,
-                int64_t place, int tiles_x, int tiles_y, int32_t* per_tile) {
+// Calls found(tile_x, tile_y, mask) for every tile of the footprint's box; the mask is zero where no pixel's centre is covered.
+template <typename S, typename F>
+SCTD_HD void cover_tiles(const Shape<S>& shape, int width, int height, F&& found) {
+    const RowSpan<S>& e = shape.span;
     RowExtents<S> rows;
+    const S low = vmax(e.mean_y - e.half_height, S(0)), high = e.mean_y + e.half_height;
+    if (high - low <
+        S(kTile - 1)) {  // 16 rows hold it all: one look at its rows, though two tiles may share them
+        const int first_row = int(low);
+        row_extents(e, first_row, width, height, rows);
+        for (int tx = shape.x0; tx < shape.x1; ++tx) {
+            const uint64_t all = strip_mask(rows, tx);
+            for (int ty = shape.y0; ty < shape.y1; ++ty)
+                found(tx, ty, shift_rows(all, first_row - ty * kTile));
+        }
+        return;
+    }
+    for (int ty = shape.y0; ty < shape.y1; ++ty) {
+        row_extents(e, ty * kTile, width, height, rows);
+        for (int tx = shape.x0; tx < shape.x1; ++tx) found(tx, ty, strip_mask(rows, tx));
+    }
+}
+
+// Pairs of the ranks begin .. end, from `place` on; counts them per tile and per Gaussian; returns their number.
+template <typename S>
+int64_t emit_pairs(const TilesArgs<S>& a, const Shape<S>* shapes, TileLists& lists, int64_t begin,
+                   int64_t end, int64_t place, int32_t* per_tile) {
+    const int tiles_x = (a.width + kTile - 1) / kTile, tiles_y = (a.height + kTile - 1) / kTile;
     const int32_t* order = lists.order.data();
+    int32_t* tile_out = lists.tile.data() + place;
+    int32_t* index_out = lists.index.data() + place;
+    uint64_t* mask_out = lists.mask.data() + place;
+    int64_t n = 0;
     for (int64_t r = begin; r < end; ++r) {
         if (r + 8 < end) __builtin_prefetch(shapes + order[r + 8]);
-        const Shape<S>& shape = shapes[order[r]];
-        const int64_t camera_tiles = order[r] / a.count * tiles_x * tiles_y, before = place;
-        for (int ty = shape.y0; ty < shape.y1; ++ty) {
-            row_extents(shape.span, ty, a.width, a.height, rows);
-            for (int tx = shape.x0; tx < shape.x1; ++tx) {
-                const uint64_t mask = strip_mask(rows, tx);
-                if (!mask) continue;
-                const int32_t tile = int32_t(camera_tiles + ty * tiles_x + tx);
-                lists.tile[place] = tile, lists.mask[place++] = mask;
-                ++per_tile[tile];
-            }
-        }
-        lists.slot_start[order[r]] = int32_t(place - before);  // a count for now
+        const int64_t before = n;
+        const int32_t first = a.cameras == 1 ? 0 : int32_t(order[r] / a.count * tiles_x * tiles_y);
+        cover_tiles(shapes[order[r]], a.width, a.height, [&](int tx, int ty, uint64_t mask) {
+            const int32_t tile = first + ty * tiles_x + tx;
+            // written in any case, kept or not: a branch here is wrong every third time
+            tile_out[n] = tile, index_out[n] = order[r], mask_out[n] = mask;
+            n += mask != 0, per_tile[tile] += mask != 0;
+        });
+        lists.slot_start[order[r]] = int32_t(n - before);  // a count for now
     }
+    return n;
 }
 
 template <typename S>
@@ -260,12 +294,13 @@ void tiles_find(const TilesArgs<S>& a, TileLists& lists) {
         lists.place[p] = room;
         room += size;
     }
-    lists.tile.resize(room), lists.mask.resize(room);
+    lists.tile.resize(room), lists.index.resize(room), lists.mask.resize(room);
+    lists.sizes.resize(lists.pieces);
     memset(lists.slot_start.data(), 0, size_t(total) * sizeof(int32_t));
     auto emit = [&](int64_t begin, int64_t end) {
         const int64_t piece = begin / lists.grain;
-        emit_pairs(a, shapes.data(), lists, begin, end, lists.place[piece], tiles_x, tiles_y,
-                   lists.cursor.data() + piece * lists.tiles);
+        lists.sizes[piece] = emit_pairs(a, shapes.data(), lists, begin, end, lists.place[piece],
+                                        lists.cursor.data() + piece * lists.tiles);
     };
     parallel_ranges(n, lists.grain, emit);
     lists.pairs = 0;

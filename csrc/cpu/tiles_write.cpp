@@ -35,21 +35,18 @@ void tiles_write(TileLists& lists, const TilesOut& out) {
             next[t] += size;
         }
     }
-    auto write = [&](int64_t begin, int64_t end) {
-        int32_t* mine = lists.cursor.data() + begin / lists.grain * tiles;
-        int64_t from = lists.place[begin / lists.grain];
-        for (int64_t r = begin; r < end; ++r) {
-            const int32_t at = lists.order[r];
-            for (int32_t slot = lists.slot_start[at]; slot < lists.slot_start[at + 1]; ++slot, ++from) {
-                const int32_t pair = mine[lists.tile[from]]++;
-                out.pair_index[pair] = at;
-                out.pair_mask[pair] = int64_t(lists.mask[from]);
-                out.slot_pair[slot] = pair;
-            }
+    memcpy(out.slot_start, lists.slot_start.data(), size_t(lists.total + 1) * sizeof(int32_t));
+    auto write = [&](ptrdiff_t piece) {
+        int32_t* mine = lists.cursor.data() + piece * tiles;
+        const int64_t first = lists.place[piece], past = first + lists.sizes[piece];
+        for (int64_t from = first; from < past; ++from) {
+            const int32_t index = lists.index[from], pair = mine[lists.tile[from]]++;
+            out.pair_index[pair] = index;
+            out.pair_mask[pair] = int64_t(lists.mask[from]);
+            out.slot_pair[lists.slot_start[index]++] = pair;
         }
     };
-    parallel_ranges(lists.visible, lists.grain, write);
-    memcpy(out.slot_start, lists.slot_start.data(), size_t(lists.total + 1) * sizeof(int32_t));
+    parallel_for(lists.pieces, write);
 }
 
 }  // namespace sctd
