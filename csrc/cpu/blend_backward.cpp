@@ -76,7 +76,7 @@ int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, 
             const int64_t pixel = (tile.camera * a.height + tile.y + row) * a.width + tile.x + col;
             const S t = a.transmittance[pixel];
             const S* g = a.g_renders + pixel * channels;
-            S behind = -a.g_alphas[pixel];
+            S behind = a.g_alphas ? -a.g_alphas[pixel] : S(0);
             for (int64_t d = 0; d < channels; ++d) state.g[d * kPixels + i] = g[d];
             if (background)
                 for (int64_t d = 0; d < a.channels; ++d) {

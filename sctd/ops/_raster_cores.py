@@ -24,6 +24,7 @@ class Core(Protocol):
 
     mask_dtype: torch.dtype
     has_order: bool  # whether the first of the tile lists is used, else it is empty
+    optional_g_alphas: bool  # whether blend_backward takes None for zeros
     writes_unseen: bool  # whether blend_backward writes zeros for Gaussians that nobody saw
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
@@ -65,6 +66,7 @@ class CpuCore:
 
     mask_dtype = torch.int64  # 4 x 1 strips
     has_order = False
+    optional_g_alphas = True
     writes_unseen = True
 
     def __init__(self) -> None:
@@ -110,6 +112,7 @@ class CudaCore:
 
     mask_dtype = torch.uint8  # 8 x 8 sub-tiles
     has_order = True
+    optional_g_alphas = False
     writes_unseen = False
 
     def __init__(self, module: ModuleType) -> None:

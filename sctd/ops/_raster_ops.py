@@ -10,14 +10,21 @@ checks shapes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._library.custom_ops import CustomOpDef
 
 from sctd.ops._raster_cores import core, count_tiles, list_arrays
 
 DEVICES = ("cpu", "cuda")
+
+
+def _register(name: str, body: Callable[..., Any]) -> CustomOpDef:
+    """``body``, which is also called as it is by _raster_eager.py, as the op sctd::name."""
+    return torch.library.custom_op(f"sctd::{name}", body, mutates_args=(), device_types=DEVICES)
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -51,8 +58,7 @@ def _project_sizes(
     )
 
 
-@torch.library.custom_op("sctd::project", mutates_args=(), device_types=DEVICES)
-def project(
+def project_now(
     means: Tensor,
     quats: Tensor,
     scales: Tensor,
@@ -105,6 +111,9 @@ def _project_fake(
     )
 
 
+project = _register("project", project_now)
+
+
 @project.register_fake
 def _(
     means: Tensor,
@@ -118,8 +127,7 @@ def _(
     return _project_fake(means, sh, viewmats)
 
 
-@torch.library.custom_op("sctd::project_backward", mutates_args=(), device_types=DEVICES)
-def project_backward(
+def project_backward_now(
     means: Tensor,
     quats: Tensor,
     scales: Tensor,
@@ -171,6 +179,9 @@ def project_backward(
     return out
 
 
+project_backward = _register("project_backward", project_backward_now)
+
+
 @project_backward.register_fake
 def _(
     means: Tensor,
@@ -199,8 +210,7 @@ def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
 project.register_autograd(_project_vjp, setup_context=_project_setup)
 
 
-@torch.library.custom_op("sctd::tile_lists", mutates_args=(), device_types=DEVICES)
-def tile_lists(
+def tile_lists_now(
     means2d: Tensor,
     conics: Tensor,
     opacities: Tensor,
@@ -214,11 +224,14 @@ def tile_lists(
     """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask.
 
     So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask. What each
-    holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and the last of
-    rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
+    holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and the last
+    of rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)
+
+
+tile_lists = _register("tile_lists", tile_lists_now)
 
 
 @tile_lists.register_fake
@@ -237,8 +250,7 @@ def _blend_sizes(
     return (*depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad)
 
 
-@torch.library.custom_op("sctd::blend", mutates_args=(), device_types=DEVICES)
-def blend(
+def blend_now(
     means2d: Tensor,
     conics: Tensor,
     colors: Tensor,
@@ -279,6 +291,9 @@ def _blend_fake(
     )
 
 
+blend = _register("blend", blend_now)
+
+
 @blend.register_fake
 def _(
     means2d: Tensor,
@@ -303,8 +318,7 @@ def _(
     return _blend_fake(colors, depths, width, height, with_depth)
 
 
-@torch.library.custom_op("sctd::blend_backward", mutates_args=(), device_types=DEVICES)
-def blend_backward(
+def blend_backward_now(
     means2d: Tensor,
     conics: Tensor,
     colors: Tensor,
@@ -320,7 +334,7 @@ def blend_backward(
     transmittance: Tensor,
     last: Tensor,
     g_renders: Tensor,
-    g_alphas: Tensor,
+    g_alphas: Tensor | None,
     width: int,
     height: int,
     with_depth: bool,
@@ -331,7 +345,7 @@ def blend_backward(
     """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
-    grads = (g_renders.contiguous(), g_alphas.contiguous())  # named: they must outlive the call below
+    grads = _contiguous(g_renders, g_alphas)  # named: they must outlive the call below
     native = core(backend)
     new = torch.empty_like if native.writes_unseen else torch.zeros_like
     out = tuple(
@@ -349,6 +363,9 @@ def blend_backward(
         none if g_backgrounds is None else g_backgrounds,
         torch.empty_like(none) if g_abs is None else g_abs,
     )
+
+
+blend_backward = _register("blend_backward", blend_backward_now)
 
 
 @blend_backward.register_fake
