@@ -7,7 +7,7 @@ lanes is a block of 4 x 2 (4 x 4) pixels, for which the bits are merged.
 */
 #pragma once
 
-#include "simd.h"  // first: the formulas below are instantiated with its vectors
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/blend.h"
 #include "kernels.h"
@@ -33,26 +33,23 @@ template <typename S>
 void pack_records(const BlendArgs<S>& a, S* records) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
-    constexpr int kKernel = 7, kInputs = 6;
+    constexpr int kKernel = 7;
     const int64_t stride = record_stride(total_channels(a));
     const bool own_colors = a.colors_per_camera || a.cameras == 1;
     auto group = [&](int64_t first, int lanes) {
-        S in[kInputs][W], out[kKernel][W];
-        for (int l = 0; l < W; ++l) {
-            const int64_t at = first + (l < lanes ? l : lanes - 1);
-            in[0][l] = a.means2d[2 * at], in[1][l] = a.means2d[2 * at + 1];
-            for (int k = 0; k < 3; ++k) in[2 + k][l] = a.conics[3 * at + k];
-            in[5][l] = a.opacities[at];
-        }
-        const Kernel2D<V> k = make_kernel(load<V>(in[0]), load<V>(in[1]), load<V>(in[2]), load<V>(in[3]),
-                                          load<V>(in[4]), load<V>(in[5]));
+        S out[kKernel][W];
+        V mean[2], conic[3], opacity[1];
+        load_rows<2>(a.means2d + 2 * first, lanes, mean);
+        load_rows<3>(a.conics + 3 * first, lanes, conic);
+        load_rows<1>(a.opacities + first, lanes, opacity);
+        const Kernel2D<V> k = make_kernel(mean[0], mean[1], conic[0], conic[1], conic[2], opacity[0]);
         const V numbers[kKernel] = {k.mean_x, k.mean_y, k.shear, k.ka, k.kc, k.limit, k.opacity};
         for (int f = 0; f < kKernel; ++f) store(out[f], numbers[f]);
         for (int l = 0; l < lanes; ++l) {
             const int64_t at = first + l;
             S* record = records + at * stride;
             for (int f = 0; f < kKernel; ++f) record[f] = out[f][l];
-            for (int f = 0; f < 3; ++f) record[kA + f] = in[2 + f][l];
+            for (int f = 0; f < 3; ++f) record[kA + f] = a.conics[3 * at + f];
             const S* color = a.colors + a.channels * (own_colors ? at : at % a.count);
             for (int64_t d = 0; d < a.channels; ++d) record[kChannel0 + d] = color[d];
             if (a.with_depth) record[kChannel0 + a.channels] = a.depths[at];

@@ -13,7 +13,7 @@ tiles_write (tiles_write.cpp) then sorts the pairs by tile, which is one stable 
 Limits   2^31 - 1 pairs.
 Maths    include/ellipse.h.
 */
-#include "simd.h"  // first: the formulas below are instantiated with its vectors
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/ellipse.h"
 #include "depth_sort.h"
@@ -67,20 +67,14 @@ void find_shapes(const TilesArgs<S>& a, int64_t first, int lanes, Shape<S>* shap
     using V = typename Simd<S>::V;
     using M = typename Simd<S>::M;
     constexpr int W = Simd<S>::W;
-    S in[6][W];
-    int32_t radius[W];
-    for (int l = 0; l < W; ++l) {
-        const int64_t i = first + (l < lanes ? l : lanes - 1);
-        in[0][l] = a.means2d[2 * i], in[1][l] = a.means2d[2 * i + 1];
-        for (int k = 0; k < 3; ++k) in[2 + k][l] = a.conics[3 * i + k];
-        in[5][l] = a.opacities[i];
-        radius[l] = a.radii[2 * i];
-    }
-    V x[6];
-    for (int k = 0; k < 6; ++k) x[k] = load<V>(in[k]);
-    const V reach = ellipse_reach(x[5]);
-    const RowSpan<V> e = make_row_span(x[0], x[1], x[2], x[3], x[4], reach);
-    const V half_width = vsqrt(reach / (x[2] - x[3] * x[3] / x[4])) * S(1 + kSpanSlack) + S(kSpanMargin);
+    V mean[2], conic[3], opacity[1];
+    load_rows<2>(a.means2d + 2 * first, lanes, mean);
+    load_rows<3>(a.conics + 3 * first, lanes, conic);
+    load_rows<1>(a.opacities + first, lanes, opacity);
+    const V reach = ellipse_reach(opacity[0]);
+    const RowSpan<V> e = make_row_span(mean[0], mean[1], conic[0], conic[1], conic[2], reach);
+    const V xx = conic[0] - conic[1] * conic[1] / conic[2];  // 1 / cov2d_xx
+    const V half_width = vsqrt(reach / xx) * S(1 + kSpanSlack) + S(kSpanMargin);
     M box[4];
     tile_range<S>(e.mean_x, half_width, a.width, box[0], box[1]);
     tile_range<S>(e.mean_y, e.half_height, a.height, box[2], box[3]);
@@ -98,7 +92,7 @@ void find_shapes(const TilesArgs<S>& a, int64_t first, int lanes, Shape<S>* shap
                      uint16_t(bounds[1][l]),
                      uint16_t(bounds[2][l]),
                      uint16_t(bounds[3][l])};
-        area[l] = radius[l] > 0 ? int32_t(count[l]) : 0;
+        area[l] = a.radii[2 * (first + l)] > 0 ? int32_t(count[l]) : 0;
     }
 }
 
