@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | simt | smoke | clean
+# Others: make install | lint | format | types | unit | simt | gpu | smoke | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -14,10 +14,12 @@ ARGS ?=
 BIN := $(VENV)/bin
 SMOKE := build/smoke
 
+WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nvidia/cu13/bin)"
+
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit simt smoke clean
+.PHONY: help install generate test lint format types unit simt gpu smoke clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -38,6 +40,14 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt setup.py $(NATI
 
 $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-dev.txt
+	@touch $@
+
+# The CUDA kernels are compiled on every machine, by nvcc from PyPI where there is none.
+$(VENV)/.cuda: $(VENV)/.tools requirements-cuda.txt
+ifeq ($(shell command -v nvcc),)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-cuda.txt
+	$(WITH_NVCC) SCTD_BUILD=cuda $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+endif
 	@touch $@
 
 install: $(VENV)/.installed
@@ -65,12 +75,17 @@ types: $(VENV)/.tools
 	$(BIN)/mypy
 
 # Backends named here must run; a test that cannot is a failure, not a skip.
-unit: $(VENV)/.tools
-	SCTD_REQUIRE_BACKENDS="cpu cuda-simt $(if $(shell command -v nvcc),cuda-compile)" $(BIN)/python -m pytest
+unit: $(VENV)/.cuda
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="cpu cuda-simt cuda-compile" $(BIN)/python -m pytest
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools
 	@$(BIN)/python csrc/simt/build.py
+
+# On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
+gpu: $(VENV)/.cuda
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-gpu.txt
+	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --page docs/gpu.md
 
 # One real generation, short, with the installed command, and a look at what came out.
 smoke: $(VENV)/.installed

@@ -2,7 +2,8 @@
 
 Environment variables:
   SCTD_BUILD   auto (default) | cpu | cuda. auto adds the CUDA kernels where nvcc is found (CUDA_HOME, else
-               PATH); cuda fails loudly where they cannot be built. The choice is printed.
+               PATH); cuda fails loudly where they cannot be built. The choice is printed. A toolkit of
+               PyPI's wheels will do: requirements-cuda.txt.
   SCTD_CUDA_ARCH_LIST  compute capabilities such as "8.0;9.0"; default: all that nvcc knows of 7.5 ... 12.0.
                The last one is added as PTX, for what comes after.
   MAX_JOBS     parallel compilers; default: the number of cores.
@@ -40,7 +41,7 @@ KERNELS = [
 ]
 CUDA_KERNELS = [
     f"csrc/cuda/{name}.cu"
-    for name in ("project", "tiles", "blend_forward", "blend_backward", "primitives", "device")
+    for name in ("project", "tiles", "blend_forward", "blend_backward", "adam", "primitives", "device")
 ]
 # Compute capability without the dot => the first CUDA release whose compiler knows it.
 CUDA_ARCHS = {
@@ -172,6 +173,7 @@ def cuda_libraries() -> str:
     )
     line = next((text for text in dry.stderr.splitlines() if "LIBRARIES=" in text), "")
     folders = re.findall(r'"-L([^"]+)"', line)
+    folders += [folder[:-2] for folder in folders if folder.endswith("lib64")]  # where PyPI's wheels have it
     return " ".join([*(f"-L{escape(folder)}" for folder in folders), "-lcudart_static", "-lrt", "-ldl"])
 
 

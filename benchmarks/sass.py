@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,11 @@ KINDS = (
 @dataclass(frozen=True)
 class Loop:
     """The innermost loop with an exponential. ``pairs`` is the number of exponentials: pixel-Gaussian pairs a
-    turn and lane."""
+    turn and lane; ``shortest`` the instructions of its shortest turn, of a footprint that is not drawn."""
 
     address: int
     kinds: Counter[str]
+    shortest: int
 
     @property
     def instructions(self) -> int:
@@ -120,6 +121,8 @@ def successors(code: Instructions) -> list[list[int]]:
         if name.startswith("BRA"):
             operand = re.search(r"BRA\S*\s+!?U?P\d|\.DIV|\.CONV", text)
             falls, jumps = conditional or operand is not None, True
+        elif name.startswith("CALL"):  # of a subroutine, or the compiler's way to leave a loop for good
+            jumps = True
         elif name.startswith(("EXIT", "RET", "BRX")):
             falls = conditional
         target = _target(text) if jumps else None
@@ -162,14 +165,49 @@ def natural_loops(follow: list[list[int]]) -> dict[int, set[int]]:
     return loops
 
 
+def distances(
+    code: Instructions, follow: list[list[int]], start: int, within: set[int] | None = None
+) -> dict[int, int]:
+    """Fewest instructions from one, itself included, up to every other one that can be reached; NOPs are
+    none."""
+    cost = [int(opcode(text) != "NOP") for _, text in code]
+    found, edge = {start: cost[start]}, deque([start])
+    while edge:
+        node = edge.popleft()
+        for way in follow[node]:
+            if within is not None and way not in within:
+                continue
+            steps = found[node] + cost[way]
+            if steps < found.get(way, steps + 1):
+                found[way] = steps
+                (edge.append if cost[way] else edge.appendleft)(way)
+    return found
+
+
 def blend_loop(code: Instructions) -> Loop | None:
     """The smallest loop with an exponential; None without one."""
-    found = []
-    for head, body in natural_loops(successors(code)).items():
+    found, follow = [], successors(code)
+    for head, body in natural_loops(follow).items():
         kinds = Counter(kind(code[i][1]) for i in body if opcode(code[i][1]) != "NOP")
         if kinds["exp2"]:
-            found.append(Loop(code[head][0], kinds))
+            reached = distances(code, follow, head, body)
+            shortest = min(steps for i, steps in reached.items() if head in follow[i])
+            found.append(Loop(code[head][0], kinds, shortest))
     return min(found, key=lambda loop: loop.instructions, default=None)
+
+
+def working_path(code: Instructions) -> int:
+    """Instructions that a warp cannot do without when it reaches the store that is furthest from the start:
+    the shortest way there and out, loops entered as rarely as can be."""
+    follow = successors(code)
+    from_start = distances(code, follow, 0)
+    most = 0
+    for i, (_, text) in enumerate(code):
+        if i in from_start and opcode(text).startswith(("STG", "RED", "ATOM")):
+            onward = distances(code, follow, i)
+            ends = [steps for j, steps in onward.items() if opcode(code[j][1]).startswith("EXIT")]
+            most = max(most, from_start[i] + min(ends) - 1)
+    return most
 
 
 def main() -> None:

@@ -12,12 +12,15 @@ _SIGNS = {"ok": "ok ", "off": "off", "bad": "BAD"}
 
 def doctor(
     folder: Annotated[Path, typer.Option("--out", help="Folder that runs would be written to.")] = Path(),
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also render with every backend and compare with its definition.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Check this machine; exit code 0 when `sctd generate` can run here, 1 when it cannot."""
     from sctd import doctor as machine
 
-    checks = machine.examine(folder)
+    checks = machine.examine(folder) + (machine.verify() if verify else [])
     able = machine.can_run(checks)
     if json:
         from dataclasses import asdict

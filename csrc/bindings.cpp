@@ -168,15 +168,15 @@ void residual(bool f64, int64_t b, int64_t n, double guidance, const Addresses& 
     });
 }
 
-// param exp_avg exp_avg_sq grad
-double adam(bool f64, int64_t n, double lr, double beta1, double beta2, double eps, double bias1,
-            double bias2, double clip, const Addresses& at) {
+// param exp_avg exp_avg_sq grad visible; => the gradient's norm, 0 without a limit
+double adam(bool f64, int64_t n, int64_t row, double rate, double root, double beta1, double beta2,
+            double eps, double clip_norm, const Addresses& at) {
     return with_scalar(f64, [&](auto s) -> double {
         using S = decltype(s);
         AdamArgs<S> a{};
-        a.n = n, a.lr = lr, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps, a.bias1 = bias1, a.bias2 = bias2;
-        a.clip_norm = clip;
-        read(at, a.param, a.exp_avg, a.exp_avg_sq, a.grad);
+        a.n = n, a.row = row, a.rate = rate, a.root = root, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps;
+        a.clip_norm = clip_norm;
+        read(at, a.param, a.exp_avg, a.exp_avg_sq, a.grad, a.visible);
         return kernels<S>().adam(a);
     });
 }

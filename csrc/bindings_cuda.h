@@ -111,6 +111,31 @@ inline void bind_cuda(py::module_& m) {
             cuda::blend_backward(a, stream_at(stream));
         },
         Release());
+
+    m.attr("MAX_ADAM_GROUPS") = cuda::kMaxAdamGroups;
+    m.def("adam_scratch", &cuda::adam_scratch);
+    // sizes: (elements, elements of a row) of each group
+    // param exp_avg exp_avg_sq grad of each group | schedule visible skip | norms | scratch
+    m.def(
+        "adam",
+        [](const std::vector<std::pair<int, int>>& sizes, double beta1, double beta2, double eps,
+           const Addresses& at, uintptr_t stream) {
+            if (sizes.size() > cuda::kMaxAdamGroups) throw std::invalid_argument("too many groups");
+            cuda::AdamArgs a{};
+            a.groups = int(sizes.size());
+            a.beta1 = float(beta1), a.beta2 = float(beta2), a.eps = float(eps);
+            a.rest1 = float(1 - beta1), a.rest2 = float(1 - beta2);
+            Reader reader(at);
+            for (int i = 0; i < a.groups; ++i) {
+                cuda::AdamGroup& g = a.group[i];
+                g.n = sizes[i].first, g.row = sizes[i].second;
+                reader(g.param), reader(g.exp_avg), reader(g.exp_avg_sq), reader(g.grad);
+            }
+            reader(a.schedule), reader(a.visible), reader(a.skip), reader(a.norms), reader(a.partial);
+            reader.done();
+            cuda::adam(a, stream_at(stream));
+        },
+        Release());
 }
 
 }  // namespace sctd

@@ -52,6 +52,21 @@ def examine(folder: Path = Path()) -> list[Check]:
     return [*checks, _disk(folder)]
 
 
+def verify() -> list[Check]:
+    """Renders with every native backend that can run here, and compares with the definition in double."""
+
+    def check() -> Iterator[Check]:
+        from sctd import ops
+        from sctd.ops.verify import verify_backend
+
+        for name, (available, _) in ops.backends().items():
+            if available and name != "reference":
+                right, errors = verify_backend(name)
+                yield Check(f"verify {name}", "ok" if right else "bad", errors)
+
+    return _guarded("verify", check)
+
+
 def can_run(checks: list[Check]) -> bool:
     """Whether `sctd generate` with the embedded prior can run here."""
     return all(check.status != "bad" for check in checks)

@@ -15,6 +15,10 @@ class InputError(SctdError, ValueError):
     exit_code = 2
 
 
+class Unsupported(InputError, NotImplementedError):
+    """An option that another library has and this one does not; the message names it."""
+
+
 class PromptError(InputError):
     """The prompt is empty, malformed, or outside what the chosen prior knows."""
 

@@ -70,26 +70,47 @@ class GaussianAdam:
         return scale * learning_rate(rate, iteration, self.iterations)
 
     @torch.no_grad()
-    def step(self, iteration: int) -> None:
-        """Update every parameter that has a gradient, in place; gradients stay until :meth:`zero_grad`."""
-        from sctd.ops import adam_step_
+    def step(
+        self,
+        iteration: int,
+        visible: Tensor | None = None,
+        skip: Tensor | None = None,
+        backend: str = "auto",
+    ) -> None:
+        """Update every parameter that has a gradient, in place; gradients stay until :meth:`zero_grad`.
+
+        Args:
+            visible, skip, backend: see :func:`sctd.ops.adam_step_`.
+        """
+        from sctd.ops import AdamGroup, adam_schedule, adam_step_
 
         self.steps += 1
-        for name, p in self._parameters().items():
-            if p.grad is None:
-                continue
-            adam_step_(
-                p,
-                p.grad.contiguous(),
-                self.exp_avg[name],
-                self.exp_avg_sq[name],
-                step=self.steps,
-                lr=self.rate(name, iteration),
-                beta1=self.settings.beta1,
-                beta2=self.settings.beta2,
-                eps=self.settings.eps,
-                grad_clip_norm=clip_norm(self.settings, iteration),
-            )
+        groups = {
+            name: AdamGroup(p, p.grad, self.exp_avg[name], self.exp_avg_sq[name])
+            for name, p in self._parameters().items()
+            if p.grad is not None
+        }
+        if not groups:
+            return
+        s = self.settings
+        schedule = adam_schedule(
+            [self.rate(name, iteration) for name in groups],
+            step=self.steps,
+            beta1=s.beta1,
+            beta2=s.beta2,
+            grad_clip_norm=clip_norm(s, iteration),
+            device=self.gaussians.means.device,
+        )
+        adam_step_(
+            list(groups.values()),
+            schedule,
+            beta1=s.beta1,
+            beta2=s.beta2,
+            eps=s.eps,
+            visible=visible,
+            skip=skip,
+            backend=backend,
+        )
 
     @torch.no_grad()
     def replace(self, gaussians: Gaussians, source: Tensor, fresh: Tensor) -> None:

@@ -35,6 +35,28 @@ class Render:
         return self.alpha / self.depth.clamp_min(self.near_plane)
 
 
+class PairCapacity:
+    """Room for (tile, Gaussian) pairs on CUDA, so that a rendering waits for nothing; follows what is needed.
+
+    Other backends need none.
+    """
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        """For the next rendering; 0: it counts them first."""
+
+    def overflowed(self, rendered: Render) -> bool:
+        """Whether a rendering lacked room and has to be repeated; there is enough then. Waits for it."""
+        needed = rendered.meta.get("pairs_needed")
+        if needed is None:
+            return False
+        needed, had = int(needed), self.pairs
+        # Half as much again: scenes grow slowly. Kept while it fits, as other sizes are other allocations.
+        if not had / 4 <= needed <= 0.9 * had:
+            self.pairs = max(1024, needed + needed // 2)
+        return 0 < had < needed
+
+
 def render(
     gaussians: Gaussians,
     cameras: CameraBatch,
@@ -43,6 +65,7 @@ def render(
     depth: bool = False,
     sh_degree: int | None = None,
     scale_noise: Tensor | None = None,
+    capacity: int = 0,
     backend: str = "auto",
 ) -> Render:
     """Render Gaussians.
@@ -54,7 +77,7 @@ def render(
         depth: render the expected depth too.
         sh_degree: degree of the colours in use, 0..the stored one; None: the stored one.
         scale_noise: factors on the scales, [N, 3], about 1; a negative one counts as 0. Augmentation only.
-        backend: see :func:`sctd.ops.rasterization`.
+        capacity, backend: see :func:`sctd.ops.rasterization`.
 
     Raises:
         InputError: a shape or dtype does not fit; the message names it.
@@ -80,6 +103,7 @@ def render(
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
         backgrounds=background.to(means.device),
         render_mode="RGB+ED" if depth else "RGB",
+        capacity=capacity,
         backend=backend,
     )
     channels = image.permute(0, 3, 1, 2)

@@ -206,6 +206,10 @@ class OptimSettings(Section):
     beta1: float = Field(default=0.9, ge=0, lt=1, description="decay of Adam's first moment")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="decay of Adam's second moment")
     eps: Positive = Field(default=1e-15, description="Adam's epsilon")
+    sparse: bool = Field(
+        default=False,
+        description="leave Gaussians that no camera of an iteration sees as they are, moments included",
+    )
     clip: bool = Field(default=False, description="clip the gradient norm of each kind of parameter")
     clip_start: Positive = Field(default=2.0, description="largest norm in the first iteration")
     clip_end: Positive = Field(default=8.0, description="largest norm from iteration `clip_iterations` on")

@@ -19,7 +19,7 @@ from sctd.gaussians import Gaussians, initialise
 from sctd.latents import render_to_latents
 from sctd.optim import GaussianAdam
 from sctd.prior.base import Prior
-from sctd.render import Render, render
+from sctd.render import PairCapacity, Render, render
 from sctd.text import ViewTexts
 
 BAD_STEPS_IN_A_ROW = 10
@@ -40,14 +40,19 @@ def random_streams(seed: int) -> dict[str, torch.Generator]:
 class Trainer:
     """One run in memory. The same config, prior and number of torch threads give the same bits on a CPU."""
 
-    def __init__(self, config: Config, prior: Prior) -> None:
+    def __init__(self, config: Config, prior: Prior, backend: str = "auto") -> None:
         """Set up iteration 0.
+
+        Args:
+            backend: which kernels render and optimise; see :func:`sctd.ops.rasterization`.
 
         Raises:
             InputError: unknown method, prompt the prior refuses, unreadable init_path.
         """
         self.config = config
         self.prior = prior
+        self.backend = backend
+        self.capacity = PairCapacity()
         self.iteration = 0
         """Iterations done, also the 0-based number of the next one."""
         self.skipped = 0
@@ -74,6 +79,7 @@ class Trainer:
             TrainingFailure: the tenth iteration in a row met a number that is not finite.
         """
         c, i, random = self.config, self.iteration, self.random
+        before = {name: generator.get_state() for name, generator in random.items()}
 
         cameras = sample_cameras(c.cameras, i, random["cameras"])
         background = sample_background(c.background, len(cameras), random["scene"])
@@ -86,6 +92,8 @@ class Trainer:
             depth=c.sctd.as_latent > 0 or c.regularisers.tv_disparity > 0,
             sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
             scale_noise=None if scale_noise is None else scale_noise.to(self.prior.device),
+            capacity=self.capacity.pairs,
+            backend=self.backend,
         )
         z0, from_disparity = render_to_latents(
             self.prior, rendered.rgb, rendered.disparity, c.sctd.as_latent, random["method"]
@@ -101,6 +109,9 @@ class Trainer:
             offender = _first_non_finite(self.optimiser.gradients())
         elif not bool(torch.isfinite(rendered.rgb).all()):
             offender = "rendering"
+
+        if self.capacity.overflowed(rendered):
+            return self._again(before)
 
         scalars: Scalars = {
             **guidance.scalars,
@@ -123,13 +134,21 @@ class Trainer:
             rendered.meta["means2d"].retain_grad()
         torch.autograd.backward([z0, *terms.values()], [grad, *(torch.ones_like(t) for t in terms.values())])
 
+    def _again(self, before: dict[str, Tensor]) -> Scalars:
+        """The same iteration once more, from the same random numbers."""
+        self.optimiser.zero_grad()
+        for name, state in before.items():
+            self.random[name].set_state(state)
+        return self.step()
+
     def _update(self, rendered: Render) -> dict[str, float]:
         """One optimiser step and what follows it; scalars to log."""
         c, i = self.config, self.iteration
         self.skipped_in_a_row = 0
         if self.densifier.watches(i):
             self.densifier.statistics.add(rendered)
-        self.optimiser.step(i)
+        visible = (rendered.meta["radii"] > 0).any(-1).any(0) if c.optim.sparse else None
+        self.optimiser.step(i, visible=visible, backend=self.backend)
         dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i)
         regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
         scalars = self.densifier.after_step(i, self.random["scene"])

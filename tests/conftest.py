@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from emulation import simt_build
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -33,6 +34,12 @@ def need() -> Callable[[str, bool, str], None]:
     return require_or_skip
 
 
+@pytest.fixture(scope="session")
+def simt_module() -> str:
+    """The emulated CUDA kernels, built from these sources: `backend="cuda-simt"` works from here on."""
+    return os.environ.setdefault("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
+
+
 @pytest.fixture
 def repository() -> Path:
     """The root of the checkout."""
@@ -50,10 +57,10 @@ def _seeded() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked gpu run only when asked for: `pytest -m gpu`."""
+    """Tests marked gpu are left out unless they are asked for: `pytest -m gpu`, on a machine that has one."""
     if "gpu" in (config.getoption("-m") or ""):
         return
-    skip = pytest.mark.skip(reason="needs a CUDA device; run with `pytest -m gpu`")
-    for item in items:
-        if "gpu" in item.keywords:
-            item.add_marker(skip)
+    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -7,6 +7,8 @@ elementwise.cpp - the fused diffusion ops and the optimiser step: one pass over 
 Sums (norms) run over fixed pieces in double and are added in order: bit for bit, for any number of threads.
 Maths    include/sctd_math.h; Adam: Kingma and Ba 2015, algorithm 1, with torch's placement of eps.
 */
+#include <algorithm>
+
 #include "../include/sctd_math.h"
 
 #include "kernels.h"
@@ -102,22 +104,29 @@ double gradient_norm(const AdamArgs<S>& a) {
 template <typename S>
 double adam(const AdamArgs<S>& a) {
     double norm = 0, scale = 1;
-    if (a.clip_norm > 0) {
+    if (a.clip_norm < HUGE_VAL) {
         norm = gradient_norm(a);
         scale = a.clip_norm / (norm + 1e-6);  // as torch.nn.utils.clip_grad_norm_
         if (!(scale < 1)) scale = 1;
     }
-    const S step = S(a.lr / a.bias1), root = S(sqrt(a.bias2)), eps = S(a.eps), clip = S(scale);
+    const S rate = S(a.rate), root = S(a.root), eps = S(a.eps), clip = S(scale);
     const S beta1 = S(a.beta1), beta2 = S(a.beta2), rest1 = S(1 - a.beta1), rest2 = S(1 - a.beta2);
-    auto work = [&](int64_t begin, int64_t end) {
+    auto update = [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const S g = a.grad[i] * clip;
             const S m = a.exp_avg[i] = beta1 * a.exp_avg[i] + rest1 * g;
             const S v = a.exp_avg_sq[i] = beta2 * a.exp_avg_sq[i] + rest2 * g * g;
-            a.param[i] -= step * m / (vsqrt(v) / root + eps);
+            a.param[i] -= rate * m / (vsqrt(v) / root + eps);
         }
     };
-    parallel_ranges(a.n, kGrain, work);
+    auto update_visible = [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin / a.row; row * a.row < end; ++row)
+            if (a.visible[row]) update(std::max(begin, row * a.row), std::min(end, (row + 1) * a.row));
+    };
+    if (a.visible)
+        parallel_ranges(a.n, kGrain, update_visible);
+    else
+        parallel_ranges(a.n, kGrain, update);
     return norm;
 }
 

@@ -77,11 +77,12 @@ struct BlendArgs {
 
 template <typename S>
 struct AdamArgs {
-    int64_t n;
+    int64_t n, row;  // elements; elements of a row of `visible`
     S *param, *exp_avg, *exp_avg_sq;
     const S* grad;
-    double lr, beta1, beta2, eps, bias1, bias2;  // bias: 1 - beta^step
-    double clip_norm;                            // <= 0: no clipping
+    const uint8_t* visible;                // rows that change; null: all
+    double rate, root, beta1, beta2, eps;  // lr / (1 - beta1^step), sqrt(1 - beta2^step)
+    double clip_norm;                      // infinity: no clipping
 };
 
 template <typename S>

@@ -73,4 +73,26 @@ size_t blend_backward_scratch(const BlendArgs& a);
 void blend_forward(const BlendArgs& a, Stream stream);
 void blend_backward(const BlendArgs& a, Stream stream);
 
+constexpr int kMaxAdamGroups = 8;
+
+struct AdamGroup {
+    float *param, *exp_avg, *exp_avg_sq;
+    const float* grad;
+    int n, row;       // elements; elements of a row of `visible`
+    int first_block;  // filled by adam
+};
+
+struct AdamArgs {
+    int groups;
+    AdamGroup group[kMaxAdamGroups];
+    float beta1, beta2, rest1, rest2, eps;  // rest: 1 - beta, rounded once
+    const double* schedule;                 // [groups + 2], see adam.cu
+    const uint8_t *visible, *skip;
+    double* norms;    // [groups]
+    double* partial;  // scratch: adam_scratch(groups) bytes
+};
+
+size_t adam_scratch(int groups);
+void adam(AdamArgs a, Stream stream);
+
 }  // namespace sctd::cuda

@@ -263,6 +263,7 @@ void launch(const char* kernel, dim3 grid, dim3 block, const std::function<void(
     for (unsigned i = 0; i < blocks; ++i) order[i] = i;
     if (g_seed) std::shuffle(order.begin(), order.end(), random);
     gridDim = grid, blockDim = block;
+    g_counters["warps " + std::string(kernel)] += int64_t(blocks) * ((threads + kWarp - 1) / kWarp);
     begin_race_check();
     struct Leave {
         ~Leave() { g_block = nullptr; }

@@ -12,7 +12,8 @@ runtime.h - what the emulation offers to its tests beside the kernels: seeds, co
 namespace sctd::simt {
 
 void set_seed(uint64_t seed);  // order of warps, lanes and blocks from the next launch on; 0: ascending
-std::map<std::string, int64_t> take_counters();  // and reset them
+// COUNT_WARP's, and "warps <kernel>": warps launched of each; all start again from zero.
+std::map<std::string, int64_t> take_counters();
 
 // Where a thread stands in the order that barriers give: what the race check compares.
 struct Moment {

@@ -8,11 +8,13 @@ Each has a plain-torch twin in :mod:`sctd.ops.reference`, which is its definitio
 from __future__ import annotations
 
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
-from sctd.ops.adam import adam_step_, knn_mean_distance
+from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_, knn_mean_distance
 from sctd.ops.ode import cfg_ode_steps, noise, ode_step, sctd_loss, sctd_residual
 from sctd.ops.rasterize import rasterization
 
 __all__ = [
+    "AdamGroup",
+    "adam_schedule",
     "adam_step_",
     "backends",
     "cfg_ode_steps",

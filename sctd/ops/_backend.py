@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from functools import lru_cache
+import warnings
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -97,13 +98,23 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
 def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
     if tensor.device.type == "cpu":
         return "cpu"
-    if tensor.device.type == "cuda" and tensor.dtype == torch.float32 and "cuda" in kernels:
-        try:
-            native_cuda()
-        except BackendUnavailable:
-            return "reference"
-        return "cuda"
-    return "reference"  # plain torch runs on every device
+    if tensor.device.type != "cuda" or "cuda" not in kernels:
+        return "reference"  # plain torch runs on every device
+    if tensor.dtype != torch.float32:
+        _say_slow(f"the CUDA kernels compute in float32, {tensor.dtype} runs as plain torch, which is slow")
+        return "reference"
+    try:
+        native_cuda()
+    except BackendUnavailable as exc:
+        _say_slow(f"{exc}; until then plain torch is used, which is slow")
+        return "reference"
+    return "cuda"
+
+
+@cache
+def _say_slow(reason: str) -> None:
+    """Once a process for each reason."""
+    warnings.warn(reason, stacklevel=4)
 
 
 def backends() -> dict[str, tuple[bool, str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -34,3 +37,14 @@ def addresses(*tensors: Tensor | None) -> list[int]:
     They must be contiguous, and the caller must hold a name for each until the native call has returned.
     """
     return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+@contextmanager
+def stream_of(tensor: Tensor | None) -> Iterator[int]:
+    """Address of the CUDA stream that work on the tensor is queued on, 0 on the CPU; inside, its device is
+    the current one."""
+    if tensor is None or tensor.device.type != "cuda":
+        yield 0
+        return
+    with torch.cuda.device(tensor.device):
+        yield int(torch.cuda.current_stream().cuda_stream)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sctd.ops._backend import native, native_cuda, native_simt
-from sctd.ops._checks import addresses
+from sctd.ops._checks import addresses, stream_of
 
 Tensors = Sequence[Tensor | None]
 
@@ -119,25 +119,21 @@ class CudaCore:
         self.module = module
 
     @staticmethod
-    def _stream(tensor: Tensor | None) -> int:
-        if tensor is None or tensor.device.type != "cuda":
-            return 0
-        return int(torch.cuda.current_stream(tensor.device).cuda_stream)
-
-    @staticmethod
     def _scratch(like: Tensor | None, size: int) -> Tensor:
         assert like is not None  # the first tensor of every call is there
         return torch.empty(size, dtype=torch.uint8, device=like.device)
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         shape = self.module.ProjectShape(*sizes)
-        self.module.project_forward(shape, addresses(*inputs, *out), self._stream(inputs[0]))
+        with stream_of(inputs[0]) as stream:
+            self.module.project_forward(shape, addresses(*inputs, *out), stream)
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         cameras, count = sizes[:2]
         scratch = self._scratch(inputs[0], self.module.project_backward_scratch(count, cameras))
         shape = self.module.ProjectShape(*sizes)
-        self.module.project_backward(shape, addresses(*inputs, *out, scratch), self._stream(inputs[0]))
+        with stream_of(inputs[0]) as stream:
+            self.module.project_backward(shape, addresses(*inputs, *out, scratch), stream)
 
     def tile_lists(
         self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
@@ -145,25 +141,25 @@ class CudaCore:
         """At most ``capacity`` pairs, without waiting for the device; 0: all of them, which waits once."""
         depths = footprints[3]
         cameras, count = depths.shape
-        stream = self._stream(depths)
         order, rank_start = (
             depths.new_empty(n, dtype=torch.int32) for n in (depths.numel(), depths.numel() + 1)
         )
-        scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
-        self.module.tiles_count(
-            cameras, count, *size, addresses(*footprints, order, rank_start, scratch), stream
-        )
-        pairs = capacity or int(rank_start[-1])
-        tiles = count_tiles(cameras, *size)
-        out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
-        scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
-        at = addresses(*footprints, *out, scratch)
-        self.module.tiles_write(cameras, count, *size, pairs, at, stream)
+        with stream_of(depths) as stream:
+            scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
+            at = addresses(*footprints, order, rank_start, scratch)
+            self.module.tiles_count(cameras, count, *size, at, stream)
+            pairs = capacity or int(rank_start[-1])
+            tiles = count_tiles(cameras, *size)
+            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
+            scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
+            at = addresses(*footprints, *out, scratch)
+            self.module.tiles_write(cameras, count, *size, pairs, at, stream)
         return out
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         shape = self.module.BlendShape(*sizes)
-        self.module.blend_forward(shape, addresses(*inputs, *out), self._stream(inputs[0]))
+        with stream_of(inputs[0]) as stream:
+            self.module.blend_forward(shape, addresses(*inputs, *out), stream)
 
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
@@ -171,7 +167,8 @@ class CudaCore:
         shape = self.module.BlendShape(*sizes)
         scratch = self._scratch(inputs[0], self.module.blend_backward_scratch(shape, deterministic))
         at = addresses(*inputs, *out, scratch)
-        self.module.blend_backward(shape, deterministic, at, self._stream(inputs[0]))
+        with stream_of(inputs[0]) as stream:
+            self.module.blend_backward(shape, deterministic, at, stream)
 
 
 @cache

@@ -2,109 +2,221 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from sctd.errors import InputError
 from sctd.ops import reference
-from sctd.ops._backend import choose, native
-from sctd.ops._checks import addresses, check_same, check_shape
+from sctd.ops._backend import choose, native, native_cuda, native_simt
+from sctd.ops._checks import addresses, check_same, check_shape, stream_of
+
+MAX_GROUPS = 8
+"""Of one step: kMaxAdamGroups in csrc/cuda/kernels.h."""
 
 
-@torch.library.custom_op("sctd::adam", mutates_args=("param", "exp_avg", "exp_avg_sq"), device_types="cpu")
-def _adam(
-    param: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
-    grad: Tensor,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
-    clip: float,
-) -> Tensor:
-    """=> the gradient's norm before clipping, [] float64; 0 without clipping (clip <= 0)."""
-    grad = grad.contiguous()  # named: it must outlive the call below
-    at = addresses(param, exp_avg, exp_avg_sq, grad)
-    bias1, bias2 = 1 - beta1**step, 1 - beta2**step
-    norm = native().adam(
-        param.dtype == torch.float64, param.numel(), lr, beta1, beta2, eps, bias1, bias2, clip, at
-    )
-    return torch.tensor(norm, dtype=torch.float64)
+class AdamGroup(NamedTuple):
+    """One kind of parameter: four tensors of one shape [N, ...] and dtype."""
+
+    param: Tensor
+    """Changed in place, contiguous."""
+    grad: Tensor
+    exp_avg: Tensor
+    """First moment; changed in place, contiguous."""
+    exp_avg_sq: Tensor
+    """Second moment; changed in place, contiguous."""
 
 
-@_adam.register_fake
-def _(param: Tensor, *rest: object) -> Tensor:
-    return param.new_empty((), dtype=torch.float64)
-
-
-@torch.no_grad()
-def adam_step_(
-    param: Tensor,
-    grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
+def adam_schedule(
+    lrs: Sequence[float],
     *,
     step: int,
-    lr: float,
     beta1: float,
     beta2: float,
-    eps: float,
     grad_clip_norm: float | None = None,
-    backend: str = "auto",
-) -> float:
-    """One Adam step, in place and in one pass over the four tensors.
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """What changes from step to step, as :func:`adam_step_` reads it: on the device, so that nothing waits.
+
+    A CUDA graph that has captured a step is replayed with new numbers by copying another schedule over its
+    own.
 
     Args:
-        param, exp_avg, exp_avg_sq: changed in place; one shape, float32 or float64, contiguous.
-        grad: same shape and dtype.
+        lrs: learning rate of each group, in units of its parameter.
         step: 1 for the first step; sets the bias correction.
-        lr: learning rate, in units of ``param``.
         beta1, beta2: decay of the two moments, 0..1 (1 excluded).
-        eps: added to the root of the second moment.
-        grad_clip_norm: the gradient is scaled down to this 2-norm first; None: not at all.
-        backend: "auto", "cpu" or "reference".
+        grad_clip_norm: each group's gradient is scaled down to this 2-norm first; None: not at all.
 
     Returns:
-        The gradient's 2-norm before clipping; 0.0 when ``grad_clip_norm`` is None.
+        [groups + 2] float64: lr / (1 - beta1^step) of each, sqrt(1 - beta2^step), the largest norm.
 
     Raises:
-        InputError: a shape, dtype, device, layout or number does not fit; the message names it.
-
-    Plain twin: :func:`sctd.ops.reference.adam_step_`.
-    Source: Kingma and Ba 2015, algorithm 1; eps placed as in torch.optim.Adam.
+        InputError: a number does not fit; the message names it.
     """
-    others = {"grad": grad, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
-    for name, tensor in others.items():
-        check_shape(name, tensor, tuple(param.shape), meaning=", that of param")
-    check_same("param", param, **others)
     if (
         step < 1
         or not (0 <= beta1 < 1 and 0 <= beta2 < 1)
         or (grad_clip_norm is not None and not grad_clip_norm > 0)
     ):
         raise InputError(
-            "adam_step_ needs step >= 1, betas in 0..1 and grad_clip_norm > 0 or None; "
+            "adam needs step >= 1, betas in 0..1 and grad_clip_norm > 0 or None; "
             f"got step={step}, beta1={beta1}, beta2={beta2}, grad_clip_norm={grad_clip_norm}"
         )
-    if choose(backend, param) == "reference":
-        return reference.adam_step_(
-            *(param, grad, exp_avg, exp_avg_sq),
-            step=step,
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            grad_clip_norm=grad_clip_norm,
+    largest = math.inf if grad_clip_norm is None else grad_clip_norm
+    numbers = [*(lr / (1 - beta1**step) for lr in lrs), math.sqrt(1 - beta2**step), largest]
+    pinned = torch.device(device).type == "cuda"
+    schedule = torch.tensor(numbers, dtype=torch.float64, pin_memory=pinned)
+    return schedule.to(device, non_blocking=True)
+
+
+@torch.library.custom_op(
+    "sctd::adam", mutates_args=("params", "exp_avgs", "exp_avg_sqs"), device_types=("cpu", "cuda")
+)
+def _adam(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    exp_avgs: Sequence[Tensor],
+    exp_avg_sqs: Sequence[Tensor],
+    schedule: Tensor,
+    visible: Tensor | None,
+    skip: Tensor | None,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    backend: str,
+) -> Tensor:
+    """=> the gradients' norms before clipping, [groups] float64; 0 without a limit."""
+    grads = [g.contiguous() for g in grads]  # named: they must outlive the calls below
+    groups: list[tuple[Tensor, ...]] = list(zip(params, exp_avgs, exp_avg_sqs, grads, strict=True))
+    sizes = [(p.numel(), p.numel() // max(1, p.shape[0])) for p in params]
+    if backend == "cpu":
+        return _adam_cpu(groups, sizes, schedule, visible, skip, (beta1, beta2, eps))
+    module = native_cuda() if backend == "cuda" else native_simt()
+    norms = torch.empty_like(schedule[:-2])
+    scratch = torch.empty(module.adam_scratch(len(groups)), dtype=torch.uint8, device=schedule.device)
+    flat = [t for group in groups for t in group]
+    at = addresses(*flat, schedule, visible, skip, norms, scratch)
+    with stream_of(schedule) as stream:
+        module.adam(sizes, beta1, beta2, eps, at, stream)
+    return norms
+
+
+def _adam_cpu(
+    groups: list[tuple[Tensor, ...]],
+    sizes: list[tuple[int, int]],
+    schedule: Tensor,
+    visible: Tensor | None,
+    skip: Tensor | None,
+    constants: tuple[float, float, float],
+) -> Tensor:
+    *rates, root, largest = schedule.tolist()
+    if skip is not None and bool(skip):
+        return torch.zeros_like(schedule[:-2])
+    norms = [
+        native().adam(
+            *(tensors[0].dtype == torch.float64, *size, rate, root, *constants, largest),
+            addresses(*tensors, visible),
         )
-    for name, tensor in (("param", param), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
-        if not tensor.is_contiguous():
+        for tensors, size, rate in zip(groups, sizes, rates, strict=True)
+    ]
+    return torch.tensor(norms, dtype=torch.float64)
+
+
+@_adam.register_fake
+def _(params: Sequence[Tensor], *rest: object) -> Tensor:
+    return params[0].new_empty(len(params), dtype=torch.float64)
+
+
+@torch.no_grad()
+def adam_step_(
+    groups: Sequence[AdamGroup],
+    schedule: Tensor,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    visible: Tensor | None = None,
+    skip: Tensor | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """One Adam step over all groups, in place, in one pass over the tensors; on CUDA nothing waits.
+
+    Args:
+        groups: 1 to 8, all float32 or all float64 (CUDA: float32), on one device.
+        schedule: :func:`adam_schedule` with as many rates as there are groups, on the same device.
+        beta1, beta2: decay of the two moments, 0..1 (1 excluded), those of the schedule.
+        eps: added to the root of the second moment.
+        visible: [N] bool, N the length of every group: rows that are False keep parameter and moments as
+            they are (a sparse step); None: all rows change.
+        skip: one bool: nothing changes where it is True, for example ``meta["overflow"]``.
+        backend: "auto", "cpu", "cuda", "cuda-simt" or "reference".
+
+    Returns:
+        The 2-norm of each group's gradient before clipping, [groups] float64; 0 without a limit.
+
+    Raises:
+        InputError: a shape, dtype, device or layout does not fit; the message names it.
+
+    Plain twin: :func:`sctd.ops.reference.adam_step_`.
+    Source: Kingma and Ba 2015, algorithm 1; eps placed as in torch.optim.Adam. Sparse by visibility: Mallick
+    et al. 2024, "Taming 3DGS".
+    """
+    groups = [AdamGroup(*group) for group in groups]
+    _check_groups(groups, schedule, visible, skip)
+    chosen = choose(backend, groups[0].param, ("cpu", "cuda", "cuda-simt"))
+    if chosen == "reference":
+        return reference.adam_step_(
+            groups, schedule, beta1=beta1, beta2=beta2, eps=eps, visible=visible, skip=skip
+        )
+    params, grads, exp_avgs, exp_avg_sqs = (list(column) for column in zip(*groups, strict=True))
+    norms: Tensor = _adam(
+        *(params, grads, exp_avgs, exp_avg_sqs, schedule, visible, skip, beta1, beta2, eps, chosen)
+    )
+    return norms
+
+
+def _check_groups(
+    groups: list[AdamGroup], schedule: Tensor, visible: Tensor | None, skip: Tensor | None
+) -> None:
+    if not 1 <= len(groups) <= MAX_GROUPS:
+        raise InputError(f"adam_step_ takes 1 to {MAX_GROUPS} groups; got {len(groups)}")
+    first = groups[0].param
+    for i, group in enumerate(groups):
+        name = f"param of group {i}"
+        others = {"grad": group.grad, "exp_avg": group.exp_avg, "exp_avg_sq": group.exp_avg_sq}
+        for other, tensor in others.items():
+            check_shape(other, tensor, tuple(group.param.shape), meaning=f", that of the {name}")
+        check_same(name, group.param, **others)
+        check_same("param of group 0", first, **{name: group.param})
+        for other, tensor in (("param", group.param), *list(others.items())[1:]):
+            if not tensor.is_contiguous():
+                raise InputError(
+                    f"{other} of group {i} must be contiguous, as it is changed in place; "
+                    f"got strides {tensor.stride()}"
+                )
+        if visible is not None and (group.param.dim() == 0 or group.param.shape[0] != visible.shape[0]):
             raise InputError(
-                f"{name} must be contiguous, as it is changed in place; got strides {tensor.stride()}"
+                f"visible must have an entry for each row of the {name}, {list(group.param.shape)}; "
+                f"got {list(visible.shape)}"
             )
-    clip = 0.0 if grad_clip_norm is None else grad_clip_norm
-    return float(_adam(param, exp_avg, exp_avg_sq, grad, lr, beta1, beta2, eps, step, clip))
+    check_shape("schedule", schedule, (len(groups) + 2,), meaning=", made by adam_schedule")
+    for name, control, dtype in (
+        ("schedule", schedule, torch.float64),
+        ("visible", visible, torch.bool),
+        ("skip", skip, torch.bool),
+    ):
+        if control is not None and (control.dtype != dtype or control.device != first.device):
+            raise InputError(
+                f"{name} must be {dtype} on {first.device}, where the parameters are; "
+                f"got {control.dtype} on {control.device}"
+            )
+    if visible is not None and (visible.dim() != 1 or not visible.is_contiguous()):
+        raise InputError(f"visible must be contiguous with shape [N]; got {list(visible.shape)}")
+    if skip is not None and skip.numel() != 1:
+        raise InputError(f"skip must be one bool; got shape {list(skip.shape)}")
 
 
 @torch.no_grad()

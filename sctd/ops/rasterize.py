@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.errors import InputError
+from sctd.errors import InputError, Unsupported
 from sctd.ops import reference_raster
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_same, check_shape
@@ -42,10 +42,12 @@ def _check_options(options: dict[str, Any]) -> None:
     options.pop("channel_chunk", None)  # any number of channels goes through in one pass
     for name, value in options.items():
         if name not in _NEUTRAL:
-            raise InputError(f"rasterization has no option {name!r}")
+            raise Unsupported(f"rasterization has no option {name!r}")
         neutral = _NEUTRAL[name]
+        if name == "rolling_shutter" and getattr(value, "name", None) == "GLOBAL":
+            continue  # gsplat's own word for none
         if value is not neutral and value != neutral:
-            raise InputError(f"{name}={value!r} is not supported; leave it out or pass {neutral!r}")
+            raise Unsupported(f"{name}={value!r} is not supported; leave it out or pass {neutral!r}")
 
 
 def _check_settings(
@@ -63,7 +65,7 @@ def _check_settings(
     if tile_size < 1:
         raise InputError(f"tile_size must be at least 1; got {tile_size}")
     if packed:
-        raise InputError(
+        raise Unsupported(
             "packed=True is not supported: intermediate results are [C, N, ...]; pass packed=False"
         )
     if render_mode not in RENDER_MODES:
@@ -73,7 +75,8 @@ def _check_settings(
             f"rasterize_mode must be one of {', '.join(RASTERIZE_MODES)}; got {rasterize_mode!r}"
         )
     if sh_degree is not None and not 0 <= sh_degree <= 3:
-        raise InputError(f"sh_degree must be None or in 0..3; got {sh_degree}")
+        error = Unsupported if sh_degree == 4 else InputError
+        raise error(f"sh_degree must be None or in 0..3; got {sh_degree}")
 
 
 def _check_tensors(
@@ -183,7 +186,8 @@ def rasterization(
         rasterize_mode: "antialiased" multiplies opacities by sqrt(det before / det after eps2d).
         capacity: on CUDA, room for so many (tile, Gaussian) pairs, and no wait for the device: where more
             were needed, meta["overflow"] (a bool tensor on the device) is true and the picture lacks
-            Gaussians; 0 counts them first, which waits once. Elsewhere without effect.
+            Gaussians; meta["pairs_needed"] (int32, on the device) tells how many. 0 counts them first, which
+            waits once. Elsewhere without effect.
         backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
             "reference" (plain torch, slow). The CUDA kernels compute in float32; their backward
             pass adds in an order that changes from run to run unless
@@ -199,6 +203,7 @@ def rasterization(
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
+        Unsupported: an option of gsplat that this has not; also a NotImplementedError.
         BackendUnavailable: the backend cannot run here.
 
     Plain twin: :mod:`sctd.ops.reference_raster`.
@@ -211,6 +216,8 @@ def rasterization(
         *(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds, sh_degree, with_color),
     )
     chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt"))
+    if capacity < 0:
+        raise InputError(f"capacity must be at least 0 pairs; got {capacity}")
     if absgrad and chosen.startswith("cuda") and colors.shape[-1] + with_depth > MAX_ABSGRAD_CHANNELS:
         raise InputError(
             f"absgrad on CUDA takes at most {MAX_ABSGRAD_CHANNELS} channels with the depth; render twice"
@@ -271,6 +278,8 @@ def _native(
         *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, *settings)
     )[:2]
     meta = {"means2d": means2d, "depths": depths, "conics": conics, "opacities": opacities, "radii": radii}
+    if backend != "cpu":
+        meta["pairs_needed"] = lists[1][-1]
     if capacity and backend != "cpu":
         meta["overflow"] = lists[1][-1] > capacity
     return renders, alphas, {**meta, "n_pairs": lists[3].shape[0]}

@@ -5,6 +5,8 @@ The rasterizer's twin is in :mod:`sctd.ops.reference_raster`; memory O(C N H W),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -88,27 +90,33 @@ def sctd_loss(
 
 @torch.no_grad()
 def adam_step_(
-    param: Tensor,
-    grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
+    groups: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]],
+    schedule: Tensor,
     *,
-    step: int,
-    lr: float,
     beta1: float,
     beta2: float,
     eps: float,
-    grad_clip_norm: float | None = None,
-) -> float:
-    """One Adam step in place, the gradient first cut to grad_clip_norm; => its norm, 0 without a limit."""
-    norm = float(grad.double().norm()) if grad_clip_norm is not None else 0.0
-    if grad_clip_norm is not None:
-        grad = grad * min(1.0, grad_clip_norm / (norm + 1e-6))
-    exp_avg.mul_(beta1).add_(grad, alpha=1 - beta1)
-    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    root = exp_avg_sq.sqrt() / (1 - beta2**step) ** 0.5 + eps
-    param.addcdiv_(exp_avg, root, value=-lr / (1 - beta1**step))
-    return norm
+    visible: Tensor | None = None,
+    skip: Tensor | None = None,
+) -> Tensor:
+    """One Adam step in place over (param, grad, exp_avg, exp_avg_sq) of each group, gradients cut to a norm.
+
+    ``schedule``: :func:`sctd.ops.adam_schedule`; => the norms, [groups] float64, 0 without a limit.
+    """
+    norms = torch.zeros_like(schedule[:-2])
+    *rates, root, largest = schedule.tolist()
+    if skip is not None and bool(skip):
+        return norms
+    for i, (param, grad, exp_avg, exp_avg_sq) in enumerate(groups):
+        if largest < float("inf"):
+            norms[i] = grad.double().norm()
+            grad = grad * min(1.0, largest / (float(norms[i]) + 1e-6))
+        rows = slice(None) if visible is None else visible
+        m = beta1 * exp_avg[rows] + (1 - beta1) * grad[rows]
+        v = beta2 * exp_avg_sq[rows] + (1 - beta2) * grad[rows].square()
+        exp_avg[rows], exp_avg_sq[rows] = m, v
+        param[rows] -= rates[i] * m / (v.sqrt() / root + eps)
+    return norms
 
 
 @torch.no_grad()

@@ -101,3 +101,31 @@ def test_a_broken_part_is_a_finding_not_a_crash() -> None:
 
     (check,) = doctor._guarded("backends", broken)  # type: ignore[arg-type]
     assert (check.status, check.detail) == ("bad", "ImportError: libfoo.so: cannot open")
+
+
+def test_verify_renders_and_compares(sctd: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sctd.ops import verify
+
+    shown = sctd("doctor", "--verify")
+    lines = [line for line in shown.out.splitlines() if "verify cpu" in line]
+    assert lines[0].startswith("ok   verify cpu")
+    assert "picture off by" in lines[0]
+
+    wrong = verify.rasterization
+
+    def brighter(*args: object, backend: str, **options: object) -> tuple[torch.Tensor, ...]:
+        renders, *rest = wrong(*args, backend=backend, **options)  # type: ignore[arg-type]
+        return (renders * (1.001 if backend == "cpu" else 1.0), *rest)
+
+    monkeypatch.setattr(verify, "rasterization", brighter)
+    shown = sctd("doctor", "--verify")
+    assert shown.code == 1
+    assert "BAD  verify cpu" in shown.out
+
+
+@pytest.mark.usefixtures("simt_module")
+def test_verify_finds_the_cuda_kernels_right() -> None:
+    from sctd.ops.verify import verify_backend
+
+    right, errors = verify_backend("cuda-simt")
+    assert right, errors

@@ -1,13 +1,10 @@
-"""The emulated CUDA kernels for the tests of the ops: built once, from these sources."""
+"""Every test of the ops may ask for the emulated CUDA kernels."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from emulation import simt_build
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _simt_module() -> None:
-    os.environ.setdefault("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
+def _emulation(simt_module: str) -> None:
+    pass

@@ -2,22 +2,90 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.sass import blend_loop
-from benchmarks.static_report import BUDGETS, CUDA, broken_budgets, compiled
+from benchmarks import static_report as static
+from benchmarks.sass import Loop, blend_loop, distances, successors, tool, working_path
+from sctd.ops import _backend
+
+Need = Callable[[str, bool, str], None]
 
 
-@pytest.mark.parametrize("arch", ["80", "90"])
-def test_blend_kernels_keep_their_budgets(arch: str, need: Callable[[str, bool, str], None]) -> None:
-    need("cuda-compile", shutil.which("nvcc") is not None, "no nvcc in PATH")
-    kernels = compiled(arch, [CUDA / "blend_forward.cu", CUDA / "blend_backward.cu"])
-    assert set(BUDGETS) <= {k.name for k in kernels}
-    assert all(k.loop is not None for k in kernels if k.name in BUDGETS)
-    assert broken_budgets(kernels) == []
+@pytest.fixture(scope="module")
+def kernels() -> list[static.Kernel]:
+    if shutil.which("nvcc") is None:
+        return []
+    return static.our_kernels()
+
+
+def test_kernels_keep_their_budgets(kernels: list[static.Kernel], need: Need) -> None:
+    need("cuda-compile", bool(kernels), "no nvcc in PATH")
+    for arch in static.ARCHS:
+        of_arch = {k.name: k for k in kernels if k.arch == arch}
+        assert all(of_arch[name].loop is not None for name in static.BUDGETS)
+    assert static.broken_budgets(kernels) == []
+
+
+def test_modelled_instructions_keep_their_budget(kernels: list[static.Kernel], need: Need) -> None:
+    need("cuda-compile", bool(kernels), "no nvcc in PATH")
+    counts = static.emulated_counts(100_000, 512)
+    forward, backward = static.modelled(kernels, counts)
+    assert forward <= static.MAX_MODELLED[0]
+    assert backward <= static.MAX_MODELLED[1]
+    assert 330_000 < counts["pairs"] < 333_000, "exact on pixel centres: 0.71 of the 467k of 3-sigma squares"
+
+
+def test_the_page_shows_these_kernels(kernels: list[static.Kernel], need: Need, repository: Path) -> None:
+    need("cuda-compile", bool(kernels), "no nvcc in PATH")
+    page = (repository / "docs" / "kernels.md").read_text()
+    if f"release that made it: {static.release()}." not in page:
+        pytest.skip(f"docs/kernels.md was made by another release of nvcc than {static.release()}")
+    assert page == static.report(kernels), (
+        "the kernels have changed: SCTD_SIMT_MODULE=$(make -s simt) "
+        "python -m benchmarks.static_report --page docs/kernels.md"
+    )
+
+
+def test_budgets_can_be_broken(kernels: list[static.Kernel], need: Need) -> None:
+    """A kernel with a register too many, a spill, an instruction too many: each is named."""
+    need("cuda-compile", bool(kernels), "no nvcc in PATH")
+    good = next(k for k in kernels if k.name == "blend_backward_kernel<3, false>")
+    assert good.loop is not None
+    slow = Loop(0, good.loop.kinds + Counter({"float32": 2, "shuffle": 1}), 0)
+    for change, said in (
+        ({"registers": 65}, "65 registers, at most 64"),
+        ({"spills": 4}, "4 bytes of spills"),
+        ({"loop": slow}, "instructions a pair, at most 60.0"),
+        ({"loop": slow}, "13 shuffles, at most 12"),
+    ):
+        assert any(said in line for line in static.broken_budgets([replace(good, **change)])), said
+
+
+def test_the_build_holds_every_architecture_and_says_why_it_is_off(need: Need) -> None:
+    """The module loads on a machine without a driver; machine code for all, PTX for what comes after."""
+    need("cuda-compile", hasattr(_backend.native(), "cuda"), "built without nvcc")
+    listed = [
+        subprocess.run(
+            [tool("cuobjdump"), kind, _backend.native().__file__], capture_output=True, text=True, check=True
+        ).stdout
+        for kind in ("--list-elf", "--list-ptx")
+    ]
+    machine, ptx = (sorted({int(n) for n in re.findall(r"sm_(\d+)", text)}) for text in listed)
+    wanted = os.environ.get("SCTD_CUDA_ARCH_LIST", "7.5;8.0;8.6;8.9;9.0;10.0;12.0")
+    assert machine == sorted(int(arch.replace(".", "")) for arch in wanted.split(";"))
+    assert ptx == machine[-1:]
+    available, why = _backend.backends()["cuda"]
+    if not available:
+        assert re.search("cannot run: .+|Torch was built without CUDA", why), why
 
 
 def test_loops_are_counted_with_their_branches() -> None:
@@ -40,4 +108,21 @@ def test_loops_are_counted_with_their_branches() -> None:
     assert loop is not None
     assert (loop.address, loop.instructions, loop.pairs) == (0x20, 7, 2)
     assert loop.kinds["shuffle"] == 1
+    assert loop.shortest == 6, "the branch over the second exponential"
     assert blend_loop([(0, "FADD R0, R1, R2"), (16, "EXIT")]) is None
+
+
+def test_the_working_path_reaches_the_last_store() -> None:
+    code = [
+        "ISETP.GE.AND P0, PT, R0, R1, PT",
+        "@P0 EXIT",  # a thread without work
+        "@P1 BRA 0x50",
+        "FADD R2, R3, R4",
+        "FADD R2, R3, R4",
+        "STG.E [R2.64], R5",
+        "EXIT",
+    ]
+    numbered = [(16 * i, text) for i, text in enumerate(code)]
+    assert working_path(numbered) == 5
+    assert distances(numbered, successors(numbered), 0)[6] == 5
+    assert working_path(numbered[:2] + numbered[6:]) == 0

@@ -10,24 +10,30 @@ from typing import Any
 
 import pytest
 import torch
-from raster_scenes import Scene, make_scene
+from raster_scenes import Scene, device_of, make_scene
 from torch import Tensor
 
 from sctd.errors import BackendUnavailable, InputError
 from sctd.ops import get_num_threads, rasterization, set_num_threads
 
+with_reference = pytest.mark.parametrize(
+    "backend", ["cpu", "cuda-simt", "reference", pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+
 
 def grads(scene: Scene, **options: Any) -> tuple[Tensor, ...]:
     """Image, alphas and all gradients in float32."""
-    s = scene.to(torch.float32)
-    background = torch.full((s.viewmats.shape[0], 3), 0.25)
+    backend = options.get("backend", "cpu")
+    s, device = scene.to(torch.float32, backend), device_of(backend)
+    background = torch.full((s.viewmats.shape[0], 3), 0.25, device=device)
     renders, alphas, _ = rasterization(*s, backgrounds=background, **options)
-    weight = torch.linspace(-1, 1, renders.numel()).reshape(renders.shape)
+    weight = torch.linspace(-1, 1, renders.numel(), device=device).reshape(renders.shape)
     ((renders * weight).sum() + alphas.square().sum()).backward()
-    return renders.detach(), alphas.detach(), *(t.grad for t in s[:6] if t.grad is not None)
+    found = (renders.detach(), alphas.detach(), *(t.grad for t in s[:6] if t.grad is not None))
+    return tuple(t.cpu() for t in found)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@with_reference
 def test_no_gaussians(backend: str) -> None:
     out = grads(
         make_scene(1)._replace(**{n: getattr(make_scene(1), n)[:0] for n in Scene._fields[:5]}),
@@ -39,7 +45,7 @@ def test_no_gaussians(backend: str) -> None:
     assert out[-1].abs().max() == 0
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@with_reference
 def test_everything_behind_the_camera(backend: str) -> None:
     scene = make_scene(20)
     away = scene.viewmats.clone()
@@ -64,7 +70,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@with_reference
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_gaussian_is_left_out(case: str, backend: str) -> None:
     """One broken Gaussian changes neither picture nor gradients of others, and its own gradient is zero."""
@@ -82,6 +88,28 @@ def test_broken_gaussian_is_left_out(case: str, backend: str) -> None:
         assert a[7].abs().max() == 0
         torch.testing.assert_close(a[rest], b, rtol=1e-5, atol=1e-5 * b.abs().max().item())
     assert got[7].isfinite().all()
+
+
+@with_reference
+@pytest.mark.parametrize("case", ["pose nan", "pose inf", "focal nan", "center nan"])
+def test_broken_camera_sees_nothing(case: str, backend: str) -> None:
+    """Its picture is the background and sends no gradient; the other camera's is as if it were alone."""
+    scene = make_scene(30, seed=6)
+    viewmats, Ks = scene.viewmats.clone(), scene.Ks.clone()
+    if case.startswith("pose"):
+        viewmats[0, 2, 1] = float(case.split()[1])
+    else:
+        Ks[0, 0, 0 if case.startswith("focal") else 2] = float("nan")
+    got = grads(scene._replace(viewmats=viewmats, Ks=Ks), backend=backend)
+    assert torch.equal(got[0][0], torch.full_like(got[0][0], 0.25))
+    assert got[1][0].abs().max() == 0
+    assert all(t.isfinite().all() for t in got)
+    blind = torch.eye(4, dtype=torch.float64)
+    blind[2, 3] = -100.0  # everything is behind it
+    want = grads(scene._replace(viewmats=torch.stack([blind, scene.viewmats[1]])), backend=backend)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6 * b.abs().max().item())
+    assert got[7][0].abs().max() == 0
 
 
 def test_planes_and_radius_clip() -> None:
@@ -219,6 +247,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sparse": ({"sparse_grad": True}, "sparse_grad=True is not supported"),
     "fisheye": ({"camera_model": "fisheye"}, "camera_model='fisheye' is not supported"),
     "unknown": ({"colour": 1}, "no option 'colour'"),
+    "capacity": ({"capacity": -1}, "capacity must be at least 0"),
+    "height": ({"height": -5}, r"height must be in 1\.\.32768 pixels; got -5"),
     "backend": ({"backend": "gpu"}, "backend must be one of"),
 }
 
@@ -229,6 +259,29 @@ def test_wrong_arguments_are_named(case: str) -> None:
     scene = {n: v.float() if isinstance(v, Tensor) else v for n, v in make_scene(5)._asdict().items()}
     with pytest.raises(InputError, match=message):
         rasterization(**{**scene, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("packed", True),
+        ("sparse_grad", True),
+        ("distributed", True),
+        ("camera_model", "ortho"),
+        ("segmented", True),
+        ("covars", torch.zeros(5, 3, 3)),
+        ("with_ut", True),
+        ("with_eval3d", True),
+        ("radial_coeffs", torch.zeros(2, 6)),
+        ("viewmats_rs", torch.zeros(2, 4, 4)),
+        ("rolling_shutter", "ROLLING_TOP_TO_BOTTOM"),
+        ("sh_degree", 4),
+    ],
+)
+def test_what_gsplat_has_and_this_has_not_is_named(name: str, value: Any) -> None:
+    scene = [t.float() if isinstance(t, Tensor) else t for t in make_scene(5)]
+    with pytest.raises(NotImplementedError, match=name):
+        rasterization(*scene, **{name: value})
 
 
 def test_cpu_backend_wants_cpu_tensors() -> None:

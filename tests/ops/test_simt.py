@@ -25,7 +25,7 @@ def run_workload(module: Path, seeds: int, preload: str = "") -> subprocess.Comp
         "UBSAN_OPTIONS": "halt_on_error=1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(HERE / "simt_workload.py"), str(seeds)]
+    command = [sys.executable, str(HERE / "kernel_workload.py"), str(seeds)]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 
@@ -62,6 +62,22 @@ PLANTED = {
     "no barrier after the warps' partial sums": (
         *("project.cu", "mine] = total;\n        __syncthreads();", "mine] = total;"),
         r"race: .*project\.cu.*project_backward_kernel",
+    ),
+    "no barrier after one warp wrote for all": (
+        *(
+            "adam.cu",
+            "clip[0] = float(factor);\n    }\n    __syncthreads();",
+            "clip[0] = float(factor);\n    }",
+        ),
+        r"race: .*adam\.cu.*adam_kernel",
+    ),
+    "a warp leaves a loop early": (
+        *(
+            "blend_forward.cu",
+            "if (__all_sync(kFull, done)) break;",
+            "if (done) break;",
+        ),
+        r"deadlock: .*\.cu:\d+.*blend_forward_kernel",
     ),
     "threads leave before a barrier": (
         *(

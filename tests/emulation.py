@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-BUILD = Path(__file__).resolve().parents[2] / "csrc" / "simt" / "build.py"
+BUILD = Path(__file__).resolve().parents[1] / "csrc" / "simt" / "build.py"
 
 
 def simt_build() -> ModuleType:

@@ -1,0 +1,98 @@
+/*
+adam.cu - one Adam step over all groups of parameters, in two launches.
+
+  in   per group: grad [n]   schedule [groups + 2] double: lr / (1 - beta1^step) of each group, sqrt(1 - beta2^step),
+       largest norm of a group's gradient (infinity: no limit)   visible [rows] or none   skip [1] or none
+  out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups] double, before clipping; 0 without a limit
+
+The numbers that change from step to step are read from device memory, so a captured graph can be replayed with new ones.
+Gradients are clipped group by group. Rows that are not visible keep parameter and moments; where skip is set, all do.
+A group's blocks follow each other in the grid; a thread takes kPerThread elements, a block's width apart.
+
+Limits   kMaxAdamGroups groups of at most 2^31 - 1 elements.
+Repeats  bit for bit: the norm is kNormBlocks partial sums in double, each added in a fixed order.
+Source   Kingma and Ba 2015, algorithm 1; sparse by visibility: Mallick et al. 2024, "Taming 3DGS".
+*/
+#include "device.h"
+#include "kernels.h"
+#include "warp.h"
+
+namespace sctd::cuda {
+namespace {
+
+constexpr int kBlock = 256, kPerThread = 4, kNormBlocks = 64;
+
+// The sum over a block's threads, in thread 0.
+__device__ __forceinline__ double block_sum(double x) {
+    SHARED(double, per_warp, kBlock / kWarp);
+    x = warp_sum(x);
+    if (threadIdx.x % kWarp == 0) per_warp[threadIdx.x / kWarp] = x;
+    __syncthreads();
+    double sum = 0;
+    for (int w = 0; w < kBlock / kWarp; ++w) sum += per_warp[w];
+    return sum;
+}
+
+__global__ void __launch_bounds__(kBlock) gradient_norm_kernel(AdamArgs a) {
+    if (!(a.schedule[a.groups + 1] < HUGE_VAL)) return;
+    const AdamGroup& group = a.group[blockIdx.y];
+    double sum = 0;
+    for (int i = blockIdx.x * kBlock + threadIdx.x; i < group.n; i += kNormBlocks * kBlock)
+        sum += double(group.grad[i]) * double(group.grad[i]);
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) a.partial[blockIdx.y * kNormBlocks + blockIdx.x] = sum;
+}
+
+// The factor that brings a group's gradient down to the largest norm; called by a whole warp.
+__device__ double clip_factor(const AdamArgs& a, int group, double largest) {
+    const int lane = threadIdx.x % kWarp;
+    double sum = 0;
+    for (int i = lane; i < kNormBlocks; i += kWarp) sum += a.partial[group * kNormBlocks + i];
+    const double norm = sqrt(warp_sum(sum));
+    if (lane == 0 && blockIdx.x == unsigned(a.group[group].first_block)) a.norms[group] = norm;
+    return norm + 1e-6 > largest ? largest / (norm + 1e-6) : 1;  // as torch.nn.utils.clip_grad_norm_
+}
+
+__global__ void __launch_bounds__(kBlock) adam_kernel(AdamArgs a) {
+    SHARED(float, clip, 1);
+    int at = 0;
+    while (at + 1 < a.groups && int(blockIdx.x) >= a.group[at + 1].first_block) ++at;
+    const AdamGroup& group = a.group[at];
+    const double largest = a.schedule[a.groups + 1];
+    if (threadIdx.x < kWarp) {
+        const double factor = largest < HUGE_VAL ? clip_factor(a, at, largest) : 1;
+        if (threadIdx.x == 0) clip[0] = float(factor);
+    }
+    __syncthreads();
+    if (a.skip && a.skip[0]) return;
+    const float scale = clip[0], rate = float(a.schedule[at]), root = float(a.schedule[a.groups]);
+    const int first = (int(blockIdx.x) - group.first_block) * kPerThread * kBlock + int(threadIdx.x);
+#pragma unroll
+    for (int k = 0; k < kPerThread; ++k) {
+        const int i = first + k * kBlock;
+        if (i >= group.n || (a.visible && !a.visible[i / group.row])) continue;
+        const float g = group.grad[i] * scale;
+        const float m = madd(a.beta1, group.exp_avg[i], a.rest1 * g);
+        const float v = madd(a.beta2, group.exp_avg_sq[i], a.rest2 * g * g);
+        group.exp_avg[i] = m, group.exp_avg_sq[i] = v;
+        group.param[i] -= rate * m / (vsqrt(v) / root + a.eps);
+    }
+}
+
+}  // namespace
+
+size_t adam_scratch(int groups) { return size_t(groups) * kNormBlocks * sizeof(double); }
+
+void adam(AdamArgs a, Stream stream) {
+    int blocks = 0;
+    for (int i = 0; i < a.groups; ++i) {
+        a.group[i].first_block = blocks;
+        blocks += int(blocks_for(a.group[i].n, kPerThread * kBlock));
+    }
+    fill_bytes(a.norms, 0, size_t(a.groups) * sizeof(double), stream);
+    if (blocks == 0) return;
+    LAUNCH(gradient_norm_kernel, dim3(kNormBlocks, a.groups), kBlock, stream, a);
+    LAUNCH(adam_kernel, unsigned(blocks), kBlock, stream, a);
+}
+
+}  // namespace sctd::cuda
