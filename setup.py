@@ -34,7 +34,10 @@ ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
 COMMON = [
     "csrc/bindings.cpp",
-    *(f"csrc/cpu/{name}.cpp" for name in ("depth_sort", "dispatch", "openmp", "scratch", "threads", "tiles_write", "trace")),
+    *(
+        f"csrc/cpu/{name}.cpp"
+        for name in ("depth_sort", "dispatch", "openmp", "scratch", "threads", "tiles_write", "trace")
+    ),
 ]
 KERNELS = [
     f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
