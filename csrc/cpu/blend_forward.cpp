@@ -26,23 +26,17 @@ struct ForwardState {
     uint64_t live;     // blocks with a pixel that is not done, as merged bits
 };
 
-// Rare: at least one lane of this block stops at this footprint.
+// At least one lane of this block stops at this footprint: one block in eight.
 template <typename S, typename V, typename M>
-__attribute__((noinline)) void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after,
-                                             int32_t index) {
+SCTD_HD void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after, int32_t index) {
     constexpr int W = Simd<S>::W;
-    S* t = state.transmittance + 4 * block;
-    bool alive = false;
-    for (int l = 0; l < W; ++l) {
-        if (stop[l]) {
-            t[l] = -before[l];
-            state.last[4 * block + l] = index;
-        } else {
-            t[l] = after[l];
-            alive |= after[l] > 0;
-        }
-    }
-    if (!alive) state.live &= ~(uint64_t(1) << block);
+    int32_t* last = state.last + 4 * block;
+    store(state.transmittance + 4 * block, select(stop, -before, after));
+    if constexpr (sizeof(stop[0]) == sizeof *last)
+        store(last, stop ? M{} + index : load<M>(last));
+    else
+        for (int l = 0; l < W; ++l) last[l] = stop[l] ? index : last[l];
+    if (!bits(~stop & (after > V{}))) state.live &= ~(uint64_t(1) << block);
 }
 
 // D > 0: channels known at compile time; D = 0: `channels`.
