@@ -60,37 +60,70 @@ void wake_blocks(BackwardState<S>& state, int32_t k) {
     }
 }
 
-// Reads the tile's gradients; adds the background's own gradient to g_background [D] (double) when asked for.
+// What start_tile reads of one pixel.
 template <typename S>
-int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, BackwardState<S>& state,
+struct PixelInputs {
+    alignas(64) S g_alpha[kPixels];
+    alignas(64) int32_t last[kPixels];
+};
+
+// Pixels col .. col + n of a row, which lie in one strip.
+template <typename S>
+SCTD_HD void read_pixels(const BlendArgs<S>& a, int64_t pixel, int i, int n, int64_t channels,
+                         BackwardState<S>& state, PixelInputs<S>& in) {
+    for (int k = 0; k < n; ++k) {
+        state.transmittance[i + k] = a.transmittance[pixel + k];
+        in.last[i + k] = a.last[pixel + k];
+        in.g_alpha[i + k] = a.g_alphas ? a.g_alphas[pixel + k] : S(0);
+        for (int64_t d = 0; d < channels; ++d)
+            state.g[d * kPixels + i + k] = a.g_renders[(pixel + k) * channels + d];
+    }
+}
+
+// Reads the tile's gradients; adds the background's own gradient to g_background [D] (double) when asked for.
+template <typename S, int D>
+int32_t start_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t all_channels, BackwardState<S>& state,
                    double* g_background) {
+    using V = typename Simd<S>::V;
+    constexpr int W = Simd<S>::W;
+    const int64_t channels = D ? D : all_channels;
     const S* background = a.backgrounds ? a.backgrounds + tile.camera * a.channels : nullptr;
+    PixelInputs<S> in;
+    if (tile.width < kTile || tile.height < kTile) {
+        for (int i = 0; i < kPixels; ++i) state.transmittance[i] = S(1), in.last[i] = 0, in.g_alpha[i] = S(0);
+        for (int64_t i = 0; i < channels * kPixels; ++i) state.g[i] = S(0);
+    }
+    for (int row = 0; row < tile.height; ++row) {
+        const int64_t pixel = (tile.camera * a.height + tile.y + row) * a.width + tile.x;
+        int col = 0;
+        for (; col + 4 <= tile.width; col += 4)
+            read_pixels(a, pixel + col, strip_index(col, row), 4, channels, state, in);
+        read_pixels(a, pixel + col, strip_index(col, row), tile.width - col, channels, state, in);
+    }
     int32_t longest = 0;
-    for (int b = 0; b < 64; ++b) state.block_last[b] = 0;
-    for (int i = 0; i < kPixels; ++i)
-        state.transmittance[i] = S(1), state.behind[i] = S(0), state.last[i] = S(0);
-    for (int64_t i = 0; i < channels * kPixels; ++i) state.g[i] = S(0);
-    for (int row = 0; row < tile.height; ++row)
-        for (int col = 0; col < tile.width; ++col) {
-            const int i = strip_index(col, row);
-            const int64_t pixel = (tile.camera * a.height + tile.y + row) * a.width + tile.x + col;
-            const S t = a.transmittance[pixel];
-            const S* g = a.g_renders + pixel * channels;
-            S behind = a.g_alphas ? -a.g_alphas[pixel] : S(0);
-            for (int64_t d = 0; d < channels; ++d) state.g[d * kPixels + i] = g[d];
-            if (background)
-                for (int64_t d = 0; d < a.channels; ++d) {
-                    behind = madd(g[d], background[d], behind);
-                    if (g_background) g_background[d] += double(t) * double(g[d]);
-                }
-            state.transmittance[i] = t;
-            state.behind[i] = t * behind;
-            const int32_t last = a.last[pixel];
-            state.last[i] = S(last);
-            const int block = i / 4 / (Simd<S>::W / 4) * (Simd<S>::W / 4);
-            if (last > state.block_last[block]) state.block_last[block] = last;
-            if (last > longest) longest = last;
+    V sums[D ? D : 1] = {};
+    for (int i = 0; i < kPixels; i += W) {
+        const V t = load<V>(state.transmittance + i);
+        V behind = -load<V>(in.g_alpha + i);
+        for (int64_t d = 0; background && d < a.channels; ++d) {
+            const V g = load<V>(state.g + d * kPixels + i);
+            behind = madd(g, splat<V>(background[d]), behind);
+            if (D)
+                sums[D ? d : 0] = madd(t, g, sums[D ? d : 0]);
+            else if (g_background)
+                g_background[d] += double(hsum(t * g));
         }
+        store(state.behind + i, t * behind);
+        int32_t block = 0;
+        for (int l = 0; l < W; ++l) {
+            state.last[i + l] = S(in.last[i + l]);
+            block = in.last[i + l] > block ? in.last[i + l] : block;
+        }
+        state.block_last[i / 4] = block;
+        longest = block > longest ? block : longest;
+    }
+    if (D && background && g_background)
+        for (int64_t d = 0; d < a.channels; ++d) g_background[d] += double(hsum(sums[D ? d : 0]));
     return longest;
 }
 
@@ -152,7 +185,7 @@ void backward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* g,
     const int32_t begin = a.tile_start[index], end = a.tile_start[index + 1];
     BackwardState<S> state;
     state.g = g;
-    const int32_t longest = start_tile(a, tile, channels, state, g_background);
+    const int32_t longest = start_tile<S, D>(a, tile, channels, state, g_background);
     memset(partial.used + begin, 0, size_t(end - begin));
     state.alive = 0, state.next = longest;
     for (int32_t k = begin + longest - 1; k >= begin; --k) {
@@ -184,34 +217,44 @@ void backward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles, cons
     parallel_for(tiles, work);
 }
 
-// Adds a Gaussian's records and turns moments into gradients. Writes every Gaussian: zeros where nothing was seen.
-template <typename S>
-void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
+// sum [stride] = the records of the slots first .. past, in order; kVectors: vectors a record, 0 if not known.
+template <typename S, int kVectors>
+SCTD_HD void add_records(const Partials<S>& partial, const int32_t* slot_pair, int64_t first, int64_t past,
+                         int64_t slots, S* sum) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
+    alignas(64) static const S zeros[16] = {};
+    V total[kVectors ? kVectors : 1] = {};
+    if (!kVectors)
+        for (int64_t i = 0; i < partial.stride; ++i) sum[i] = S(0);
+    for (int64_t s = first; s < past; ++s) {
+        const int64_t ahead = slot_pair[s + 16 < slots ? s + 16 : s], pair = slot_pair[s];
+        __builtin_prefetch(partial.used[ahead] ? partial.sums + ahead * partial.stride : zeros);
+        if (kVectors) {  // unused: zeros, as a branch here is hard to foresee
+            const S* one = partial.used[pair] ? partial.sums + pair * partial.stride : zeros;
+            for (int v = 0; v < kVectors; ++v) total[v] += load<V>(one + v * W);
+        } else if (partial.used[pair]) {
+            const S* one = partial.sums + pair * partial.stride;
+            for (int64_t i = 0; i < partial.stride; ++i) sum[i] += one[i];
+        }
+    }
+    for (int v = 0; v < kVectors; ++v) store(sum + v * W, total[v]);
+}
+
+// Turns a Gaussian's moments into gradients. Writes every Gaussian: zeros where nothing was seen.
+template <typename S, int kVectors>
+void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
     const int64_t channels = total_channels(a), slots = a.slot_start[a.cameras * a.count];
     auto work = [&](int64_t begin, int64_t end) {
         Scratch<S> total(partial.stride);
         S* sum = total.data();
         for (int64_t at = begin; at < end; ++at) {
             const int64_t first = a.slot_start[at], past = a.slot_start[at + 1];
-            bool any = false;
-            for (int64_t s = first; s < past; ++s) {
-                const int64_t ahead = a.slot_pair[s + 16 < slots ? s + 16 : s];
-                if (partial.used[ahead]) __builtin_prefetch(partial.sums + ahead * partial.stride);
-                const int64_t pair = a.slot_pair[s];
-                if (!partial.used[pair]) continue;
-                const S* one = partial.sums + pair * partial.stride;
-                for (int64_t i = 0; i < partial.stride; i += W)
-                    store(sum + i, any ? load<V>(sum + i) + load<V>(one + i) : load<V>(one + i));
-                any = true;
-            }
+            add_records<S, kVectors>(partial, a.slot_pair, first, past, slots, sum);
             S g[6] = {};
-            if (any) {
+            if (first < past) {
                 const S* conic = a.conics + 3 * at;
                 moments_to_gradient(conic[0], conic[1], conic[2], a.opacities[at], sum, g);
-            } else {
-                for (int64_t i = 0; i < partial.size; ++i) sum[i] = S(0);
             }
             a.g_means2d[2 * at] = g[0], a.g_means2d[2 * at + 1] = g[1];
             for (int k = 0; k < 3; ++k) a.g_conics[3 * at + k] = g[2 + k];
@@ -223,6 +266,14 @@ void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors
         }
     };
     parallel_ranges(a.cameras * a.count, 1024, work);
+}
+
+template <typename S>
+void reduce(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
+    if (partial.stride == 16)
+        reduce_slots<S, 16 / Simd<S>::W>(a, partial, g_colors);
+    else
+        reduce_slots<S, 0>(a, partial, g_colors);
 }
 
 // Colours shared by the cameras: the sum over the cameras, in order.
@@ -273,9 +324,9 @@ void blend_backward(const BlendArgs<S>& a) {
                     sum += background[(c * per_camera + t) * a.channels + d];
                 a.g_backgrounds[c * a.channels + d] = S(sum);
             }
-    if (a.colors_per_camera || a.cameras == 1) return reduce_slots(a, partial, a.g_colors);
+    if (a.colors_per_camera || a.cameras == 1) return reduce(a, partial, a.g_colors);
     Scratch<S> g_colors(a.cameras * a.count * a.channels);
-    reduce_slots(a, partial, g_colors.data());
+    reduce(a, partial, g_colors.data());
     sum_over_cameras(a, g_colors.data());
 }
 
