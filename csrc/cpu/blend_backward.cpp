@@ -23,8 +23,10 @@ namespace {
 
 constexpr int kMoments = 6;
 
-// What the pass over the tiles leaves for the pass over the Gaussians: `stride` numbers a pair, of which the first
-// `size` count; a stride is a whole number of vectors, and for up to 10 channels one cache line.
+constexpr int64_t kUsual = 12;  // the stride with 3 or 4 channels
+
+// What the pass over the tiles leaves for the pass over the Gaussians: `stride` numbers a pair, of which the first `size` count.
+// Whole vectors are read, so there is room for one behind the last record.
 template <typename S>
 struct Partials {
     int64_t size, stride;
@@ -34,7 +36,7 @@ struct Partials {
     static int64_t size_of(const BlendArgs<S>& a) {
         return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
     }
-    static int64_t stride_of(const BlendArgs<S>& a) { return (size_of(a) + 15) / 16 * 16; }
+    static int64_t stride_of(const BlendArgs<S>& a) { return (size_of(a) + 3) / 4 * 4; }
 };
 
 template <typename S>
@@ -172,8 +174,7 @@ void backward_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t
             abs_y += vabs(record[kB] * vx + record[kC] * vy);
         }
     } while (blocks);
-    // D channels known: a record has room for 16 numbers, and those past the sums are written next or never read
-    hsum_all<S, D ? 16 : 0>(sums, out);
+    hsum_all<S>(sums, out);
     if (Abs) out[kMoments + n] = hsum(abs_x), out[kMoments + n + 1] = hsum(abs_y);
 }
 
@@ -246,7 +247,7 @@ template <typename S, int kVectors>
 void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
     const int64_t channels = total_channels(a), slots = a.slot_start[a.cameras * a.count];
     auto work = [&](int64_t begin, int64_t end) {
-        Scratch<S> total(partial.stride);
+        Scratch<S> total(partial.stride + 16);
         S* sum = total.data();
         for (int64_t at = begin; at < end; ++at) {
             const int64_t first = a.slot_start[at], past = a.slot_start[at + 1];
@@ -270,8 +271,8 @@ void reduce_slots(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors
 
 template <typename S>
 void reduce(const BlendArgs<S>& a, const Partials<S>& partial, S* g_colors) {
-    if (partial.stride == 16)
-        reduce_slots<S, 16 / Simd<S>::W>(a, partial, g_colors);
+    if (partial.stride == kUsual)
+        reduce_slots<S, (kUsual + Simd<S>::W - 1) / Simd<S>::W>(a, partial, g_colors);
     else
         reduce_slots<S, 0>(a, partial, g_colors);
 }
@@ -304,7 +305,7 @@ void blend_backward(const BlendArgs<S>& a) {
     const int64_t across = (a.width + kTile - 1) / kTile, down = (a.height + kTile - 1) / kTile;
     const int64_t channels = total_channels(a), per_camera = across * down, tiles = a.cameras * per_camera;
     const int64_t stride = Partials<S>::stride_of(a);
-    Scratch<S> records(a.cameras * a.count * record_stride(channels)), sums(a.pairs * stride);
+    Scratch<S> records(a.cameras * a.count * record_stride(channels)), sums(a.pairs * stride + 16);
     Scratch<uint8_t> used(a.pairs);
     const Partials<S> partial{Partials<S>::size_of(a), stride, sums.data(), used.data()};
     Scratch<double> g_backgrounds(a.g_backgrounds ? tiles * a.channels : 0);

@@ -203,12 +203,13 @@ SCTD_HD VF hsum_16(const VF (&v)[N]) {
 }
 #endif
 
-// out[i] = sum of the lanes of v[i], i < N; up to out[kRoom - 1] may be overwritten with anything.
-template <typename S, int kRoom, int N>
+// out[i] = sum of the lanes of v[i], i < N
+template <typename S, int N>
 SCTD_HD void hsum_all(const typename Simd<S>::V (&v)[N], S* out) {
     int i = 0;
 #if defined(__AVX512F__)
-    if constexpr (sizeof(S) == 4 && N > 4 && N <= 16 && kRoom >= 16) return store(out, hsum_16(v));
+    if constexpr (sizeof(S) == 4 && N > 4 && N <= 16)
+        return _mm512_mask_storeu_ps(out, __mmask16((1u << N) - 1), (__m512)hsum_16(v));
 #elif defined(__AVX2__)
     // Four vectors are summed together.
     if (sizeof(S) == 4)
