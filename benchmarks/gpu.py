@@ -21,7 +21,7 @@ import typer
 from torch import Tensor
 
 import sctd
-from benchmarks.workload import make_workload
+from sctd.bench.workload import make_workload
 
 CELLS = ((1_000, 512), (10_000, 512), (100_000, 512), (1_000_000, 512), (100_000, 1024))
 LEAVES = ("means", "quats", "scales", "opacities", "colors")

@@ -21,7 +21,7 @@ import torch
 import typer
 
 from benchmarks.sass import Loop, blend_loop, disassemble, working_path
-from benchmarks.workload import make_workload
+from sctd.bench.workload import make_workload
 from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
 
@@ -54,7 +54,7 @@ and 60 backward, at most 12 shuffles and one atomic instruction (9 lanes) for ea
 the release that made it: {release}.
 """
 MODEL = """
-Warp instructions of the blend loops for one picture of the common workload (`benchmarks/workload.py`), as
+Warp instructions of the blend loops for one picture of the common workload (`sctd/bench/workload.py`), as
 rasterizers are modelled: items, (8x8 sub-tile, Gaussian) that the emulation counted, times all instructions
 of a turn.
 """

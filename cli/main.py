@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import doctor, failures, generate, prior, render
+from . import bench, doctor, failures, generate, prior, render
 
 app = typer.Typer(
     name="sctd",
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("render")(render.render)
 app.add_typer(prior.app, name="prior")
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 _debug = False

@@ -135,36 +135,50 @@ void noise(bool f64, int64_t b, int64_t n, const Addresses& at) {
     });
 }
 
-// z eps alpha_from sigma_from alpha_to sigma_to | z_to
-void ode_step(bool f64, int64_t b, int64_t n, const Addresses& at) {
+// z out alpha_from sigma_from alpha_to sigma_to | z_to
+void ode_step(bool f64, int64_t b, int64_t n, int prediction, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
-        const S *z, *eps, *lv[4];
-        S* out;
-        read(at, z, eps, lv[0], lv[1], lv[2], lv[3], out);
-        kernels<S>().ode_step(b, n, z, eps, lv, out);
+        const S *z, *out, *lv[4];
+        S* z_to;
+        read(at, z, out, lv[0], lv[1], lv[2], lv[3], z_to);
+        kernels<S>().ode_step(b, n, prediction, z, out, lv, z_to);
     });
 }
 
-// z eps_null eps_cond, (alpha sigma) of from, to_s, to_e | z_s z_e eps
-void cfg_ode_steps(bool f64, int64_t b, int64_t n, double guidance, const Addresses& at) {
+// z null cond wrong weights, (alpha sigma) of from, to_s, to_e | z_s z_e out
+void cfg_ode_steps(bool f64, int64_t b, int64_t n, int k, int prediction, double guidance,
+                   const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
-        const S *z, *null, *cond, *lv[6];
-        S *z_s, *z_e, *eps;
-        read(at, z, null, cond, lv[0], lv[1], lv[2], lv[3], lv[4], lv[5], z_s, z_e, eps);
-        kernels<S>().cfg_ode_steps(b, n, z, null, cond, S(guidance), lv, z_s, z_e, eps);
+        GuidanceArgs<S> a{};
+        a.b = b, a.n = n, a.k = k, a.prediction = prediction, a.guidance = S(guidance);
+        read(at, a.z, a.null, a.cond, a.wrong, a.weights, a.levels[0], a.levels[1], a.levels[2], a.levels[3],
+             a.levels[4], a.levels[5], a.z_s, a.z_e, a.out);
+        kernels<S>().cfg_ode_steps(a);
     });
 }
 
-// z_end z_self z_cond weight | grad stats loss
-void residual(bool f64, int64_t b, int64_t n, double guidance, const Addresses& at) {
+// z out alpha_from sigma_from alpha_to sigma_to z_end z_cond weight | grad stats loss
+void residual(bool f64, int64_t b, int64_t n, int prediction, double guidance, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
-        const S *z_end, *z_self, *z_cond, *weight;
-        S *grad, *stats, *loss;
-        read(at, z_end, z_self, z_cond, weight, grad, stats, loss);
-        kernels<S>().residual(b, n, z_end, z_self, z_cond, weight, S(guidance), grad, stats, loss);
+        ResidualArgs<S> a{};
+        a.b = b, a.n = n, a.prediction = prediction, a.guidance = S(guidance);
+        read(at, a.z, a.out, a.levels[0], a.levels[1], a.levels[2], a.levels[3], a.z_end, a.z_cond, a.weight,
+             a.grad, a.stats, a.loss);
+        kernels<S>().residual(a);
+    });
+}
+
+// images | loss grad
+void total_variation(bool f64, int64_t planes, int64_t h, int64_t w, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        VariationArgs<S> a{};
+        a.planes = planes, a.h = h, a.w = w;
+        read(at, a.images, a.loss, a.grad);
+        kernels<S>().total_variation(a);
     });
 }
 
@@ -198,6 +212,11 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.doc() = "Native kernels of sctd. Called through sctd.ops; nothing here checks its input.";
     using Release = py::call_guard<py::gil_scoped_release>;
 
+#if defined(__clang__)
+    m.attr("compiler") = "clang " __clang_version__;
+#else
+    m.attr("compiler") = "GCC " __VERSION__;
+#endif
     m.def("isa", &isa_name, "Instruction set of the CPU kernels in use.");
     m.def("get_num_threads", &thread_count);
     m.def("set_num_threads", &set_thread_count, Release());
@@ -224,6 +243,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("ode_step", &ode_step, Release());
     m.def("cfg_ode_steps", &cfg_ode_steps, Release());
     m.def("residual", &residual, Release());
+    m.def("total_variation", &total_variation, Release());
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
 }

@@ -14,6 +14,12 @@ from emulation import simt_build
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Triton decides when its kernels are read whether it compiles them; without a GPU it interprets them."""
+    if "gpu" not in (config.getoption("-m") or ""):
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
 def required_backends() -> frozenset[str]:
     """Names in SCTD_REQUIRE_BACKENDS, e.g. "cpu cuda-simt": what is named must run, never skip."""
     return frozenset(os.environ.get("SCTD_REQUIRE_BACKENDS", "").replace(",", " ").split())

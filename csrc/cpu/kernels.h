@@ -85,6 +85,38 @@ struct AdamArgs {
     double clip_norm;                      // infinity: no clipping
 };
 
+// Guidance with out = null + guidance (cond - null), and the steps from one point to two levels. With k > 0 wrong directions
+// [b,k,n] the conditional output is Perp-Neg's.
+template <typename S>
+struct GuidanceArgs {
+    int64_t b, n;
+    int k, prediction;
+    const S *z, *null, *cond, *wrong, *weights;  // weights [b,k]
+    S guidance;
+    const S* levels[6];  // alpha, sigma of the point and of the two ends, [b] each
+    S *z_s, *z_e, *out;
+};
+
+// z_self = the step from z with `out`; grad = weight [(z_self - z_end) + (guidance + 1) (z_end - z_cond)].
+template <typename S>
+struct ResidualArgs {
+    int64_t b, n;
+    int prediction;
+    const S *z, *out, *z_end, *z_cond, *weight;  // weight [b]
+    S guidance;
+    const S* levels[4];
+    S *grad, *stats,
+        *loss;  // stats [b,3]: |z_self - z_end|, |z_end - z_cond|, non-finite elements; loss [b]: 0.5 |grad|^2
+};
+
+// images [planes,h,w]: mean squared difference of neighbours, down plus across, and its gradient.
+template <typename S>
+struct VariationArgs {
+    int64_t planes, h, w;
+    const S* images;
+    S *loss, *grad;
+};
+
 template <typename S>
 struct Kernels {
     void (*project_forward)(const ProjectArgs<S>&);
@@ -93,13 +125,13 @@ struct Kernels {
     void (*blend_forward)(const BlendArgs<S>&);
     void (*blend_backward)(const BlendArgs<S>&);
     double (*adam)(const AdamArgs<S>&);  // returns the gradient's norm when clipping, else 0
-    // b rows of n elements; level arrays [b]
+    // b rows of n elements; level arrays [b]; prediction: sctd_math.h
     void (*noise)(int64_t b, int64_t n, const S* z0, const S* noise, const S* alpha, const S* sigma, S* out);
-    void (*ode_step)(int64_t b, int64_t n, const S* z, const S* eps, const S* const levels[4], S* out);
-    void (*cfg_ode_steps)(int64_t b, int64_t n, const S* z, const S* null, const S* cond, S guidance,
-                          const S* const levels[6], S* z_s, S* z_e, S* eps);
-    void (*residual)(int64_t b, int64_t n, const S* z_end, const S* z_self, const S* z_cond, const S* weight,
-                     S guidance, S* grad, S* stats, S* loss);
+    void (*ode_step)(int64_t b, int64_t n, int prediction, const S* z, const S* out, const S* const levels[4],
+                     S* z_to);
+    void (*cfg_ode_steps)(const GuidanceArgs<S>&);
+    void (*residual)(const ResidualArgs<S>&);
+    void (*total_variation)(const VariationArgs<S>&);
 };
 
 void tiles_write(TileLists& lists, const TilesOut& out);  // same for every instruction set; once per lists

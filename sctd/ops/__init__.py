@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
 from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_, knn_mean_distance
-from sctd.ops.ode import cfg_ode_steps, noise, ode_step, sctd_loss, sctd_residual
+from sctd.ops.ode import cfg_ode_steps, noise, ode_step
 from sctd.ops.rasterize import rasterization
+from sctd.ops.residual import sctd_loss, sctd_residual, sctd_step_residual
+from sctd.ops.variation import total_variation
 
 __all__ = [
     "AdamGroup",
@@ -25,5 +27,7 @@ __all__ = [
     "rasterization",
     "sctd_loss",
     "sctd_residual",
+    "sctd_step_residual",
     "set_num_threads",
+    "total_variation",
 ]

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import warnings
 from functools import cache, lru_cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from sctd.errors import BackendUnavailable, InputError
 
-BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "reference")
+BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "triton", "triton-interpret", "reference")
 
 
 @lru_cache(maxsize=1)
@@ -69,6 +70,19 @@ def native_simt() -> ModuleType:
     return module
 
 
+def native_triton(interpreted: bool) -> None:
+    """Whether Triton's kernels can run: compiled for a GPU, or in its interpreter on CPU tensors.
+
+    Raises:
+        BackendUnavailable: Triton is missing, or set up for the other way to run.
+    """
+    if importlib.util.find_spec("triton") is None:
+        raise BackendUnavailable("Triton is not installed; run `pip install triton` (Linux)")
+    if (os.environ.get("TRITON_INTERPRET") == "1") != interpreted:
+        how = "set TRITON_INTERPRET=1" if interpreted else "unset TRITON_INTERPRET"
+        raise BackendUnavailable(f"{how} before sctd is imported; it decides how Triton runs kernels")
+
+
 def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) -> str:
     """Name of the backend that serves ``tensor``: one of ``kernels``, those that an op has, or "reference".
 
@@ -84,12 +98,14 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
         return backend
     if backend not in kernels:
         raise BackendUnavailable(f'this op has no kernel for backend "{backend}" yet; use backend="auto"')
-    needed = "cuda" if backend == "cuda" else "cpu"
+    needed = "cuda" if backend in ("cuda", "triton") else "cpu"
     if tensor.device.type != needed:
         raise BackendUnavailable(
             f'backend "{backend}" needs tensors on the {needed.upper()}, got {tensor.device}; '
             'use backend="reference"'
         )
+    if backend.startswith("triton"):
+        native_triton(interpreted=backend == "triton-interpret")
     if backend.startswith("cuda") and tensor.dtype != torch.float32:
         raise InputError(f'backend "{backend}" computes in float32; got {tensor.dtype}')
     return backend
@@ -98,17 +114,21 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
 def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
     if tensor.device.type == "cpu":
         return "cpu"
-    if tensor.device.type != "cuda" or "cuda" not in kernels:
+    fast = next((name for name in ("cuda", "triton") if name in kernels), None)
+    if tensor.device.type != "cuda" or fast is None:
         return "reference"  # plain torch runs on every device
-    if tensor.dtype != torch.float32:
-        _say_slow(f"the CUDA kernels compute in float32, {tensor.dtype} runs as plain torch, which is slow")
+    if tensor.dtype == torch.float64:
+        _say_slow(f"the GPU kernels compute in float32, {tensor.dtype} runs as plain torch, which is slow")
         return "reference"
     try:
-        native_cuda()
+        if fast == "cuda":
+            native_cuda()
+        else:
+            native_triton(interpreted=False)
     except BackendUnavailable as exc:
         _say_slow(f"{exc}; until then plain torch is used, which is slow")
         return "reference"
-    return "cuda"
+    return fast
 
 
 @cache
@@ -127,6 +147,7 @@ def backends() -> dict[str, tuple[bool, str]]:
     else:
         found["cpu"] = (True, f"C++ kernels, {core.isa()}, {core.get_num_threads()} threads")
         found["cuda"] = _cuda_state()
+    found["triton"] = _triton_state()
     return found
 
 
@@ -140,6 +161,16 @@ def _cuda_state() -> tuple[bool, str]:
     if not torch.cuda.is_available():
         return False, "CUDA kernels are built, but this Torch was built without CUDA"
     return True, f"CUDA kernels, {torch.cuda.get_device_name()}"
+
+
+def _triton_state() -> tuple[bool, str]:
+    try:
+        native_triton(interpreted=False)
+    except BackendUnavailable as exc:
+        return False, str(exc)
+    if not torch.cuda.is_available():
+        return False, "Triton is installed, but there is no CUDA device that this Torch could use"
+    return True, f"Triton {metadata.version('triton')}, {torch.cuda.get_device_name()}"
 
 
 def get_num_threads() -> int:

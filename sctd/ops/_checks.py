@@ -31,6 +31,19 @@ def check_same(first: str, tensor: Tensor, **others: Tensor | None) -> None:
             raise InputError(f"{name} must be on the device of {first}, {tensor.device}; got {other.device}")
 
 
+def check_float(first: str, tensor: Tensor, **others: Tensor) -> None:
+    """Raise InputError unless all are of floating types, float64 only together, and on one device."""
+    for name, t in {first: tensor, **others}.items():
+        if not t.dtype.is_floating_point:
+            raise InputError(f"{name} must be of a floating type; got {t.dtype}")
+        if (t.dtype == torch.float64) != (tensor.dtype == torch.float64):
+            raise InputError(
+                f"{name} must be float64 exactly where {first}, {tensor.dtype}, is; got {t.dtype}"
+            )
+        if t.device != tensor.device:
+            raise InputError(f"{name} must be on the device of {first}, {tensor.device}; got {t.device}")
+
+
 def addresses(*tensors: Tensor | None) -> list[int]:
     """Where the tensors' data begin, for the native core; 0 for None.
 

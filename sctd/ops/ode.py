@@ -1,4 +1,8 @@
-"""Element-wise ops of the diffusion side, one pass over memory each: noising, Phi, guidance, SCTD."""
+"""Noising, guidance and steps along the probability-flow ODE, one pass over memory each.
+
+The network's own output goes in, whatever it predicts: noise and clean latents are linear in it, so guidance
+and Perp-Neg act on it directly and the conversion is part of the step.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +13,31 @@ from torch import Tensor
 
 from sctd.errors import InputError
 from sctd.ops import reference
-from sctd.ops._backend import choose, native
-from sctd.ops._checks import addresses, check_same, check_shape
+from sctd.ops._backend import choose
+from sctd.ops._checks import check_float, check_shape
+from sctd.ops._diffusion_cores import MAX_WRONG, PREDICTIONS, core
 from sctd.ops.reference import Level
 
-
-def _f64(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float64
-
-
-def _rows(tensor: Tensor) -> tuple[int, int]:
-    """Images, and elements of one image."""
-    batch = tensor.shape[0]
-    return batch, tensor.numel() // batch if batch else 0
+BACKENDS = ("cpu", "triton", "triton-interpret")
+DEVICES = ("cpu", "cuda")
 
 
-def _check(first: str, tensor: Tensor, like: dict[str, Tensor], levels: dict[str, Tensor]) -> None:
-    """All of ``like`` share the shape [B, ...] of ``tensor``; all of ``levels`` are [B]."""
+def check_prediction(prediction: str) -> int:
+    """The prediction's number; raises InputError for an unknown one."""
+    if prediction not in PREDICTIONS:
+        raise InputError(f"prediction must be one of {', '.join(PREDICTIONS)}; got {prediction!r}")
+    return PREDICTIONS.index(prediction)
+
+
+def check_latents(first: str, tensor: Tensor, like: dict[str, Tensor], levels: dict[str, Tensor]) -> None:
+    """All of ``like`` share the shape [B, ...] of ``tensor``; all of ``levels`` are [B]; one device."""
     if tensor.dim() < 1:
         raise InputError(f"{first} must have shape [B, ...]; got a single number")
     for name, other in like.items():
         check_shape(name, other, tuple(tensor.shape), meaning=f", that of {first}")
     for name, level in levels.items():
         check_shape(name, level, (tensor.shape[0],), meaning=", one per image")
-    check_same(first, tensor, **like, **levels)
-
-
-@torch.library.custom_op("sctd::noise", mutates_args=(), device_types="cpu")
-def _noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    inputs = [t.contiguous() for t in (z0, noise, alpha, sigma)]
-    out = torch.empty_like(inputs[0])
-    native().noise(_f64(z0), *_rows(z0), addresses(*inputs, out))
-    return out
-
-
-@_noise.register_fake
-def _(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    return z0.new_empty(z0.shape)
+    check_float(first, tensor, **like, **levels)
 
 
 def _save_levels(first: int, last: int) -> Any:
@@ -53,17 +45,29 @@ def _save_levels(first: int, last: int) -> Any:
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[first:last])
+        ctx.rest = inputs[last:]
+        ctx.dtypes = inputs[0].dtype, inputs[1].dtype
 
     return setup
 
 
-def _column(level: Tensor, like: Tensor) -> Tensor:
-    return level.reshape(-1, *[1] * (like.dim() - 1))
+def _scaled(factor: Tensor, g: Tensor, dtype: torch.dtype) -> Tensor:
+    return (factor.reshape(-1, *[1] * (g.dim() - 1)) * g).to(dtype)
+
+
+@torch.library.custom_op("sctd::noise", mutates_args=(), device_types=DEVICES)
+def _noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, backend: str) -> Tensor:
+    return core(backend).noise(z0, noise, (alpha, sigma))
+
+
+@_noise.register_fake
+def _(z0: Tensor, *rest: Any) -> Tensor:
+    return z0.new_empty(z0.shape)
 
 
 def _noise_vjp(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    alpha, sigma = ctx.saved_tensors
-    return _column(alpha, g) * g, _column(sigma, g) * g, None, None
+    factors = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+    return *(_scaled(factor, g, dtype) for factor, dtype in factors), None, None, None
 
 
 _noise.register_autograd(_noise_vjp, setup_context=_save_levels(2, 4))
@@ -73,43 +77,50 @@ def noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, *, backend: s
     """alpha z0 + sigma noise: clean latents at a noise level.
 
     Args:
-        z0, noise: [B, ...], one shape, float32 or float64; both may carry gradients.
+        z0, noise: [B, ...], one shape, floating; both may carry gradients.
         alpha, sigma: level of each image, [B], constants.
-        backend: "auto", "cpu" or "reference".
+        backend: "auto", "cpu", "triton" (CUDA), "triton-interpret" (tests) or "reference".
+
+    Returns:
+        [B, ...] in the dtype of ``z0``; computed in float32 at least.
 
     Raises:
         InputError: a shape, dtype or device differs; the message names it.
 
     Source: docs/algorithm.md, section 1.
     """
-    _check("z0", z0, {"noise": noise}, {"alpha": alpha, "sigma": sigma})
-    if choose(backend, z0) == "reference":
+    check_latents("z0", z0, {"noise": noise}, {"alpha": alpha, "sigma": sigma})
+    chosen = choose(backend, z0, BACKENDS)
+    if chosen == "reference":
         return reference.noise(z0, noise, alpha.detach(), sigma.detach())
-    out: Tensor = _noise(z0, noise, alpha, sigma)
+    out: Tensor = _noise(z0, noise, alpha, sigma, chosen)
     return out
 
 
-@torch.library.custom_op("sctd::ode_step", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::ode_step", mutates_args=(), device_types=DEVICES)
 def _ode_step(
-    z: Tensor, eps: Tensor, alpha_from: Tensor, sigma_from: Tensor, alpha_to: Tensor, sigma_to: Tensor
+    z: Tensor,
+    out: Tensor,
+    alpha_from: Tensor,
+    sigma_from: Tensor,
+    alpha_to: Tensor,
+    sigma_to: Tensor,
+    prediction: int,
+    backend: str,
 ) -> Tensor:
-    inputs = [t.contiguous() for t in (z, eps, alpha_from, sigma_from, alpha_to, sigma_to)]
-    out = torch.empty_like(inputs[0])
-    native().ode_step(_f64(z), *_rows(z), addresses(*inputs, out))
-    return out
+    return core(backend).ode_step(z, out, (alpha_from, sigma_from, alpha_to, sigma_to), prediction)
 
 
 @_ode_step.register_fake
-def _(
-    z: Tensor, eps: Tensor, alpha_from: Tensor, sigma_from: Tensor, alpha_to: Tensor, sigma_to: Tensor
-) -> Tensor:
+def _(z: Tensor, *rest: Any) -> Tensor:
     return z.new_empty(z.shape)
 
 
 def _ode_step_vjp(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    a0, s0, a1, s1 = ctx.saved_tensors
-    ratio = a1 / a0
-    return _column(ratio, g) * g, _column(s1 - ratio * s0, g) * g, None, None, None, None
+    a, b, c, d = ctx.saved_tensors
+    factors = reference.step_factors(a, b, c, d, PREDICTIONS[ctx.rest[0]])
+    grads = (_scaled(f, g, dtype) for f, dtype in zip(factors, ctx.dtypes, strict=True))
+    return *grads, *[None] * 6
 
 
 _ode_step.register_autograd(_ode_step_vjp, setup_context=_save_levels(2, 6))
@@ -117,206 +128,117 @@ _ode_step.register_autograd(_ode_step_vjp, setup_context=_save_levels(2, 6))
 
 def ode_step(
     z: Tensor,
-    eps: Tensor,
+    out: Tensor,
     alpha_from: Tensor,
     sigma_from: Tensor,
     alpha_to: Tensor,
     sigma_to: Tensor,
     *,
+    prediction: str = "epsilon",
     backend: str = "auto",
 ) -> Tensor:
     """Phi: one first-order step of the probability-flow ODE (DDIM with eta 0), in either direction of time.
 
-    alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps.
+    alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps, with eps from the network's output.
 
     Args:
-        z, eps: point and noise prediction, [B, ...], one shape; both may carry gradients.
-        alpha_from, sigma_from, alpha_to, sigma_to: levels of each image, [B], constants; alpha_from > 0.
-        backend: "auto", "cpu" or "reference".
+        z, out: point and the network's output there, [B, ...], one shape; both may carry gradients.
+        alpha_from, sigma_from, alpha_to, sigma_to: levels of each image, [B], constants, > 0.
+        prediction: what ``out`` is: "epsilon", "v_prediction" or "sample".
+        backend: as :func:`noise`.
+
+    Returns:
+        [B, ...] in the dtype of ``z``; computed in float32 at least.
 
     Raises:
-        InputError: a shape, dtype or device differs; the message names it.
+        InputError: a shape, dtype, device or name differs; the message names it.
 
-    Source: docs/algorithm.md, section 1.
+    Source: docs/algorithm.md, section 1; v: Salimans and Ho 2022, appendix D.
     """
+    kind = check_prediction(prediction)
     levels = {"alpha_from": alpha_from, "sigma_from": sigma_from, "alpha_to": alpha_to, "sigma_to": sigma_to}
-    _check("z", z, {"eps": eps}, levels)
-    if choose(backend, z) == "reference":
-        return reference.ode_step(z, eps, *(t.detach() for t in levels.values()))
-    out: Tensor = _ode_step(z, eps, alpha_from, sigma_from, alpha_to, sigma_to)
-    return out
+    check_latents("z", z, {"out": out}, levels)
+    chosen = choose(backend, z, BACKENDS)
+    if chosen == "reference":
+        a, b, c, d = (t.detach() for t in levels.values())
+        return reference.ode_step(z, out, a, b, c, d, prediction)
+    z_to: Tensor = _ode_step(z, out, *levels.values(), kind, chosen)
+    return z_to
 
 
-@torch.library.custom_op("sctd::cfg_ode_steps", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sctd::cfg_ode_steps", mutates_args=(), device_types=DEVICES)
 def _cfg_ode_steps(
-    z_t: Tensor, eps_null: Tensor, eps_cond: Tensor, guidance_scale: float, levels: list[Tensor]
+    z_t: Tensor,
+    out_null: Tensor,
+    out_cond: Tensor,
+    out_wrong: Tensor | None,
+    wrong_weights: Tensor | None,
+    guidance_scale: float,
+    levels: list[Tensor],
+    prediction: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = [t.contiguous() for t in (z_t, eps_null, eps_cond, *levels)]
-    out = (torch.empty_like(inputs[0]), torch.empty_like(inputs[0]), torch.empty_like(inputs[0]))
-    native().cfg_ode_steps(_f64(z_t), *_rows(z_t), guidance_scale, addresses(*inputs, *out))
-    return out
+    wrong = None if out_wrong is None or wrong_weights is None else (out_wrong, wrong_weights)
+    return core(backend).cfg_ode_steps(z_t, (out_null, out_cond), wrong, guidance_scale, levels, prediction)
 
 
 @_cfg_ode_steps.register_fake
-def _(
-    z_t: Tensor, eps_null: Tensor, eps_cond: Tensor, guidance_scale: float, levels: list[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(z_t: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     return z_t.new_empty(z_t.shape), z_t.new_empty(z_t.shape), z_t.new_empty(z_t.shape)
 
 
 @torch.no_grad()
 def cfg_ode_steps(
     z_t: Tensor,
-    eps_null: Tensor,
-    eps_cond: Tensor,
+    out_null: Tensor,
+    out_cond: Tensor,
     guidance_scale: float,
     start: Level,
     to_s: Level,
     to_e: Level,
     *,
+    wrong: tuple[Tensor, Tensor] | None = None,
+    prediction: str = "epsilon",
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Classifier-free guidance and two steps of Phi from one point, in one pass. No gradient.
 
     Args:
-        z_t, eps_null, eps_cond: point and the two predictions, [B, ...], one shape.
-        guidance_scale: no unit; eps = eps_null + guidance_scale (eps_cond - eps_null).
+        z_t, out_null, out_cond: point and the network's two outputs there, [B, ...], one shape.
+        guidance_scale: no unit; the guided output is out_null + guidance_scale (out_cond - out_null).
         start, to_s, to_e: (alpha [B], sigma [B]) of the point and of the two ends.
-        backend: "auto", "cpu" or "reference".
+        wrong: Perp-Neg: outputs for K <= 8 wrong directions [B, K, ...] and their weights [B, K], <= 0;
+            out_cond is then out_null + d + sum_k weight_k perp(d_k, d), with the directions
+            d = out_cond - out_null and d_k, and perp(a, d) what is left of a without its part along d.
+        prediction, backend: as :func:`ode_step`.
 
     Returns:
-        (the point at to_s, the point at to_e, eps), each [B, ...].
+        (the point at to_s, the point at to_e, the guided output), each [B, ...] in the dtype of ``z_t``.
 
     Raises:
-        InputError: a shape, dtype or device differs; the message names it.
+        InputError: a shape, dtype, device or name differs; the message names it.
 
-    Source: docs/algorithm.md, sections 1 and 2.
+    Source: docs/algorithm.md, sections 1 to 3; Armandpour et al. 2023, "Re-imagine the negative prompt
+    algorithm".
     """
+    kind = check_prediction(prediction)
     names = ("alpha_from", "sigma_from", "alpha_s", "sigma_s", "alpha_e", "sigma_e")
     levels = [*start, *to_s, *to_e]
-    _check("z_t", z_t, {"eps_null": eps_null, "eps_cond": eps_cond}, dict(zip(names, levels, strict=True)))
-    if choose(backend, z_t) == "reference":
-        return reference.cfg_ode_steps(z_t, eps_null, eps_cond, guidance_scale, start, to_s, to_e)
-    z_s, z_e, eps = _cfg_ode_steps(z_t, eps_null, eps_cond, float(guidance_scale), levels)
-    return z_s, z_e, eps
-
-
-@torch.library.custom_op("sctd::residual", mutates_args=(), device_types="cpu")
-def _residual(
-    z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = [t.contiguous() for t in (z_end, z_self, z_cond, weight)]
-    batch, size = _rows(z_end)
-    out = (torch.empty_like(inputs[0]), z_end.new_empty(batch, 3), z_end.new_empty(batch))
-    native().residual(_f64(z_end), batch, size, guidance_scale, addresses(*inputs, *out))
-    return out
-
-
-@_residual.register_fake
-def _(
-    z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    batch = z_end.shape[0]
-    return z_end.new_empty(z_end.shape), z_end.new_empty(batch, 3), z_end.new_empty(batch)
-
-
-@torch.no_grad()
-def sctd_residual(
-    z_end: Tensor,
-    z_self: Tensor,
-    z_cond: Tensor,
-    weight: Tensor,
-    guidance_scale: float,
-    *,
-    backend: str = "auto",
-) -> tuple[Tensor, Tensor]:
-    """Gradient of the SCTD loss on the latents, with its two parts measured. No gradient of its own.
-
-    Args:
-        z_end, z_self, z_cond: points at the segment's end, [B, ...]; see :func:`sctd_loss`.
-        weight: w(t) of each image, [B].
-        guidance_scale: no unit, >= 0.
-        backend: "auto", "cpu" or "reference".
-
-    Returns:
-        grad [B, ...] = weight [(z_self - z_end) + (guidance_scale + 1) (z_end - z_cond)], and stats [B, 3]:
-        |z_self - z_end|, |z_end - z_cond| (2-norms), number of non-finite elements of grad.
-
-    Raises:
-        InputError: a shape, dtype or device differs; the message names it.
-
-    Source: docs/algorithm.md, section 2.
-    """
-    _check("z_end", z_end, {"z_self": z_self, "z_cond": z_cond}, {"weight": weight})
-    if choose(backend, z_end) == "reference":
-        return reference.sctd_residual(z_end, z_self, z_cond, weight, guidance_scale)
-    grad, stats, _ = _residual(z_end, z_self, z_cond, weight, float(guidance_scale))
-    return grad, stats
-
-
-@torch.library.custom_op("sctd::sctd_loss", mutates_args=(), device_types="cpu")
-def _sctd_loss(
-    latents: Tensor, z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
-) -> tuple[Tensor, Tensor]:
-    grad, _, loss = _residual(z_end, z_self, z_cond, weight, guidance_scale)
-    return loss, grad
-
-
-@_sctd_loss.register_fake
-def _(
-    latents: Tensor, z_end: Tensor, z_self: Tensor, z_cond: Tensor, weight: Tensor, guidance_scale: float
-) -> tuple[Tensor, Tensor]:
-    return z_end.new_empty(z_end.shape[0]), z_end.new_empty(z_end.shape)
-
-
-def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(output[1])
-
-
-def _loss_vjp(ctx: Any, g_loss: Tensor, g_grad: Tensor) -> tuple[Tensor | None, ...]:
-    (grad,) = ctx.saved_tensors
-    return _column(g_loss, grad) * grad, None, None, None, None, None
-
-
-_sctd_loss.register_autograd(_loss_vjp, setup_context=_loss_setup)
-
-
-def sctd_loss(
-    latents: Tensor,
-    z_end: Tensor,
-    z_self: Tensor,
-    z_cond: Tensor,
-    weight: Tensor,
-    guidance_scale: float,
-    *,
-    backend: str = "auto",
-) -> Tensor:
-    """SCTD loss of each image, fused: one pass gives the loss and its gradient.
-
-    The gradient of ``latents`` is g = weight * [(z_self - z_end) + (guidance_scale + 1) * (z_end - z_cond)];
-    the three targets are constants and get none.
-
-    Args:
-        latents: VAE latents of the render, [B, C, H, W], float32 or float64, already times the VAE's scale.
-        z_end, z_self, z_cond: points at the segment's end, same shape and dtype as ``latents``: the noised
-            render, the point reached through the segment, the point reached under the prompt.
-        weight: w(t) of each image, [B], no unit, > 0.
-        guidance_scale: no unit, >= 0.
-        backend: "auto", "cpu" or "reference".
-
-    Returns:
-        0.5 * ||g||^2 of each image, [B], in the dtype of ``latents``.
-
-    Raises:
-        InputError: a shape, dtype or device differs; the message names the argument and both values.
-        BackendUnavailable: the backend cannot run here; the message says what to install.
-
-    Plain twin: :func:`sctd.ops.reference.sctd_loss`.
-    Source: Zhu et al., SegmentDreamer, ICCV 2025, section 4; docs/algorithm.md, section 2.
-    """
-    _check("latents", latents, {"z_end": z_end, "z_self": z_self, "z_cond": z_cond}, {"weight": weight})
-    end, self_, cond, w = (t.detach() for t in (z_end, z_self, z_cond, weight))
-    if choose(backend, latents) == "reference":
-        return reference.sctd_loss(latents, end, self_, cond, w, guidance_scale)
-    loss: Tensor = _sctd_loss(latents, end, self_, cond, w, float(guidance_scale))[0]
-    return loss
+    outs = {"out_null": out_null, "out_cond": out_cond}
+    check_latents("z_t", z_t, outs, dict(zip(names, levels, strict=True)))
+    if wrong is not None:
+        batch, count = z_t.shape[0], wrong[1].shape[-1] if wrong[1].dim() else 0
+        if not 1 <= count <= MAX_WRONG:
+            raise InputError(f"wrong takes 1 to {MAX_WRONG} directions; got {count}")
+        check_shape("wrong outputs", wrong[0], (batch, count, *z_t.shape[1:]))
+        check_shape("wrong weights", wrong[1], (batch, count))
+        check_float("z_t", z_t, **{"wrong outputs": wrong[0], "wrong weights": wrong[1]})
+    chosen = choose(backend, z_t, BACKENDS)
+    if chosen == "reference":
+        return reference.cfg_ode_steps(
+            z_t, out_null, out_cond, guidance_scale, start, to_s, to_e, wrong, prediction
+        )
+    z_s, z_e, out = _cfg_ode_steps(
+        *(z_t, out_null, out_cond, *(wrong or (None, None)), float(guidance_scale), levels, kind, chosen)
+    )
+    return z_s, z_e, out

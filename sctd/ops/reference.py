@@ -18,9 +18,12 @@ __all__ = [
     "knn_mean_distance",
     "noise",
     "ode_step",
+    "perp_neg",
     "rasterization",
     "sctd_loss",
     "sctd_residual",
+    "sctd_step_residual",
+    "total_variation",
 ]
 
 
@@ -29,34 +32,119 @@ def _rows(level: Tensor, like: Tensor) -> Tensor:
     return level.reshape(-1, *[1] * (like.dim() - 1))
 
 
+def _wide(*tensors: Tensor) -> list[Tensor]:
+    """In float32 at least: half precision is a way to store."""
+    return [t if t.dtype == torch.float64 else t.float() for t in tensors]
+
+
 def noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """alpha z0 + sigma noise; z0, noise [B, ...], levels [B]. docs/algorithm.md, section 1."""
-    return _rows(alpha, z0) * z0 + _rows(sigma, z0) * noise
-
-
-def ode_step(
-    z: Tensor, eps: Tensor, alpha_from: Tensor, sigma_from: Tensor, alpha_to: Tensor, sigma_to: Tensor
-) -> Tensor:
-    """Phi: alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps. docs/algorithm.md, section 1."""
-    z0 = (z - _rows(sigma_from, z) * eps) / _rows(alpha_from, z)
-    return _rows(alpha_to, z) * z0 + _rows(sigma_to, z) * eps
+    z, n, a, s = _wide(z0, noise, alpha, sigma)
+    return (_rows(a, z) * z + _rows(s, z) * n).to(z0.dtype)
 
 
 Level = tuple[Tensor, Tensor]
 
 
+def clean_and_noise(z: Tensor, out: Tensor, level: Level, prediction: str) -> tuple[Tensor, Tensor]:
+    """The clean latents and the noise that a network's output at z stands for.
+
+    epsilon: out is the noise; v_prediction: alpha noise - sigma clean; sample: the clean latents.
+    """
+    alpha, sigma = (_rows(t, z) for t in level)
+    if prediction == "epsilon":
+        return (z - sigma * out) / alpha, out
+    if prediction == "v_prediction":
+        return alpha * z - sigma * out, sigma * z + alpha * out
+    return out, (z - alpha * out) / sigma
+
+
+def ode_step(
+    z: Tensor,
+    out: Tensor,
+    alpha_from: Tensor,
+    sigma_from: Tensor,
+    alpha_to: Tensor,
+    sigma_to: Tensor,
+    prediction: str = "epsilon",
+) -> Tensor:
+    """Phi: alpha_to (z - sigma_from eps) / alpha_from + sigma_to eps. docs/algorithm.md, section 1."""
+    point, o, *levels = _wide(z, out, alpha_from, sigma_from, alpha_to, sigma_to)
+    clean, eps = clean_and_noise(point, o, (levels[0], levels[1]), prediction)
+    return (_rows(levels[2], point) * clean + _rows(levels[3], point) * eps).to(z.dtype)
+
+
+def step_factors(
+    alpha_from: Tensor, sigma_from: Tensor, alpha_to: Tensor, sigma_to: Tensor, prediction: str
+) -> tuple[Tensor, Tensor]:
+    """Phi is linear: its factors of z and of the network's output, [B] each."""
+    one, zero = torch.ones_like(alpha_from), torch.zeros_like(alpha_from)
+    levels = (alpha_from, sigma_from, alpha_to, sigma_to)
+    return (
+        ode_step(one, zero, *levels, prediction=prediction),
+        ode_step(zero, one, *levels, prediction=prediction),
+    )
+
+
+def perp_neg(out_null: Tensor, out_right: Tensor, out_wrong: Tensor, weights: Tensor) -> Tensor:
+    """out_null + d + sum_k weight_k perp(d_k, d).
+
+    With the directions d = out_right - out_null and d_k = out_wrong_k - out_null; perp(a, d) is a without its
+    part along d, per image, over all channels and pixels.
+
+    Args:
+        out_null, out_right: [B, ...].
+        out_wrong: [B, K, ...].
+        weights: [B, K], <= 0, no unit.
+
+    Source: Armandpour et al. 2023, "Re-imagine the negative prompt algorithm", eq. for view conditioning.
+    """
+    d = (out_right - out_null).flatten(1)
+    others = (out_wrong - out_null[:, None]).flatten(2)
+    # a direction equal to out_null has length 0 and nothing along it to take out
+    length2 = (d * d).sum(1, keepdim=True).clamp(min=torch.finfo(d.dtype).tiny)
+    along = (others * d[:, None]).sum(2) / length2
+    perpendicular = others - along[..., None] * d[:, None]
+    pushed = d + (weights[..., None] * perpendicular).sum(1)
+    return out_null + pushed.view_as(out_null)
+
+
 def cfg_ode_steps(
     z_t: Tensor,
-    eps_null: Tensor,
-    eps_cond: Tensor,
+    out_null: Tensor,
+    out_cond: Tensor,
     guidance_scale: float,
     start: Level,
     to_s: Level,
     to_e: Level,
+    wrong: tuple[Tensor, Tensor] | None = None,
+    prediction: str = "epsilon",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Guided prediction, and the steps from the same point to two levels => (z_s, z_e, eps_guided)."""
-    eps = eps_null + guidance_scale * (eps_cond - eps_null)
-    return ode_step(z_t, eps, *start, *to_s), ode_step(z_t, eps, *start, *to_e), eps
+    """Guided output, and the steps from the same point to two levels => (z_s, z_e, guided output)."""
+    z, null, cond = _wide(z_t, out_null, out_cond)
+    if wrong is not None:
+        cond = perp_neg(null, cond, *_wide(*wrong))
+    out = null + guidance_scale * (cond - null)
+    z_s, z_e = (ode_step(z, out, *start, *end, prediction=prediction) for end in (to_s, to_e))
+    return z_s.to(z_t.dtype), z_e.to(z_t.dtype), out.to(z_t.dtype)
+
+
+def sctd_step_residual(
+    zhat_s: Tensor,
+    out: Tensor,
+    start: Level,
+    end: Level,
+    z_end: Tensor,
+    z_cond: Tensor,
+    weight: Tensor,
+    guidance_scale: float,
+    prediction: str = "epsilon",
+) -> tuple[Tensor, Tensor]:
+    """:func:`sctd_residual` with z_self = Phi(zhat_s, start -> end, out)."""
+    z, o, z_e, z_c, w = _wide(zhat_s, out, z_end, z_cond, weight)
+    z_self = ode_step(z, o, *start, *end, prediction=prediction)
+    grad, stats = sctd_residual(z_e, z_self, z_c, w, guidance_scale)
+    return grad.to(z_end.dtype), stats
 
 
 def sctd_residual(
@@ -66,8 +154,9 @@ def sctd_residual(
 
     Source: docs/algorithm.md, section 2.
     """
-    self_term, cross_term = z_self - z_end, z_end - z_cond
-    grad = _rows(weight, z_end) * (self_term + (guidance_scale + 1) * cross_term)
+    end, self_, cond, w = _wide(z_end, z_self, z_cond, weight)
+    self_term, cross_term = self_ - end, end - cond
+    grad = _rows(w, end) * (self_term + (guidance_scale + 1) * cross_term)
     stats = torch.stack(
         [
             self_term.flatten(1).norm(dim=1),
@@ -76,7 +165,7 @@ def sctd_residual(
         ],
         dim=1,
     )
-    return grad, stats.to(z_end.dtype)
+    return grad.to(z_end.dtype), stats.to(end.dtype)
 
 
 def sctd_loss(
@@ -86,6 +175,14 @@ def sctd_loss(
     grad, _ = sctd_residual(z_end, z_self, z_cond, weight, guidance_scale)
     target = (latents - grad).detach()
     return 0.5 * (latents - target).square().flatten(1).sum(1)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean squared difference of neighbours, down plus across; [..., H, W] => scalar."""
+    (x,) = _wide(images)
+    down, across = x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
+    parts = [d.square().mean() for d in (down, across) if d.numel()]
+    return sum(parts, 0.0 * x.sum()).to(images.dtype)
 
 
 @torch.no_grad()

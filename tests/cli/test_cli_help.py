@@ -28,6 +28,12 @@ COMMANDS = [
     "prior sample",
     "prior info",
     "prior check",
+    "bench",
+    "bench raster",
+    "bench ops",
+    "bench step",
+    "bench generate",
+    "bench compare",
 ]
 
 
@@ -53,7 +59,7 @@ def test_every_option_has_help(sctd: Command) -> None:
 
 
 def test_nothing_at_all_shows_the_commands(sctd: Command) -> None:
-    for arguments in ((), ("prior",)):
+    for arguments in ((), ("prior",), ("bench",)):
         shown = sctd(*arguments)
         assert shown.code == 0
         assert "Commands:" in shown.out

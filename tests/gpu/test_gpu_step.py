@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.workload import make_workload
+from sctd.bench.workload import make_workload
 from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
 
 gpu = pytest.mark.gpu

@@ -207,7 +207,9 @@ def test_a_slow_way_out_is_said_once() -> None:
         device, dtype = torch.device("cuda"), torch.float64
 
     _backend._say_slow.cache_clear()
-    with pytest.warns(UserWarning, match=r"compute in float32, torch\.float64 runs as plain torch") as said:
+    with pytest.warns(
+        UserWarning, match=r"GPU kernels compute in float32, torch\.float64 runs as plain torch"
+    ) as said:
         chosen = [_backend.choose("auto", Elsewhere(), ("cpu", "cuda")) for _ in range(2)]  # type: ignore[arg-type]
     assert chosen == ["reference", "reference"]
     assert len(said) == 1

@@ -1,0 +1,231 @@
+"""``sctd bench``: measure rasterizer, ops, a step or a run on this machine; compare two reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sctd.errors import InputError
+
+from . import inputs
+
+if TYPE_CHECKING:
+    from sctd.bench.report import Row
+    from sctd.bench.timing import Plan
+
+app = typer.Typer(
+    help="Measure raster, ops, step or generate; compare two reports.",
+    no_args_is_help=False,
+    invoke_without_command=True,
+)
+
+CELLS = "1k@128,10k@256,10k@512,100k@128,100k@512"
+
+Json = Annotated[Path | None, typer.Option("--json", help="File for the report, with every repeat.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Picture to write, .png; needs matplotlib.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="Threads of torch and the native core.  [default: all cores]"),
+]
+Repeats = Annotated[int, typer.Option(min=3, max=100_000, help="Turns of each contender, at most.")]
+Cache = Annotated[str, typer.Option(help="warm, or cold: 256 MiB are overwritten before each repeat.")]
+Prompt = Annotated[str, typer.Option(help="What the run makes.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting of the run; may be repeated."),
+]
+
+
+@app.callback()
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def raster(
+    backend: Annotated[
+        str, typer.Option(help="sctd's: cpu, reference, or cuda-simt (counts, no times).")
+    ] = "cpu",
+    against: Annotated[
+        str, typer.Option(help="Peers, separated by commas: gsplat, reference.  [default: none]")
+    ] = "",
+    cells: Annotated[str, typer.Option(help="Sizes: Gaussians @ edge of the picture, pixels.")] = CELLS,
+    cameras: Annotated[int, typer.Option(min=1, max=256, help="Pictures of each scene.")] = 4,
+    threads: Threads = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Budget of timing for each cell.")] = 20.0,
+    repeats: Repeats = 30,
+    cache: Cache = "warm",
+    memory: Annotated[bool, typer.Option(help="Measure extra memory, in processes of their own.")] = True,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Rasterizer: checked against float64, then timed in turn with its peers, beside the machine's limits."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import raster as suite
+        from sctd.bench.workload import parse_cells
+
+        options = suite.Options(
+            cells=parse_cells(cells),
+            backend=backend,
+            against=_split(against),
+            cameras=cameras,
+            threads=threads,
+            plan=_plan(seconds, repeats, cache),
+            memory=memory,
+        )
+        return suite.run(options, say)
+
+    _quiet_torch()
+    _report(measure, json, plot)
+
+
+@app.command()
+def ops(
+    backend: Annotated[str, typer.Option(help="sctd's: cpu or reference.")] = "cpu",
+    only: Annotated[str, typer.Option(help="Ops, separated by commas.  [default: all]")] = "",
+    shapes: Annotated[
+        str, typer.Option(help="Of 4x4x16x16, 4x4x64x64 and 16M elements.  [default: all]")
+    ] = "",
+    threads: Threads = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Budget of timing for each op and shape.")] = 2.0,
+    repeats: Repeats = 30,
+    cache: Cache = "warm",
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Fused diffusion ops and Adam: checked, then timed in turn with plain torch, beside the bandwidth."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import ops as suite
+
+        names, sizes = _split(only) or tuple(suite.OPS), _split(shapes) or tuple(suite.SHAPES)
+        return suite.run(suite.Options(backend, names, sizes, threads, _plan(seconds, repeats, cache)), say)
+
+    _quiet_torch()
+    _report(measure, json, plot)
+
+
+@app.command()
+def step(
+    prompt: Prompt = "a red mushroom",
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Steps to measure.")] = 40,
+    warmup: Annotated[int, typer.Option(min=0, max=100_000, help="Steps before them.")] = 10,
+    set_: Set = None,
+    threads: Threads = None,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """One training step of the embedded prior, stage by stage; networks and VAE against everything else."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import step as suite
+
+        return suite.run(suite.Options(prompt, steps, warmup, threads, tuple(set_ or ())), say)
+
+    _check_prompt(prompt)
+    _report(measure, json, plot)
+
+
+@app.command()
+def generate(
+    prompt: Prompt = "a red mushroom",
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Optimisation steps of a run.")] = 50,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Runs.")] = 1,
+    set_: Set = None,
+    threads: Threads = None,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """A whole short run in a temporary folder: seconds, iterations a second, peak memory."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import generate as suite
+
+        return suite.run(suite.Options(prompt, steps, repeats, threads, tuple(set_ or ())), say)
+
+    _check_prompt(prompt)
+    _report(measure, json, plot)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Report to compare with, from --json.")],
+    second: Annotated[Path, typer.Argument(help="Report that may be faster or slower.")],
+) -> None:
+    """Tell real differences of two reports from noise, cell by cell."""
+    from sctd.bench import compare as comparison
+    from sctd.bench.report import load
+
+    table, remarks = comparison.compare(load(first), load(second))
+    for remark in remarks:
+        _say(remark)
+    typer.echo(table.text(terminal=sys.stdout.isatty()))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _plan(seconds: float, repeats: int, cache: str) -> Plan:
+    from sctd.bench.timing import Plan
+
+    if cache not in ("warm", "cold"):
+        raise InputError(f"--cache must be warm or cold; got {cache!r}")
+    return Plan(seconds, repeats, cache)
+
+
+def _check_prompt(prompt: str) -> None:
+    from sctd.embedded.world import check_prompt
+
+    check_prompt(inputs.check_prompt(prompt))
+
+
+def _quiet_torch() -> None:
+    """Torch's idle threads sleep instead of spinning, before torch is loaded.
+
+    Otherwise one contender's spinning is booked on the next, and beside another busy process torch takes up
+    to fifty times as long. Recorded in every row, as part of the environment.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _report(
+    measure: Callable[[Callable[[str], None]], Sequence[Any]], json: Path | None, plot: Path | None
+) -> None:
+    """Measure, and print, save and draw what was found."""
+    for path in (json, plot):
+        if path is not None:
+            if path.is_dir():
+                raise InputError(f"{path} is a folder; give the name of a file")
+            inputs.check_writable(path.parent, needed=1 << 20)
+    if plot is not None:
+        from sctd.bench.plot import check_plot
+
+        check_plot(plot)
+    from sctd.bench import report, table
+
+    rows = measure(_say)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        report.save(rows, json)
+        _say(f"report: {json}")
+    typer.echo(table.text(rows, terminal=sys.stdout.isatty()))
+    report.refuse_wrong(rows)
+    if plot is not None:
+        from sctd.bench.plot import plot as draw
+
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(rows, plot)
+        _say(f"plot: {plot}")

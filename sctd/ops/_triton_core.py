@@ -1,0 +1,116 @@
+"""Triton's side of the diffusion ops: outputs, grids, launches. Loaded at first use: Triton takes a second.
+
+Each call is one launch, but the total variation, which is two. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sctd.ops import _triton_ode, _triton_residual, _triton_variation
+from sctd.ops._checks import stream_of
+from sctd.ops._diffusion_cores import Levels, Three
+
+BLOCK = 1024
+"""Elements of one program; with four warps eight a thread."""
+
+
+def _cut(elements: int) -> int:
+    return -(-elements // BLOCK)
+
+
+class TritonCore:
+    """Float32 arithmetic; storage in any floating type of 16 or 32 bits."""
+
+    def noise(self, z0: Tensor, noise: Tensor, level: Levels) -> Tensor:
+        z0, noise = z0.contiguous(), noise.contiguous()
+        out = torch.empty_like(z0)
+        if out.numel() == 0:
+            return out
+        batch, n = z0.shape[0], z0.numel() // z0.shape[0]
+        with stream_of(z0):
+            _triton_ode.noise_kernel[(_cut(n), batch)](
+                z0, noise, *level, *(t.stride(0) for t in level), out, n, BLOCK=BLOCK
+            )
+        return out
+
+    def ode_step(self, z: Tensor, out: Tensor, levels: Levels, prediction: int) -> Tensor:
+        z, out = z.contiguous(), out.contiguous()
+        z_to = torch.empty_like(z)
+        if z.numel() == 0:
+            return z_to
+        batch, n = z.shape[0], z.numel() // z.shape[0]
+        with stream_of(z):
+            _triton_ode.ode_step_kernel[(_cut(n), batch)](
+                z, out, *levels, *(t.stride(0) for t in levels), z_to, n, PREDICTION=prediction, BLOCK=BLOCK
+            )
+        return z_to
+
+    def cfg_ode_steps(
+        self,
+        z: Tensor,
+        outs: tuple[Tensor, Tensor],
+        wrong: tuple[Tensor, Tensor] | None,
+        guidance: float,
+        levels: Levels,
+        prediction: int,
+    ) -> Three:
+        z, null, cond = z.contiguous(), outs[0].contiguous(), outs[1].contiguous()
+        made = (torch.empty_like(z), torch.empty_like(z), torch.empty_like(z))
+        if z.numel() == 0:
+            return made
+        batch, n = z.shape[0], z.numel() // z.shape[0]
+        rest = (*levels, *(t.stride(0) for t in levels), *made, n, guidance)
+        with stream_of(z):
+            if wrong is None:
+                _triton_ode.cfg_ode_steps_kernel[(_cut(n), batch)](
+                    z, null, cond, *rest, PREDICTION=prediction, BLOCK=BLOCK
+                )
+            else:
+                directions, weights = wrong[0].contiguous(), wrong[1].contiguous()
+                _triton_ode.perp_neg_ode_steps_kernel[(batch,)](
+                    *(z, null, cond, directions, weights, *rest),
+                    WRONG=weights.shape[1],
+                    PREDICTION=prediction,
+                    BLOCK=BLOCK,
+                )
+        return made
+
+    def residual(
+        self,
+        start: tuple[Tensor, Tensor],
+        levels: Levels,
+        ends: tuple[Tensor, Tensor],
+        weight: Tensor,
+        guidance: float,
+        prediction: int,
+    ) -> Three:
+        z, out, z_end, z_cond = (t.contiguous() for t in (*start, *ends))
+        grad, batch = torch.empty_like(z_end), z_end.shape[0]
+        stats, loss = (z_end.new_empty(shape, dtype=torch.float32) for shape in ((batch, 3), (batch,)))
+        if batch == 0:
+            return grad, stats, loss
+        with stream_of(z_end):
+            _triton_residual.residual_kernel[(batch,)](
+                *(z, out, z_end, z_cond, weight, weight.stride(0)),
+                *(*levels, *(t.stride(0) for t in levels)),
+                *(grad, stats, loss, z_end.numel() // batch, guidance),
+                PREDICTION=prediction,
+                BLOCK=BLOCK,
+            )
+        return grad, stats, loss
+
+    def total_variation(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        images = images.contiguous()
+        height, width = images.shape[-2:]
+        planes = images.numel() // (height * width)
+        down = 1.0 / (planes * (height - 1) * width) if height > 1 else 0.0
+        across = 1.0 / (planes * height * (width - 1)) if width > 1 else 0.0
+        grad, programs = torch.empty_like(images), _cut(images.numel())
+        sums = images.new_empty(programs, dtype=torch.float32)
+        with stream_of(images):
+            _triton_variation.total_variation_kernel[(programs,)](
+                images, sums, grad, images.numel(), height, width, down, across, BLOCK=BLOCK
+            )
+        return sums.sum().to(images.dtype), grad
