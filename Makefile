@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | simt | gpu | smoke | clean
+# Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -19,7 +19,7 @@ WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nv
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit simt gpu smoke clean
+.PHONY: help install generate test lint format types unit counts simt gpu smoke clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -74,9 +74,15 @@ format: $(VENV)/.tools
 types: $(VENV)/.tools
 	$(BIN)/mypy
 
-# Backends named here must run; a test that cannot is a failure, not a skip.
+REQUIRED = cpu cuda-simt cuda-compile triton-interpret $(if $(shell command -v valgrind),callgrind)
+
+# Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
 unit: $(VENV)/.cuda
-	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="cpu cuda-simt cuda-compile triton-interpret" $(BIN)/python -m pytest
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" $(BIN)/python -m pytest
+
+# The CPU kernels' instructions, to be committed with a change that is meant to change them.
+counts: $(VENV)/.tools
+	$(BIN)/python -m benchmarks.instructions --update
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools

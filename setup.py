@@ -34,7 +34,10 @@ ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
 COMMON = [
     "csrc/bindings.cpp",
-    *(f"csrc/cpu/{name}.cpp" for name in ("dispatch", "scratch", "threads", "tiles_write", "trace")),
+    *(
+        f"csrc/cpu/{name}.cpp"
+        for name in ("depth_sort", "dispatch", "openmp", "scratch", "threads", "tiles_write", "trace")
+    ),
 ]
 KERNELS = [
     f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
@@ -142,7 +145,7 @@ def common_flags() -> list[str]:
         "-Wextra",
         "-Wno-psabi",
         "-Wno-unknown-pragmas",
-        "-Wno-maybe-uninitialized",  # GCC 12 reports its own AVX-512 header, and vectors filled lane by lane
+        *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12 reports its own AVX-512 header
     ]
     # Not fast-math: NaN must be seen. Contraction is explicit (madd): forward and backward must round alike.
     flags += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]

@@ -62,8 +62,7 @@ void project_backward(bool f64, const ProjectShape& shape, const Addresses& at) 
 class Tiles {
 public:
     // means2d conics opacities depths radii
-    Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at)
-        : capacity_(cameras * count) {
+    Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at) {
         py::gil_scoped_release release;
         with_scalar(f64, [&](auto s) {
             using S = decltype(s);
@@ -77,16 +76,15 @@ public:
                 "more than 2^31 - 1 (tile, Gaussian) pairs; render fewer cameras at once");
     }
     int64_t pairs() const { return lists_.pairs; }
-    // | order rank_start tile_start pair_rank pair_slot pair_mask
-    void write(const Addresses& at) const {
+    // | slot_start tile_start pair_index slot_pair pair_mask
+    void write(const Addresses& at) {
         py::gil_scoped_release release;
         TilesOut out{};
-        read(at, out.order, out.rank_start, out.tile_start, out.pair_rank, out.pair_slot, out.pair_mask);
-        tiles_write(lists_, capacity_, out);
+        read(at, out.slot_start, out.tile_start, out.pair_index, out.slot_pair, out.pair_mask);
+        tiles_write(lists_, out);
     }
 
 private:
-    int64_t capacity_;
     TileLists lists_;
 };
 
@@ -99,27 +97,27 @@ BlendArgs<S> blend_args(const BlendShape& b) {
     return a;
 }
 
-// means2d conics colors opacities depths backgrounds | order rank_start tile_start pair_rank pair_slot pair_mask |
+// means2d conics colors opacities depths backgrounds | slot_start tile_start pair_index slot_pair pair_mask |
 // renders alphas transmittance last
 void blend_forward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start,
-             a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas, a.transmittance,
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.slot_start,
+             a.tile_start, a.pair_index, a.slot_pair, a.pair_mask, a.renders, a.alphas, a.transmittance,
              a.last);
         kernels<S>().blend_forward(a);
     });
 }
 
 // as blend_forward up to pair_mask, then transmittance last | gradients of renders alphas | gradients of means2d conics
-// colors opacities depths backgrounds, and the absolute one of means2d (all but the backgrounds' zeroed by the caller)
+// colors opacities depths backgrounds, and the absolute one of means2d
 void blend_backward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order, a.rank_start,
-             a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last, a.g_renders,
+        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.slot_start,
+             a.tile_start, a.pair_index, a.slot_pair, a.pair_mask, a.transmittance, a.last, a.g_renders,
              a.g_alphas, a.g_means2d, a.g_conics, a.g_colors, a.g_opacities, a.g_depths, a.g_backgrounds,
              a.g_means2d_abs);
         kernels<S>().blend_backward(a);

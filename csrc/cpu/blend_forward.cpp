@@ -26,23 +26,17 @@ struct ForwardState {
     uint64_t live;     // blocks with a pixel that is not done, as merged bits
 };
 
-// Rare: at least one lane of this block stops at this footprint.
+// At least one lane of this block stops at this footprint: one block in eight.
 template <typename S, typename V, typename M>
-__attribute__((noinline)) void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after,
-                                             int32_t index) {
+SCTD_HD void finish_pixels(ForwardState<S>& state, int block, M stop, V before, V after, int32_t index) {
     constexpr int W = Simd<S>::W;
-    S* t = state.transmittance + 4 * block;
-    bool alive = false;
-    for (int l = 0; l < W; ++l) {
-        if (stop[l]) {
-            t[l] = -before[l];
-            state.last[4 * block + l] = index;
-        } else {
-            t[l] = after[l];
-            alive |= after[l] > 0;
-        }
-    }
-    if (!alive) state.live &= ~(uint64_t(1) << block);
+    int32_t* last = state.last + 4 * block;
+    store(state.transmittance + 4 * block, select(stop, -before, after));
+    if constexpr (sizeof(stop[0]) == sizeof *last)
+        store(last, stop ? M{} + index : load<M>(last));
+    else
+        for (int l = 0; l < W; ++l) last[l] = stop[l] ? index : last[l];
+    if (!bits(~stop & (after > V{}))) state.live &= ~(uint64_t(1) << block);
 }
 
 // D > 0: channels known at compile time; D = 0: `channels`.
@@ -80,6 +74,12 @@ void blend_pair(const S* record, const TileAt& tile, uint64_t blocks, int32_t in
 
 template <typename S>
 void start_tile(const TileAt& tile, int32_t list_size, int64_t channels, ForwardState<S>& state) {
+    for (int64_t i = 0; i < channels * kPixels; ++i) state.color[i] = S(0);
+    if (tile.width == kTile && tile.height == kTile) {
+        for (int i = 0; i < kPixels; ++i) state.transmittance[i] = S(1), state.last[i] = list_size;
+        state.live = merge_strips<Simd<S>::W>(~uint64_t(0));
+        return;
+    }
     for (int i = 0; i < kPixels; ++i) state.transmittance[i] = S(-1), state.last[i] = 0;
     uint64_t strips = 0;
     for (int row = 0; row < tile.height; ++row)
@@ -90,11 +90,11 @@ void start_tile(const TileAt& tile, int32_t list_size, int64_t channels, Forward
             strips |= uint64_t(1) << (i / 4);
         }
     state.live = merge_strips<Simd<S>::W>(strips);
-    for (int64_t i = 0; i < channels * kPixels; ++i) state.color[i] = S(0);
 }
 
-template <typename S>
-void write_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t channels, const ForwardState<S>& state) {
+template <typename S, int D>
+void write_tile(const BlendArgs<S>& a, const TileAt& tile, int64_t n, const ForwardState<S>& state) {
+    const int64_t channels = D ? D : n;
     const S* background = a.backgrounds ? a.backgrounds + tile.camera * a.channels : nullptr;
     for (int row = 0; row < tile.height; ++row)
         for (int col = 0; col < tile.width; ++col) {
@@ -121,12 +121,12 @@ void forward_tile(const BlendArgs<S>& a, const S* records, int64_t index, S* col
     ForwardState<S> state{transmittance, color, last, 0};
     start_tile(tile, end - begin, channels, state);
     for (int32_t k = begin; k < end && state.live; ++k) {
-        if (k + 4 < end) __builtin_prefetch(records + a.pair_rank[k + 4] * stride);
+        if (k + 8 < end) __builtin_prefetch(records + a.pair_index[k + 8] * stride);
         const uint64_t blocks = merge_strips<Simd<S>::W>(uint64_t(a.pair_mask[k])) & state.live;
         if (blocks)
-            blend_pair<S, D>(records + a.pair_rank[k] * stride, tile, blocks, k - begin, channels, state);
+            blend_pair<S, D>(records + a.pair_index[k] * stride, tile, blocks, k - begin, channels, state);
     }
-    write_tile(a, tile, channels, state);
+    write_tile<S, D>(a, tile, channels, state);
 }
 
 template <typename S, int D>
@@ -146,9 +146,9 @@ void forward_tiles(const BlendArgs<S>& a, const S* records, int64_t tiles) {
 template <typename S>
 void blend_forward(const BlendArgs<S>& a) {
     const int64_t across = (a.width + kTile - 1) / kTile, down = (a.height + kTile - 1) / kTile;
-    const int64_t channels = total_channels(a), ranks = count_ranks(a);
-    Scratch<S> records(ranks * record_stride(channels));
-    pack_records(a, ranks, records.data());
+    const int64_t channels = total_channels(a);
+    Scratch<S> records(a.cameras * a.count * record_stride(channels));
+    pack_records(a, records.data());
     const int64_t tiles = a.cameras * across * down;
     switch (channels) {
         case 1: return forward_tiles<S, 1>(a, records.data(), tiles);

@@ -7,7 +7,7 @@ lanes is a block of 4 x 2 (4 x 4) pixels, for which the bits are merged.
 */
 #pragma once
 
-#include "simd.h"  // first: the formulas below are instantiated with its vectors
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/blend.h"
 #include "kernels.h"
@@ -28,41 +28,40 @@ int64_t total_channels(const BlendArgs<S>& a) {
     return a.channels + (a.with_depth ? 1 : 0);
 }
 
-// Records of all ranks, in rank order, so that a tile's list walks forward through memory.
+// Records of all Gaussians that have pairs, at camera * N + index.
 template <typename S>
-void pack_records(const BlendArgs<S>& a, int64_t ranks, S* records) {
+void pack_records(const BlendArgs<S>& a, S* records) {
+    using V = typename Simd<S>::V;
+    constexpr int W = Simd<S>::W;
+    constexpr int kKernel = 7;
     const int64_t stride = record_stride(total_channels(a));
-    auto pack = [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-            S* out = records + r * stride;
-            const int64_t at = a.order[r];
-            const S* conic = a.conics + 3 * at;
-            const Kernel2D<S> k = make_kernel(a.means2d[2 * at], a.means2d[2 * at + 1], conic[0], conic[1],
-                                              conic[2], a.opacities[at]);
-            out[kMeanX] = k.mean_x, out[kMeanY] = k.mean_y, out[kShear] = k.shear, out[kKa] = k.ka,
-            out[kKc] = k.kc;
-            out[kLimit] = k.limit, out[kOpacity] = k.opacity;
-            out[kA] = conic[0], out[kB] = conic[1], out[kC] = conic[2];
-            const S* color = a.colors + a.channels * (a.colors_per_camera ? at : at % a.count);
-            for (int64_t d = 0; d < a.channels; ++d) out[kChannel0 + d] = color[d];
-            if (a.with_depth) out[kChannel0 + a.channels] = a.depths[at];
+    const bool own_colors = a.colors_per_camera || a.cameras == 1;
+    auto group = [&](int64_t first, int lanes) {
+        S out[kKernel][W];
+        V mean[2], conic[3], opacity[1];
+        load_rows<2>(a.means2d + 2 * first, lanes, mean);
+        load_rows<3>(a.conics + 3 * first, lanes, conic);
+        load_rows<1>(a.opacities + first, lanes, opacity);
+        const Kernel2D<V> k = make_kernel(mean[0], mean[1], conic[0], conic[1], conic[2], opacity[0]);
+        const V numbers[kKernel] = {k.mean_x, k.mean_y, k.shear, k.ka, k.kc, k.limit, k.opacity};
+        for (int f = 0; f < kKernel; ++f) store(out[f], numbers[f]);
+        for (int l = 0; l < lanes; ++l) {
+            const int64_t at = first + l;
+            S* record = records + at * stride;
+            for (int f = 0; f < kKernel; ++f) record[f] = out[f][l];
+            for (int f = 0; f < 3; ++f) record[kA + f] = a.conics[3 * at + f];
+            const S* color = a.colors + a.channels * (own_colors ? at : at % a.count);
+            for (int64_t d = 0; d < a.channels; ++d) record[kChannel0 + d] = color[d];
+            if (a.with_depth) record[kChannel0 + a.channels] = a.depths[at];
         }
     };
-    parallel_ranges(ranks, 1024, pack);
-}
-
-// Ranks in use: `order` is filled with -1 past the last one.
-template <typename S>
-int64_t count_ranks(const BlendArgs<S>& a) {
-    int64_t low = 0, high = a.cameras * a.count;
-    while (low < high) {
-        const int64_t mid = (low + high) / 2;
-        if (a.order[mid] >= 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    auto pack = [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i += W) {
+            const int lanes = int(end - i < W ? end - i : W);
+            if (a.slot_start[i + lanes] > a.slot_start[i]) group(i, lanes);
+        }
+    };
+    parallel_ranges(a.cameras * a.count, 1024, pack);
 }
 
 struct TileAt {

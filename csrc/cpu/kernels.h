@@ -29,9 +29,9 @@ struct ProjectArgs {
     S *g_means, *g_quats, *g_scales, *g_opacities, *g_sh, *g_viewmats;
 };
 
-// Which Gaussian touches which tile. Gaussians that are visible are ranked by (camera, depth, index); `order` maps a
-// rank to camera * N + index. A pair is (tile, rank) plus the 4 x 1 pixel strips touched: bit 16 * (column / 4) + row.
-// Pairs are stored by tile, front to back; slot = position of the pair when sorted by rank instead.
+// Which Gaussian touches which tile. A pair is a tile, a Gaussian (camera * N + index), and the 4 x 1 pixel strips of the tile
+// that are touched: bit 16 * (column / 4) + row. Pairs are stored by tile, front to back. A slot is the place of a pair when
+// sorted by Gaussian instead: what a backward pass adds up for one Gaussian lies in one row of slots.
 template <typename S>
 struct TilesArgs {
     int64_t cameras, count;
@@ -41,17 +41,21 @@ struct TilesArgs {
 };
 
 struct TileLists {
-    int64_t visible = 0, pairs = 0, tiles = 0;  // tiles: of all cameras
-    Scratch<int32_t> order, rank_start;         // [visible], [visible + 1]
-    Scratch<int64_t> place;                     // [visible + 1]: where a rank's pairs begin in the next two
-    Scratch<int32_t> tile;                      // with gaps: a rank has room for every tile of its box
-    Scratch<uint64_t> mask;                     // likewise
+    int64_t total = 0, visible = 0, pairs = 0, tiles = 0;  // total: C * N; tiles: of all cameras
+    int64_t grain = 1, pieces = 0;                         // pieces of `grain` of the visible, in depth order
+    Scratch<int32_t> order;                                // [visible] the visible in depth order
+    Scratch<int32_t> slot_start;                           // [total + 1] a Gaussian's first slot
+    Scratch<int32_t> cursor;                               // [pieces, tiles] pairs; then where they go
+    Scratch<int64_t> place,
+        sizes;  // [pieces] where a piece's pairs begin in the next three, how many there are
+    Scratch<int32_t> tile, index;  // with gaps: there is room for all tiles of every box
+    Scratch<uint64_t> mask;        // likewise
 };
 
 struct TilesOut {
-    int32_t *order, *rank_start;                  // [cameras * count], [cameras * count + 1]
-    int32_t *tile_start, *pair_rank, *pair_slot;  // [tiles + 1] [pairs] [pairs]
-    int64_t* pair_mask;                           // [pairs]
+    int32_t *slot_start, *tile_start;  // [cameras * count + 1] [tiles + 1]
+    int32_t *pair_index, *slot_pair;   // [pairs] the pair's Gaussian; [pairs] the slot's pair
+    int64_t* pair_mask;                // [pairs]
 };
 
 template <typename S>
@@ -59,9 +63,9 @@ struct BlendArgs {
     int64_t cameras, count, channels;  // channels of colors; the depth comes on top
     int64_t pairs;
     int width, height, colors_per_camera, with_depth, absgrad;
-    const S *means2d, *conics, *colors, *opacities, *depths;  // colors [C,N,D] or [N,D]
-    const S* backgrounds;                                     // [C,D] or null
-    const int32_t *order, *rank_start, *tile_start, *pair_rank, *pair_slot;
+    const S *means2d, *conics, *colors, *opacities, *depths;          // colors [C,N,D] or [N,D]
+    const S* backgrounds;                                             // [C,D] or null
+    const int32_t *slot_start, *tile_start, *pair_index, *slot_pair;  // as TilesOut
     const int64_t* pair_mask;
     // forward: outputs; backward: transmittance and last are inputs
     S *renders, *alphas, *transmittance;  // [C,H,W,D(+1)] [C,H,W,1] [C,H,W]
@@ -130,8 +134,7 @@ struct Kernels {
     void (*total_variation)(const VariationArgs<S>&);
 };
 
-void tiles_write(const TileLists& lists, int64_t capacity,
-                 const TilesOut& out);  // same for every instruction set
+void tiles_write(TileLists& lists, const TilesOut& out);  // same for every instruction set; once per lists
 
 template <typename S>
 const Kernels<S>& kernels();  // for this CPU

@@ -11,7 +11,7 @@ An unseen Gaussian (see `visible`) has zero outputs and zero gradient, never 0 *
 Repeats  bit for bit, for any number of threads.
 Maths    include/projection.h, include/sh.h.
 */
-#include "simd.h"  // first: the formulas below are instantiated with its vectors
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/ellipse.h"
 #include "../include/projection.h"
@@ -32,19 +32,25 @@ struct Lanes {  // W Gaussians, transposed
     V p[3]{}, q[4]{}, s[3]{}, opacity{};
 
     // Past the end the last Gaussian is repeated; the results of these lanes are not stored.
-    void read(const ProjectArgs<S>& a, int64_t first, int64_t end) {
-        for (int l = 0; l < W; ++l) {
-            const int64_t i = first + l < end ? first + l : end - 1;
-            for (int k = 0; k < 3; ++k) p[k][l] = a.means[3 * i + k], s[k][l] = a.scales[3 * i + k];
-            for (int k = 0; k < 4; ++k) q[k][l] = a.quats[4 * i + k];
-            opacity[l] = a.opacities[i];
-        }
+    SCTD_HD void read(const ProjectArgs<S>& a, int64_t first, int lanes) {
+        V o[1];
+        load_rows<3>(a.means + 3 * first, lanes, p);
+        load_rows<4>(a.quats + 4 * first, lanes, q);
+        load_rows<3>(a.scales + 3 * first, lanes, s);
+        load_rows<1>(a.opacities + first, lanes, o);
+        opacity = o[0];
     }
 };
 
 template <typename V>
 SCTD_HD auto finite(V x) {
     return (x - x) == V{};
+}
+
+// The smallest whole number >= x, given the largest <= x >= 0.
+template <typename V>
+SCTD_HD V up(V down, V x) {
+    return select(down < x, down + 1, down);
 }
 
 template <typename S>
@@ -89,32 +95,39 @@ void forward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>
     if (a.antialiased) opacity = opacity * vsqrt(vmax(f.det0 * inv, V{}));
     const V ka = f.c * inv, kb = -f.b * inv, kc = f.a * inv;
     const V reach = ellipse_reach(opacity);
-    const V rx = vsqrt(reach * f.a), ry = vsqrt(reach * f.c);
+    using M = typename Simd<S>::M;
+    // Whole pixels, as densification reads them; 1e9 keeps the conversion defined.
+    const V most = splat<V>(S(1e9)), one = splat<V>(S(1));
+    const V rx = vmin(vsqrt(reach * f.a), most), ry = vmin(vsqrt(reach * f.c), most);
+    const M down_x = __builtin_convertvector(rx, M), down_y = __builtin_convertvector(ry, M);
+    const V ceil_x = up(__builtin_convertvector(down_x, V), rx),
+            ceil_y = up(__builtin_convertvector(down_y, V), ry);
     const auto visible = (f.z >= S(a.near_plane)) & (f.z <= S(a.far_plane)) & (f.det > 0) & (reach > 0) &
                          finite(f.det) & finite(f.a) & finite(f.c) & finite(ka) & finite(kb) & finite(kc) &
                          (ka > 0) & (kc > 0) & finite(f.mean_x) & finite(f.mean_y) & finite(opacity);
+    const S clip = S(a.radius_clip);
+    const auto seen = visible & ((ceil_x > clip) | (ceil_y > clip)) & (f.mean_x + ceil_x > 0) &
+                      (f.mean_x - ceil_x < S(a.width)) & (f.mean_y + ceil_y > 0) &
+                      (f.mean_y - ceil_y < S(a.height));
+    const int64_t at = c * a.count + first;
+    const V mean[2] = {masked(seen, f.mean_x), masked(seen, f.mean_y)}, depth[1] = {masked(seen, f.z)};
+    const V conic[3] = {masked(seen, ka), masked(seen, kb), masked(seen, kc)};
+    const V kept[1] = {masked(seen, opacity)};
+    store_rows<2>(a.means2d + 2 * at, lanes, mean);
+    store_rows<1>(a.depths + at, lanes, depth);
+    store_rows<3>(a.conics + 3 * at, lanes, conic);
+    store_rows<1>(a.opacities_out + at, lanes, kept);
+    S radius_x[Simd<S>::W], radius_y[Simd<S>::W];
+    store(radius_x, masked(seen, vmax(ceil_x, one))), store(radius_y, masked(seen, vmax(ceil_y, one)));
+    for (int l = 0; l < lanes; ++l)
+        a.radii[2 * (at + l)] = int32_t(radius_x[l]), a.radii[2 * (at + l) + 1] = int32_t(radius_y[l]);
+    if (a.sh_degree < 0) return;
+    const uint32_t some = bits(seen);
     for (int l = 0; l < lanes; ++l) {
-        const int64_t at = c * a.count + first + l;
-        // Whole pixels, as densification reads them; 1e9 keeps the conversion defined.
-        const double wx = ::ceil(double(rx[l])), wy = ::ceil(double(ry[l]));
-        const bool seen = visible[l] && !(wx <= a.radius_clip && wy <= a.radius_clip) &&
-                          f.mean_x[l] + wx > 0 && f.mean_x[l] - wx < a.width && f.mean_y[l] + wy > 0 &&
-                          f.mean_y[l] - wy < a.height;
-        a.radii[2 * at] = seen ? int32_t(wx < 1e9 ? (wx < 1 ? 1 : wx) : 1e9) : 0;
-        a.radii[2 * at + 1] = seen ? int32_t(wy < 1e9 ? (wy < 1 ? 1 : wy) : 1e9) : 0;
-        const S m = seen ? S(1) : S(0);
-        const S values[7] = {f.mean_x[l], f.mean_y[l], f.z[l], ka[l], kb[l], kc[l], opacity[l]};
-        S kept[7];
-        for (int k = 0; k < 7; ++k) kept[k] = m != 0 ? values[k] : S(0);
-        a.means2d[2 * at] = kept[0], a.means2d[2 * at + 1] = kept[1];
-        a.depths[at] = kept[2];
-        a.conics[3 * at] = kept[3], a.conics[3 * at + 1] = kept[4], a.conics[3 * at + 2] = kept[5];
-        a.opacities_out[at] = kept[6];
-        if (a.sh_degree < 0) continue;
-        if (seen)
+        if (some >> l & 1)
             colors_from_sh(a, cam, c, first + l);
         else
-            for (int k = 0; k < 3; ++k) a.colors[3 * at + k] = S(0);
+            for (int k = 0; k < 3; ++k) a.colors[3 * (at + l) + k] = S(0);
     }
 }
 
@@ -126,10 +139,10 @@ void project_forward(const ProjectArgs<S>& a) {
     auto block = [&](int64_t begin, int64_t end) {
         constexpr int W = Simd<S>::W;
         for (int64_t i = begin; i < end; i += W) {
-            Lanes<S> lanes;
-            lanes.read(a, i, end);
-            for (int64_t c = 0; c < a.cameras; ++c)
-                forward_lanes(a, cams[c], lanes, c, i, int(end - i < W ? end - i : W));
+            const int lanes = int(end - i < W ? end - i : W);
+            Lanes<S> g;
+            g.read(a, i, lanes);
+            for (int64_t c = 0; c < a.cameras; ++c) forward_lanes(a, cams[c], g, c, i, lanes);
         }
     };
     parallel_ranges(a.count, kBlock, block);
@@ -171,54 +184,73 @@ void center_vjp(const Camera<S>& cam, const double g[3], double pose[12]) {
         }
 }
 
+// Of the cameras so far.
 template <typename S>
 struct LaneSums {
-    S p[3], q[4], s[3], opacity;
+    using V = typename Simd<S>::V;
+    V p[3]{}, q[4]{}, s[3]{}, opacity[1]{};
+};
+
+// The pose gradient [r 9, t 3] of one block's Gaussians on one camera, lane by lane; double, as there are many terms.
+template <typename S>
+struct PoseSums {
+    double lane[12][Simd<S>::W];
+
+    SCTD_HD void add(int k, typename Simd<S>::V v) {
+        S lanes[Simd<S>::W];
+        store(lanes, v);
+        for (int l = 0; l < Simd<S>::W; ++l) lane[k][l] += double(lanes[l]);
+    }
 };
 
 template <typename S>
 void backward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S>& g, int64_t c,
-                    int64_t first, int lanes, LaneSums<S>* sums, double pose[12]) {
+                    int64_t first, int lanes, LaneSums<S>& sum, PoseSums<S>& pose) {
     using V = typename Simd<S>::V;
-    bool any = false;
-    for (int l = 0; l < lanes; ++l) any |= a.radii[2 * (c * a.count + first + l)] > 0;
-    if (!any) return;
+    constexpr int W = Simd<S>::W;
+    const int64_t at = c * a.count + first;
+    S flags[W];
+    for (int l = 0; l < W; ++l) flags[l] = S(l < lanes && a.radii[2 * (at + (l < lanes ? l : 0))] > 0);
+    const auto seen = load<V>(flags) > V{};
+    if (!bits(seen)) return;
     Footprint<V> f;
     project(cam, g.p, g.q, g.s, S(a.eps2d), f);
     const V comp = vsqrt(vmax(f.det0 / f.det, V{}));
     FootprintGrad<V> in{};
-    V g_opacity{};
-    for (int l = 0; l < lanes; ++l) {
-        const int64_t at = c * a.count + first + l;
-        in.mean_x[l] = a.g_means2d[2 * at], in.mean_y[l] = a.g_means2d[2 * at + 1];
-        in.depth[l] = a.g_depths[at];
-        in.conic_a[l] = a.g_conics[3 * at], in.conic_b[l] = a.g_conics[3 * at + 1],
-        in.conic_c[l] = a.g_conics[3 * at + 2];
-        g_opacity[l] = a.g_opacities_out[at];
-    }
+    V mean[2], depth[1], conic[3], opacity[1];
+    load_rows<2>(a.g_means2d + 2 * at, lanes, mean);
+    load_rows<1>(a.g_depths + at, lanes, depth);
+    load_rows<3>(a.g_conics + 3 * at, lanes, conic);
+    load_rows<1>(a.g_opacities_out + at, lanes, opacity);
+    in.mean_x = mean[0], in.mean_y = mean[1], in.depth = depth[0];
+    in.conic_a = conic[0], in.conic_b = conic[1], in.conic_c = conic[2];
+    V g_opacity = opacity[0];
     if (a.antialiased) {
         in.compensation = g_opacity * g.opacity;
         g_opacity = g_opacity * comp;
     }
     GaussianGrad<V> out;
     project_vjp(cam, g.p, g.s, f, in, out);
-    double g_center[3] = {};
-    for (int l = 0; l < lanes; ++l) {
-        if (a.radii[2 * (c * a.count + first + l)] == 0) continue;
-        LaneSums<S>& sum = sums[l];
-        S g_dir[3] = {};
-        if (a.sh_degree >= 0) sh_backward(a, cam, c, first + l, g_dir);
-        for (int k = 0; k < 3; ++k) {
-            sum.p[k] += out.p[k][l] + g_dir[k];
-            sum.s[k] += out.s[k][l];
-            g_center[k] -= double(g_dir[k]);
-            pose[9 + k] += double(out.t[k][l]);
-        }
-        for (int k = 0; k < 4; ++k) sum.q[k] += out.q[k][l];
-        for (int k = 0; k < 9; ++k) pose[k] += double(out.r[k][l]);
-        sum.opacity += g_opacity[l];
+    // An unseen lane may hold NaN: masked away, not multiplied.
+    for (int k = 0; k < 3; ++k) {
+        sum.p[k] += masked(seen, out.p[k]), sum.s[k] += masked(seen, out.s[k]);
+        pose.add(9 + k, masked(seen, out.t[k]));
     }
-    center_vjp(cam, g_center, pose);
+    for (int k = 0; k < 4; ++k) sum.q[k] += masked(seen, out.q[k]);
+    for (int k = 0; k < 9; ++k) pose.add(k, masked(seen, out.r[k]));
+    sum.opacity[0] += masked(seen, g_opacity);
+    if (a.sh_degree < 0) return;
+    S direction[3][W] = {};
+    double g_center[3] = {}, shares[12] = {};
+    for (int l = 0; l < lanes; ++l) {
+        if (flags[l] == 0) continue;
+        S g_dir[3] = {};
+        sh_backward(a, cam, c, first + l, g_dir);
+        for (int k = 0; k < 3; ++k) direction[k][l] = g_dir[k], g_center[k] -= double(g_dir[k]);
+    }
+    for (int k = 0; k < 3; ++k) sum.p[k] += load<V>(direction[k]);
+    center_vjp(cam, g_center, shares);
+    for (int k = 0; k < 12; ++k) pose.lane[k][0] += shares[k];
 }
 
 template <typename S>
@@ -230,22 +262,27 @@ void project_backward(const ProjectArgs<S>& a) {
     const int64_t blocks = (a.count + kBlock - 1) / kBlock;
     Scratch<double> pose(blocks * a.cameras * 12);
     auto block = [&](int64_t begin, int64_t end) {
-        double* mine = pose.data() + begin / kBlock * a.cameras * 12;
-        for (int64_t k = 0; k < a.cameras * 12; ++k) mine[k] = 0;
+        Scratch<PoseSums<S>> lane_pose(a.cameras);
+        for (int64_t c = 0; c < a.cameras; ++c) lane_pose[c] = {};
         for (int64_t i = begin; i < end; i += W) {
-            Lanes<S> g;
-            g.read(a, i, end);
             const int lanes = int(end - i < W ? end - i : W);
-            LaneSums<S> sums[W] = {};
+            Lanes<S> g;
+            g.read(a, i, lanes);
+            LaneSums<S> sum;
             for (int64_t c = 0; c < a.cameras; ++c)
-                backward_lanes(a, cams[c], g, c, i, lanes, sums, mine + 12 * c);
-            for (int l = 0; l < lanes; ++l) {
-                for (int k = 0; k < 3; ++k)
-                    a.g_means[3 * (i + l) + k] = sums[l].p[k], a.g_scales[3 * (i + l) + k] = sums[l].s[k];
-                for (int k = 0; k < 4; ++k) a.g_quats[4 * (i + l) + k] = sums[l].q[k];
-                a.g_opacities[i + l] = sums[l].opacity;
-            }
+                backward_lanes(a, cams[c], g, c, i, lanes, sum, lane_pose[c]);
+            store_rows<3>(a.g_means + 3 * i, lanes, sum.p);
+            store_rows<4>(a.g_quats + 4 * i, lanes, sum.q);
+            store_rows<3>(a.g_scales + 3 * i, lanes, sum.s);
+            store_rows<1>(a.g_opacities + i, lanes, sum.opacity);
         }
+        double* mine = pose.data() + begin / kBlock * a.cameras * 12;
+        for (int64_t c = 0; c < a.cameras; ++c)
+            for (int k = 0; k < 12; ++k) {
+                double sum = 0;
+                for (int l = 0; l < W; ++l) sum += lane_pose[c].lane[k][l];
+                mine[12 * c + k] = sum;
+            }
     };
     parallel_ranges(a.count, kBlock, block);
     for (int64_t c = 0; c < a.cameras; ++c) {

@@ -47,6 +47,15 @@ struct Simd<double> {
     static constexpr int W = kDoubles;
 };
 
+template <>
+struct ScalarOf<VF> {
+    using type = float;
+};
+template <>
+struct ScalarOf<VD> {
+    using type = double;
+};
+
 template <typename V, typename S>
 SCTD_HD V load(const S* p) {
     V v;
@@ -64,20 +73,16 @@ SCTD_HD V splat(S s) {
     return V{} + s;
 }
 
-#define SCTD_GENERIC_OPS(V, M, S, W)                            \
-    SCTD_HD V select(M m, V a, V b) { return m ? a : b; }       \
-    SCTD_HD V masked(M m, V a) { return (V)((M)a & m); }        \
-    SCTD_HD V vabs(V a) { return a < V{} ? -a : a; }            \
-    SCTD_HD V vlog(V a) {                                       \
-        for (int i = 0; i < W; ++i) a[i] = sctd::vlog(S(a[i])); \
-        return a;                                               \
-    }                                                           \
-    SCTD_HD S hsum(V a) { /* pairwise, a fixed order */         \
-        S s[W];                                                 \
-        memcpy(s, &a, sizeof a);                                \
-        for (int h = W / 2; h > 0; h /= 2)                      \
-            for (int i = 0; i < h; ++i) s[i] += s[i + h];       \
-        return s[0];                                            \
+#define SCTD_GENERIC_OPS(V, M, S, W)                      \
+    SCTD_HD V select(M m, V a, V b) { return m ? a : b; } \
+    SCTD_HD V masked(M m, V a) { return (V)((M)a & m); }  \
+    SCTD_HD V vabs(V a) { return a < V{} ? -a : a; }      \
+    SCTD_HD S hsum(V a) { /* pairwise, a fixed order */   \
+        S s[W];                                           \
+        memcpy(s, &a, sizeof a);                          \
+        for (int h = W / 2; h > 0; h /= 2)                \
+            for (int i = 0; i < h; ++i) s[i] += s[i + h]; \
+        return s[0];                                      \
     }
 SCTD_GENERIC_OPS(VF, MF, float, kFloats)
 SCTD_GENERIC_OPS(VD, MD, double, kDoubles)
@@ -142,11 +147,71 @@ SCTD_SLOW_OPS(VD, MD, double, kDoubles)
 #endif
 #undef SCTD_SLOW_OPS
 
-// out[i] = sum of the lanes of v[i], i < n. With AVX2 four vectors are summed together, as a transposition.
+// log(x) = k log 2 + 2 artanh(s), s = (m - 1) / (m + 1), x = 2^k m, m in [sqrt(1/2), sqrt(2)): there s^2 < 0.0295, and five
+// terms of the series leave an error below one float epsilon. NaN for x <= 0 and NaN; denormals read as about 2^-127.
+SCTD_HD VF vlog(VF x) {
+    const MF sqrt_half = MF{} + 0x3f3504f3;
+    const MF k = ((MF)x - sqrt_half) >> 23;
+    const VF m = (VF)((MF)x - (k << 23));
+    const VF s = (m - 1.0f) / (m + 1.0f), z = s * s;
+    VF p = splat<VF>(2.0f / 9);
+    p = madd(p, z, splat<VF>(2.0f / 7));
+    p = madd(p, z, splat<VF>(2.0f / 5));
+    p = madd(p, z, splat<VF>(2.0f / 3));
+    const VF log_m = madd(p * z, s, s + s);
+    const VF r = madd(__builtin_convertvector(k, VF), splat<VF>(0.693147181f), log_m);
+    return select(x > VF{}, r, splat<VF>(__builtin_nanf("")));
+}
+
+SCTD_HD VD vlog(VD x) {
+    for (int i = 0; i < kDoubles; ++i) x[i] = ::log(x[i]);
+    return x;
+}
+
+// bits((a <= b) & (c >= d)); with AVX-512 a mask never becomes a vector
+template <typename V>
+SCTD_HD uint32_t bits_between(V a, V b, V c, V d) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(a[0]) == 4)
+        return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ), (__m512)c,
+                                       (__m512)d, _CMP_GE_OQ);
+#endif
+    return bits((a <= b) & (c >= d));
+}
+
+#if defined(__AVX512F__)
+// Up to 16 vectors summed together, as a transposition: halves, quarters, then within quarters. The tree's inputs are ordered so
+// that its only vector holds the sums in order; what stands in places past N is never read.
+template <int N>
+SCTD_HD VF hsum_16(const VF (&v)[N]) {
+    auto at = [&](int i) { return (__m512)v[i < N ? i : 0]; };
+    auto quarters =
+        [&](int i) {  // four partial sums of v[i], v[4 + i], v[8 + i], v[12 + i], one quarter each
+            const __m512 a = at(i), b = at(4 + i), c = at(8 + i), d = at(12 + i);
+            const __m512 ab =
+                _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+            const __m512 cd =
+                8 + i < N ? _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee))
+                          : ab;
+            return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+        };
+    auto pairs = [](__m512 a, __m512 b) {
+        return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    };
+    const __m512 low = pairs(quarters(0), quarters(1)), high = pairs(quarters(2), quarters(3));
+    return (VF)_mm512_add_ps(_mm512_shuffle_ps(low, high, 0x88), _mm512_shuffle_ps(low, high, 0xdd));
+}
+#endif
+
+// out[i] = sum of the lanes of v[i], i < N
 template <typename S, int N>
 SCTD_HD void hsum_all(const typename Simd<S>::V (&v)[N], S* out) {
     int i = 0;
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+    if constexpr (sizeof(S) == 4 && N > 4 && N <= 16)
+        return _mm512_mask_storeu_ps(out, __mmask16((1u << N) - 1), (__m512)hsum_16(v));
+#elif defined(__AVX2__)
+    // Four vectors are summed together.
     if (sizeof(S) == 4)
         for (; i + 3 < N; i += 4) {
             const __m256 a = _mm256_hadd_ps((__m256)v[i], (__m256)v[i + 1]),

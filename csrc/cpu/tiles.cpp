@@ -2,19 +2,21 @@
 tiles.cpp - which footprint touches which 16 x 16 tile, front to back.
 
   in   means2d [C,N,2]  conics [C,N,3]  opacities, depths [C,N]  radii [C,N,2]
-  out  TileLists (kernels.h): ranks in depth order, and per (tile, rank) the 4 x 1 pixel strips touched
+  out  TileLists (kernels.h): the visible in depth order, and per (Gaussian, tile) the 4 x 1 pixel strips touched
 
-1 depth sort, once per camera (radix on the bits of the depth; equal depths keep the Gaussians' order)
-2 box of tiles of each rank, which bounds its number of pairs and so gives every rank its place to write
-3 exact test: the span of the ellipse along each of a tile row's 16 pixel rows, against every 4 x 1 strip
+1 shape of every footprint, SIMD over Gaussians: the span of its rows, and the box of tiles, which bounds its pairs
+2 depth sort (depth_sort.h), once per camera; equal depths keep the Gaussians' order
+3 pairs, in depth order: the span of the ellipse along each of a tile row's 16 pixel rows, against every 4 x 1 strip.
+  Ranks are cut into pieces; each writes its pairs to a place of its own and counts them per tile
 tiles_write (tiles_write.cpp) then sorts the pairs by tile, which is one stable counting sort.
 
 Limits   2^31 - 1 pairs.
 Maths    include/ellipse.h.
 */
-#include "simd.h"  // first: the formulas below are instantiated with its vectors
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/ellipse.h"
+#include "depth_sort.h"
 #include "kernels.h"
 #include "threads.h"
 
@@ -22,6 +24,8 @@ Maths    include/ellipse.h.
 
 SCTD_BEGIN
 namespace {
+
+constexpr int64_t kBlock = 1024;  // Gaussians of one unit of work
 
 SCTD_HD uint32_t depth_key(float depth) {
     uint32_t b;
@@ -35,96 +39,64 @@ SCTD_HD uint64_t depth_key(double depth) {
     return b & (uint64_t(1) << 63) ? ~b : b | (uint64_t(1) << 63);
 }
 
-template <typename K>
-struct Entry {
-    K key;
-    int32_t index;
-};
-
-// Stable least-significant-digit radix sort; a pass whose digit never differs is skipped.
-template <int kBits, typename K>
-Entry<K>* radix_sort(Entry<K>* from, Entry<K>* to, int64_t n) {
-    constexpr int kBins = 1 << kBits, kPasses = (int(8 * sizeof(K)) + kBits - 1) / kBits;
-    uint32_t start[kPasses][kBins] = {};
-    for (int64_t i = 0; i < n; ++i)
-        for (int p = 0; p < kPasses; ++p) ++start[p][(from[i].key >> (p * kBits)) & (kBins - 1)];
-    for (int p = 0; p < kPasses; ++p) {
-        const int shift = p * kBits;
-        if (n && start[p][(from[0].key >> shift) & (kBins - 1)] == uint64_t(n)) continue;
-        uint32_t sum = 0;
-        for (int b = 0; b < kBins; ++b) {
-            const uint32_t size = start[p][b];
-            start[p][b] = sum;
-            sum += size;
-        }
-        for (int64_t i = 0; i < n; ++i) to[start[p][(from[i].key >> shift) & (kBins - 1)]++] = from[i];
-        Entry<K>* t = from;
-        from = to, to = t;
-    }
-    return from;
-}
-
-// Fills lists.order; returns how many are visible.
 template <typename S>
-int64_t sort_by_depth(const TilesArgs<S>& a, TileLists& lists) {
-    using K = decltype(depth_key(S(0)));
-    const int64_t total = a.cameras * a.count;
-    Scratch<Entry<K>> first(total), second(total);
-    Scratch<int64_t> seen(a.cameras + 1);
-    Scratch<Entry<K>*> sorted(a.cameras + 1);
-    auto one_camera = [&](ptrdiff_t c) {
-        Entry<K>* entries = first.data() + c * a.count;
-        int64_t n = 0;
-        for (int64_t i = 0; i < a.count; ++i) {
-            const int64_t at = c * a.count + i;
-            if (a.radii[2 * at] > 0) entries[n++] = {depth_key(a.depths[at]), int32_t(at)};
-        }
-        seen[c] = n;
-        Entry<K>* other = second.data() + c * a.count;
-        // Few keys: the tables' own cost counts, so more passes over smaller ones.
-        sorted[c] = n < 8192 ? radix_sort<8>(entries, other, n) : radix_sort<11>(entries, other, n);
-    };
-    parallel_for(a.cameras, one_camera);
-    int64_t visible = 0;
-    lists.order.resize(total);
-    for (int64_t c = 0; c < a.cameras; ++c)
-        for (int64_t k = 0; k < seen[c]; ++k) lists.order[visible++] = sorted[c][k].index;
-    return visible;
-}
+using Entry = DepthEntry<decltype(depth_key(S(0)))>;
 
-struct TileBox {
-    int32_t x0, x1, y0, y1;  // half open
-};
-
-SCTD_HD int clamp_tile(double pixel, int tiles) {
-    const double t = ::floor(pixel / kTile);
-    return t < 0 ? 0 : (t > tiles ? tiles : int(t));
-}
-
-// The span of each pixel row, and the tiles that hold at least the centre of one pixel of the ellipse's box.
+// The span of each pixel row, and the tiles (half open) that hold at least the centre of one pixel of the ellipse's box.
 template <typename S>
 struct Shape {
     RowSpan<S> span;
-    TileBox box;
+    uint16_t x0, x1, y0, y1;
 };
 
-template <typename S>
-Shape<S> find_shape(const TilesArgs<S>& a, int64_t at, int tiles_x, int tiles_y) {
-    const S* k = a.conics + 3 * at;
-    const S reach = ellipse_reach(a.opacities[at]);
-    const RowSpan<S> e = make_row_span(a.means2d[2 * at], a.means2d[2 * at + 1], k[0], k[1], k[2], reach);
-    const S half_width = vsqrt(reach / (k[0] - k[1] * k[1] / k[2])) * S(1 + kSpanSlack) + S(kSpanMargin);
-    if (!(e.half_height >= 0) || !(half_width >= 0)) return {e, {0, 0, 0, 0}};  // NaN: not an ellipse
-    // A pixel's centre must be inside, so the box shrinks by half a pixel on each side.
-    const double mx = double(e.mean_x) - 0.5, my = double(e.mean_y) - 0.5;
-    return {
-        e,
-        {clamp_tile(::ceil(mx - half_width), tiles_x), clamp_tile(::floor(mx + half_width) + kTile, tiles_x),
-         clamp_tile(::ceil(my - e.half_height), tiles_y),
-         clamp_tile(::floor(my + e.half_height) + kTile, tiles_y)}};
+// Tiles begin .. end that hold a pixel whose centre is within `half` of `mean`; at least one unless begin >= end.
+// A pixel p is within when mean - half <= p + 0.5 <= mean + half. Truncation stands for ceil and floor: where the two
+// differ the centre is on the bound itself, which has a margin.
+template <typename S, typename V, typename M>
+SCTD_HD void tile_range(V mean, V half, int size, M& begin, M& end) {
+    const V low = mean - half + S(0.5), high = mean + half + S(0.5), edge = splat<V>(S(size));
+    const M first = __builtin_convertvector(vmin(vmax(low, V{}), edge), M);
+    const M past = __builtin_convertvector(vmin(vmax(high, V{}), edge), M);
+    begin = first / kTile;
+    end = first < past ? (past + (kTile - 1)) / kTile : begin;
 }
 
-// First and last pixel column (as numbers) that the ellipse covers in each of a tile row's 16 rows, W rows a vector.
+// Shapes of `lanes` Gaussians from the first; area: tiles of the box, 0 when nothing is seen.
+template <typename S>
+void find_shapes(const TilesArgs<S>& a, int64_t first, int lanes, Shape<S>* shapes, int32_t* area) {
+    using V = typename Simd<S>::V;
+    using M = typename Simd<S>::M;
+    constexpr int W = Simd<S>::W;
+    V mean[2], conic[3], opacity[1];
+    load_rows<2>(a.means2d + 2 * first, lanes, mean);
+    load_rows<3>(a.conics + 3 * first, lanes, conic);
+    load_rows<1>(a.opacities + first, lanes, opacity);
+    const V reach = ellipse_reach(opacity[0]);
+    const RowSpan<V> e = make_row_span(mean[0], mean[1], conic[0], conic[1], conic[2], reach);
+    const V xx = conic[0] - conic[1] * conic[1] / conic[2];  // 1 / cov2d_xx
+    const V half_width = vsqrt(reach / xx) * S(1 + kSpanSlack) + S(kSpanMargin);
+    M box[4];
+    tile_range<S>(e.mean_x, half_width, a.width, box[0], box[1]);
+    tile_range<S>(e.mean_y, e.half_height, a.height, box[2], box[3]);
+    // a NaN is no ellipse
+    const M tiles = (box[1] - box[0]) * (box[3] - box[2]) & (e.half_height >= V{}) & (half_width >= V{});
+    const V numbers[6] = {e.mean_x, e.mean_y, e.shear, e.h0, e.h2, e.half_height};
+    S out[6][W];
+    decltype(tiles[0] + 0) bounds[4][W], count[W];
+    for (int k = 0; k < 6; ++k) store(out[k], numbers[k]);
+    for (int k = 0; k < 4; ++k) store(bounds[k], box[k]);
+    store(count, tiles);
+    for (int l = 0; l < lanes; ++l) {
+        shapes[l] = {{out[0][l], out[1][l], out[2][l], out[3][l], out[4][l], out[5][l]},
+                     uint16_t(bounds[0][l]),
+                     uint16_t(bounds[1][l]),
+                     uint16_t(bounds[2][l]),
+                     uint16_t(bounds[3][l])};
+        area[l] = a.radii[2 * (first + l)] > 0 ? int32_t(count[l]) : 0;
+    }
+}
+
+// First and last pixel column (as numbers) that the ellipse covers in each of 16 rows, W rows a vector.
 template <typename S>
 struct RowExtents {
     using V = typename Simd<S>::V;
@@ -133,8 +105,9 @@ struct RowExtents {
     bool any[kGroups];  // whether a row of the group is covered at all
 };
 
+// Of the rows from `first_row` on.
 template <typename S>
-SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height, RowExtents<S>& out) {
+SCTD_HD void row_extents(const RowSpan<S>& e, int first_row, int width, int height, RowExtents<S>& out) {
     using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
     const S magic =
@@ -142,7 +115,7 @@ SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height,
     V ramp;
     for (int l = 0; l < W; ++l) ramp[l] = S(l) + S(0.5);
     for (int i = 0; i < out.kGroups; ++i) {
-        const S top = S(tile_y * kTile + i * W);
+        const S top = S(first_row + i * W);
         out.any[i] = top < e.mean_y + e.half_height && top + S(W) > e.mean_y - e.half_height;
         if (!out.any[i]) continue;
         const V y = ramp + top;
@@ -153,79 +126,184 @@ SCTD_HD void row_extents(const RowSpan<S>& e, int tile_y, int width, int height,
         // a centre i + 0.5 >= lo means i >= round(lo), <= hi means i <= round(hi) - 1; the margin covers the ties
         const V right = splat<V>(S(width));
         const V lo = vmin(vmax(center - half, V{}), right), hi = vmax(vmin(center + half, right), V{});
-        const auto inside = (h >= S(-kSpanSlack) * e.h0) & (y < S(height));
-        out.first[i] = select(inside, (lo + magic) - magic, splat<V>(S(3e8)));
-        out.last[i] = (hi + magic) - magic - S(1);
+        const V first = (lo + magic) - magic, last = (hi + magic) - magic - S(1);
+        const auto inside = (h >= S(-kSpanSlack) * e.h0) & (y < S(height)) & (first <= last);
+        out.first[i] = select(inside, first, splat<V>(S(3e8)));
+        out.last[i] = last;
     }
 }
 
 // Bit 16 s + row is set when strip s (4 pixels) of the tile's row holds a covered pixel centre.
 template <typename S>
 SCTD_HD uint64_t strip_mask(const RowExtents<S>& rows, int tile_x) {
+    using V = typename Simd<S>::V;
     constexpr int W = Simd<S>::W;
     uint64_t mask = 0;
     const S x = S(tile_x * kTile);
     for (int i = 0; i < rows.kGroups; ++i) {
         if (!rows.any[i]) continue;
-        const auto lo = rows.first[i], hi = rows.last[i];
-        const auto some = lo <= hi;
-        for (int s = 0; s < 4; ++s)
-            mask |= uint64_t(bits(some & (lo <= x + S(4 * s + 3)) & (hi >= x + S(4 * s))))
-                    << (16 * s + i * W);
+        const V lo = rows.first[i] - x, hi = rows.last[i] - x;
+        for (int s = 0; s < 4; ++s) {
+            const uint64_t some = bits_between(lo, splat<V>(S(4 * s + 3)), hi, splat<V>(S(4 * s)));
+            mask |= some << (16 * s + i * W);
+        }
     }
     return mask;
+}
+
+// The mask of the rows from `first_row` on as the mask of the tile's 16 rows; -16 < down = first_row - the tile's < 16.
+SCTD_HD uint64_t shift_rows(uint64_t mask, int down) {
+    constexpr uint64_t kEvery = 0x0001000100010001ull;
+    return down >= 0 ? (mask << down) & kEvery * ((0xffffu << down) & 0xffffu)
+                     : (mask >> -down) & kEvery * (0xffffu >> -down);
+}
+
+// Shapes of all Gaussians of a camera; its visible ones in depth order at order[0 ..]; returns their number.
+template <typename S>
+int64_t sort_camera(const TilesArgs<S>& a, int64_t camera, Shape<S>* shapes, int32_t* area, int32_t* order) {
+    constexpr int W = Simd<S>::W;
+    using E = Entry<S>;
+    using K = decltype(E::key);
+    const int64_t base = camera * a.count, blocks = (a.count + kBlock - 1) / kBlock;
+    struct Found {
+        int64_t n;
+        K low, high;
+    };
+    Scratch<E> first(a.count), second(a.count);
+    Scratch<Found> found(blocks);
+    auto shape = [&](int64_t begin, int64_t end) {
+        Found f{0, K(~K(0)), 0};
+        E* out = first.data() + begin;
+        for (int64_t i = begin; i < end; i += W) {
+            const int lanes = int(end - i < W ? end - i : W);
+            find_shapes(a, base + i, lanes, shapes + base + i, area + base + i);
+            for (int l = 0; l < lanes; ++l) {
+                if (area[base + i + l] == 0) continue;
+                const K key = depth_key(a.depths[base + i + l]);
+                f.low = key < f.low ? key : f.low, f.high = key > f.high ? key : f.high;
+                out[f.n++] = {key, int32_t(base + i + l)};
+            }
+        }
+        found[begin / kBlock] = f;
+    };
+    parallel_ranges(a.count, kBlock, shape);
+    Found all{0, K(~K(0)), 0};
+    for (int64_t b = 0; b < blocks; ++b) {
+        const Found f = found[b];
+        found[b].n = all.n;  // where its entries go
+        if (all.n != b * kBlock)
+            memmove(first.data() + all.n, first.data() + b * kBlock, size_t(f.n) * sizeof(E));
+        all.n += f.n;
+        all.low = f.low < all.low ? f.low : all.low, all.high = f.high > all.high ? f.high : all.high;
+    }
+    const E* sorted = depth_sort(first.data(), second.data(), all.n, all.low, all.high);
+    for (int64_t k = 0; k < all.n; ++k) order[k] = sorted[k].index;
+    return all.n;
+}
+
+// Calls found(tile_x, tile_y, mask) for every tile of the footprint's box; the mask is zero where no pixel's centre is covered.
+template <typename S, typename F>
+SCTD_HD void cover_tiles(const Shape<S>& shape, int width, int height, F&& found) {
+    const RowSpan<S>& e = shape.span;
+    RowExtents<S> rows;
+    const S low = vmax(e.mean_y - e.half_height, S(0)), high = e.mean_y + e.half_height;
+    if (high - low <
+        S(kTile - 1)) {  // 16 rows hold it all: one look at its rows, though two tiles may share them
+        const int first_row = int(low);
+        row_extents(e, first_row, width, height, rows);
+        for (int tx = shape.x0; tx < shape.x1; ++tx) {
+            const uint64_t all = strip_mask(rows, tx);
+            for (int ty = shape.y0; ty < shape.y1; ++ty)
+                found(tx, ty, shift_rows(all, first_row - ty * kTile));
+        }
+        return;
+    }
+    for (int ty = shape.y0; ty < shape.y1; ++ty) {
+        row_extents(e, ty * kTile, width, height, rows);
+        for (int tx = shape.x0; tx < shape.x1; ++tx) found(tx, ty, strip_mask(rows, tx));
+    }
+}
+
+// Pairs of the ranks begin .. end, from `place` on; counts them per tile and per Gaussian; returns their number.
+template <typename S>
+int64_t emit_pairs(const TilesArgs<S>& a, const Shape<S>* shapes, TileLists& lists, int64_t begin,
+                   int64_t end, int64_t place, int32_t* per_tile) {
+    const int tiles_x = (a.width + kTile - 1) / kTile, tiles_y = (a.height + kTile - 1) / kTile;
+    const int32_t* order = lists.order.data();
+    int32_t* tile_out = lists.tile.data() + place;
+    int32_t* index_out = lists.index.data() + place;
+    uint64_t* mask_out = lists.mask.data() + place;
+    int64_t n = 0;
+    for (int64_t r = begin; r < end; ++r) {
+        if (r + 8 < end) __builtin_prefetch(shapes + order[r + 8]);
+        const int64_t before = n;
+        const int32_t first = a.cameras == 1 ? 0 : int32_t(order[r] / a.count * tiles_x * tiles_y);
+        cover_tiles(shapes[order[r]], a.width, a.height, [&](int tx, int ty, uint64_t mask) {
+            const int32_t tile = first + ty * tiles_x + tx;
+            // written in any case, kept or not: a branch here is wrong every third time
+            tile_out[n] = tile, index_out[n] = order[r], mask_out[n] = mask;
+            n += mask != 0, per_tile[tile] += mask != 0;
+        });
+        lists.slot_start[order[r]] = int32_t(n - before);  // a count for now
+    }
+    return n;
 }
 
 template <typename S>
 void tiles_find(const TilesArgs<S>& a, TileLists& lists) {
     const int tiles_x = (a.width + kTile - 1) / kTile, tiles_y = (a.height + kTile - 1) / kTile;
-    lists.tiles = a.cameras * tiles_x * tiles_y;
-    lists.pairs = 0;
-    lists.visible = sort_by_depth(a, lists);
-    const int64_t n = lists.visible;
-    lists.place.resize(n + 1), lists.rank_start.resize(n + 1);
-    Scratch<Shape<S>> shapes(n);
-    auto box = [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-            shapes[r] = find_shape(a, lists.order[r], tiles_x, tiles_y);
-            const TileBox& b = shapes[r].box;
-            lists.place[r] = int64_t(b.x1 > b.x0 ? b.x1 - b.x0 : 0) * (b.y1 > b.y0 ? b.y1 - b.y0 : 0);
-        }
+    const int64_t total = a.cameras * a.count;
+    lists.tiles = a.cameras * tiles_x * tiles_y, lists.total = total;
+    lists.order.resize(total), lists.slot_start.resize(total + 1);
+    Scratch<Shape<S>> shapes(total);
+    Scratch<int32_t> area(total);
+    Scratch<int64_t> seen(a.cameras);
+    auto sort = [&](ptrdiff_t c) {
+        seen[c] = sort_camera(a, c, shapes.data(), area.data(), lists.order.data() + c * a.count);
     };
-    parallel_ranges(n, 1024, box);
-    int64_t bound = 0;
-    for (int64_t r = 0; r < n; ++r) {
-        const int64_t size = lists.place[r];
-        lists.place[r] = bound;
-        bound += size;
+    parallel_for(a.cameras, sort);
+    int64_t n = 0;
+    for (int64_t c = 0; c < a.cameras; ++c) {
+        if (n != c * a.count)
+            memmove(lists.order.data() + n, lists.order.data() + c * a.count,
+                    size_t(seen[c]) * sizeof(int32_t));
+        n += seen[c];
     }
-    lists.place[n] = bound;
-    lists.tile.resize(bound), lists.mask.resize(bound);
-    auto emit = [&](int64_t begin, int64_t end) {
-        RowExtents<S> rows;
-        for (int64_t r = begin; r < end; ++r) {
-            const TileBox& b = shapes[r].box;
-            const int64_t camera_tiles = lists.order[r] / a.count * tiles_x * tiles_y;
-            int64_t out = lists.place[r];
-            for (int ty = b.y0; ty < b.y1; ++ty) {
-                row_extents(shapes[r].span, ty, a.width, a.height, rows);
-                for (int tx = b.x0; tx < b.x1; ++tx) {
-                    const uint64_t mask = strip_mask(rows, tx);
-                    if (!mask) continue;
-                    lists.tile[out] = int32_t(camera_tiles + ty * tiles_x + tx);
-                    lists.mask[out++] = mask;
-                }
-            }
-            lists.rank_start[r] = int32_t(out - lists.place[r]);  // a count for now
-        }
+    lists.visible = n;
+    // Each piece has a counter for every tile; 32 of them balance well beyond any desktop's threads.
+    lists.grain = n / 32 > 512 ? n / 32 : 512;
+    lists.pieces = (n + lists.grain - 1) / lists.grain;
+    lists.place.resize(lists.pieces + 1), lists.cursor.resize(lists.pieces * lists.tiles);
+    auto bound = [&](int64_t begin, int64_t end) {
+        int64_t sum = 0;
+        for (int64_t r = begin; r < end; ++r) sum += area[lists.order[r]];
+        lists.place[begin / lists.grain] = sum;
+        int32_t* mine = lists.cursor.data() + begin / lists.grain * lists.tiles;
+        memset(mine, 0, size_t(lists.tiles) * sizeof *mine);
     };
-    parallel_ranges(n, 256, emit);
-    for (int64_t r = 0; r < n; ++r) {
-        const int32_t size = lists.rank_start[r];
-        lists.rank_start[r] = int32_t(lists.pairs);
+    parallel_ranges(n, lists.grain, bound);
+    int64_t room = 0;
+    for (int64_t p = 0; p < lists.pieces; ++p) {
+        const int64_t size = lists.place[p];
+        lists.place[p] = room;
+        room += size;
+    }
+    lists.tile.resize(room), lists.index.resize(room), lists.mask.resize(room);
+    lists.sizes.resize(lists.pieces);
+    memset(lists.slot_start.data(), 0, size_t(total) * sizeof(int32_t));
+    auto emit = [&](int64_t begin, int64_t end) {
+        const int64_t piece = begin / lists.grain;
+        lists.sizes[piece] = emit_pairs(a, shapes.data(), lists, begin, end, lists.place[piece],
+                                        lists.cursor.data() + piece * lists.tiles);
+    };
+    parallel_ranges(n, lists.grain, emit);
+    lists.pairs = 0;
+    for (int64_t i = 0; i < total; ++i) {
+        const int32_t size = lists.slot_start[i];
+        lists.slot_start[i] = int32_t(lists.pairs);
         lists.pairs += size;
     }
-    lists.rank_start[n] = int32_t(lists.pairs);
+    lists.slot_start[total] = int32_t(lists.pairs);
 }
 
 }  // namespace

@@ -17,17 +17,18 @@ Source  Kerbl et al. 2023, section 4 and appendix C; docs/algorithm.md, section 
 
 SCTD_BEGIN
 
-template <typename S>
+template <typename T>
 struct Kernel2D {
-    S mean_x, mean_y;  // px
-    S shear, ka, kc;   // B/A; 0.5 log2(e) A; 0.5 log2(e) (C - B^2/A)
-    S limit;           // log2(255 opacity): largest exponent that is still drawn
-    S opacity;
+    T mean_x, mean_y;  // px
+    T shear, ka, kc;   // B/A; 0.5 log2(e) A; 0.5 log2(e) (C - B^2/A)
+    T limit;           // log2(255 opacity): largest exponent that is still drawn
+    T opacity;
 };
 
-template <typename S>
-SCTD_HD Kernel2D<S> make_kernel(S mean_x, S mean_y, S a, S b, S c, S opacity) {
-    Kernel2D<S> k;
+template <typename T>
+SCTD_HD Kernel2D<T> make_kernel(T mean_x, T mean_y, T a, T b, T c, T opacity) {
+    using S = Scalar<T>;
+    Kernel2D<T> k;
     k.mean_x = mean_x, k.mean_y = mean_y;
     k.shear = b / a;
     k.ka = S(0.5 * kLog2E) * a;

@@ -42,6 +42,14 @@ constexpr double kTransmittanceMin = 1e-4;
 constexpr int kTile = 16;
 constexpr double kLog2E = 1.4426950408889634;
 
+// The scalar under a T: itself, or the element of a SIMD vector (cpu/simd.h).
+template <typename T>
+struct ScalarOf {
+    using type = T;
+};
+template <typename T>
+using Scalar = typename ScalarOf<T>::type;
+
 // Scalar versions of the operations for which C++ has no operator; cpu/simd.h overloads them for vectors.
 SCTD_HD float select(bool m, float a, float b) { return m ? a : b; }
 SCTD_HD double select(bool m, double a, double b) { return m ? a : b; }

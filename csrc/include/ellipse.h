@@ -23,18 +23,19 @@ SCTD_HD T ellipse_reach(T opacity) {
     return 2 * vlog(opacity * 255);
 }
 
-template <typename S>
+template <typename T>
 struct RowSpan {
-    S mean_x, mean_y, shear, h0, h2;
-    S half_height;  // px, rows further away are never touched
+    T mean_x, mean_y, shear, h0, h2;
+    T half_height;  // px, rows further away are never touched
 };
 
-template <typename S>
-SCTD_HD RowSpan<S> make_row_span(S mean_x, S mean_y, S a, S b, S c, S reach) {
-    RowSpan<S> e;
+template <typename T>
+SCTD_HD RowSpan<T> make_row_span(T mean_x, T mean_y, T a, T b, T c, T reach) {
+    using S = Scalar<T>;
+    RowSpan<T> e;
     e.mean_x = mean_x, e.mean_y = mean_y;
     e.shear = b / a;
-    const S k = c - b * e.shear;  // 1 / cov2d_yy
+    const T k = c - b * e.shear;  // 1 / cov2d_yy
     e.h0 = reach / a * S(1 + kSpanSlack);
     e.h2 = k / a;
     e.half_height = vsqrt(reach / k) * S(1 + kSpanSlack) + S(kSpanMargin);

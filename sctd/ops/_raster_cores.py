@@ -23,6 +23,9 @@ class Core(Protocol):
     """What the ops need of a native core. ``sizes`` are the arguments of ProjectShape or BlendShape."""
 
     mask_dtype: torch.dtype
+    has_order: bool  # whether the first of the tile lists is used, else it is empty
+    optional_g_alphas: bool  # whether blend_backward takes None for zeros
+    writes_unseen: bool  # whether blend_backward writes zeros for Gaussians that nobody saw
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
@@ -44,12 +47,13 @@ def _f64(tensors: Tensors) -> bool:
 
 
 def list_arrays(
-    depths: Tensor, tiles: int, pairs: int | torch.SymInt, mask_dtype: torch.dtype
+    depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Unfilled order, rank_start, tile_start, and rank, slot, mask of the pairs."""
-    sizes = (depths.numel(), depths.numel() + 1, tiles + 1, pairs, pairs)
-    order, rank_start, tile_start, rank, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
-    return order, rank_start, tile_start, rank, slot, depths.new_empty(pairs, dtype=mask_dtype)
+    """Unfilled: three arrays of the Gaussians, the Gaussians, the tiles; three of the pairs."""
+    count = depths.numel()
+    sizes = (count if core.has_order else 0, count + 1, tiles + 1, pairs, pairs)
+    order, start, tile_start, index, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
+    return order, start, tile_start, index, slot, depths.new_empty(pairs, dtype=core.mask_dtype)
 
 
 def count_tiles(cameras: int, width: int, height: int, edge: int = 16) -> int:
@@ -61,6 +65,9 @@ class CpuCore:
     """C++ on CPU tensors, float32 and float64."""
 
     mask_dtype = torch.int64  # 4 x 1 strips
+    has_order = False
+    optional_g_alphas = True
+    writes_unseen = True
 
     def __init__(self) -> None:
         self.module = native()
@@ -83,18 +90,20 @@ class CpuCore:
             raise MemoryError(
                 f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
             ) from None
-        out = list_arrays(depths, count_tiles(cameras, *size), found.pairs, self.mask_dtype)
-        found.write(addresses(*out))
+        out = list_arrays(depths, count_tiles(cameras, *size), found.pairs, self)
+        found.write(addresses(*out[1:]))
         return out
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
+        at = addresses(*inputs[:6], *inputs[7:], *out)  # but for the order
+        self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), at)
 
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None:
         """Always deterministic."""
-        self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
+        at = addresses(*inputs[:6], *inputs[7:], *out)
+        self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), at)
 
 
 class CudaCore:
@@ -102,6 +111,9 @@ class CudaCore:
     tensors."""
 
     mask_dtype = torch.uint8  # 8 x 8 sub-tiles
+    has_order = True
+    optional_g_alphas = False
+    writes_unseen = False
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
@@ -138,7 +150,7 @@ class CudaCore:
             self.module.tiles_count(cameras, count, *size, at, stream)
             pairs = capacity or int(rank_start[-1])
             tiles = count_tiles(cameras, *size)
-            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self.mask_dtype)[2:])
+            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
             at = addresses(*footprints, *out, scratch)
             self.module.tiles_write(cameras, count, *size, pairs, at, stream)

@@ -10,14 +10,21 @@ checks shapes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._library.custom_ops import CustomOpDef
 
 from sctd.ops._raster_cores import core, count_tiles, list_arrays
 
 DEVICES = ("cpu", "cuda")
+
+
+def _register(name: str, body: Callable[..., Any]) -> CustomOpDef:
+    """``body``, which is also called as it is by _raster_eager.py, as the op sctd::name."""
+    return torch.library.custom_op(f"sctd::{name}", body, mutates_args=(), device_types=DEVICES)
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -51,8 +58,7 @@ def _project_sizes(
     )
 
 
-@torch.library.custom_op("sctd::project", mutates_args=(), device_types=DEVICES)
-def project(
+def project_now(
     means: Tensor,
     quats: Tensor,
     scales: Tensor,
@@ -105,6 +111,9 @@ def _project_fake(
     )
 
 
+project = _register("project", project_now)
+
+
 @project.register_fake
 def _(
     means: Tensor,
@@ -118,8 +127,7 @@ def _(
     return _project_fake(means, sh, viewmats)
 
 
-@torch.library.custom_op("sctd::project_backward", mutates_args=(), device_types=DEVICES)
-def project_backward(
+def project_backward_now(
     means: Tensor,
     quats: Tensor,
     scales: Tensor,
@@ -171,6 +179,9 @@ def project_backward(
     return out
 
 
+project_backward = _register("project_backward", project_backward_now)
+
+
 @project_backward.register_fake
 def _(
     means: Tensor,
@@ -199,8 +210,7 @@ def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
 project.register_autograd(_project_vjp, setup_context=_project_setup)
 
 
-@torch.library.custom_op("sctd::tile_lists", mutates_args=(), device_types=DEVICES)
-def tile_lists(
+def tile_lists_now(
     means2d: Tensor,
     conics: Tensor,
     opacities: Tensor,
@@ -213,11 +223,15 @@ def tile_lists(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask.
 
-    What each holds is said at TilesArgs in the core's kernels.h. On CUDA M is ``capacity``, and the last of
-    rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
+    So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask. What each
+    holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and the last
+    of rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)
+
+
+tile_lists = _register("tile_lists", tile_lists_now)
 
 
 @tile_lists.register_fake
@@ -227,7 +241,7 @@ def _(
     width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
-    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend).mask_dtype)
+    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend))
 
 
 def _blend_sizes(
@@ -236,8 +250,7 @@ def _blend_sizes(
     return (*depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad)
 
 
-@torch.library.custom_op("sctd::blend", mutates_args=(), device_types=DEVICES)
-def blend(
+def blend_now(
     means2d: Tensor,
     conics: Tensor,
     colors: Tensor,
@@ -278,6 +291,9 @@ def _blend_fake(
     )
 
 
+blend = _register("blend", blend_now)
+
+
 @blend.register_fake
 def _(
     means2d: Tensor,
@@ -302,8 +318,7 @@ def _(
     return _blend_fake(colors, depths, width, height, with_depth)
 
 
-@torch.library.custom_op("sctd::blend_backward", mutates_args=(), device_types=DEVICES)
-def blend_backward(
+def blend_backward_now(
     means2d: Tensor,
     conics: Tensor,
     colors: Tensor,
@@ -319,7 +334,7 @@ def blend_backward(
     transmittance: Tensor,
     last: Tensor,
     g_renders: Tensor,
-    g_alphas: Tensor,
+    g_alphas: Tensor | None,
     width: int,
     height: int,
     with_depth: bool,
@@ -330,26 +345,27 @@ def blend_backward(
     """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
-    grads = (g_renders.contiguous(), g_alphas.contiguous())  # named: they must outlive the call below
-    # Zeros: the kernel writes only what is visible.
+    grads = _contiguous(g_renders, g_alphas)  # named: they must outlive the call below
+    native = core(backend)
+    new = torch.empty_like if native.writes_unseen else torch.zeros_like
     out = tuple(
-        torch.zeros_like(t, memory_format=torch.contiguous_format)
-        for t in (means2d, conics, colors, opacities, depths)
+        new(t, memory_format=torch.contiguous_format) for t in (means2d, conics, colors, opacities, depths)
     )
     g_backgrounds = (
         None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
     )
-    g_abs = torch.zeros_like(out[0]) if absgrad else None
+    g_abs = new(out[0]) if absgrad else None
     sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    core(backend).blend_backward(
-        sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs)
-    )
+    native.blend_backward(sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs))
     none = means2d.new_empty(0)
     return (
         *(out[0], out[1], out[2], out[3], out[4]),
         none if g_backgrounds is None else g_backgrounds,
         torch.empty_like(none) if g_abs is None else g_abs,
     )
+
+
+blend_backward = _register("blend_backward", blend_backward_now)
 
 
 @blend_backward.register_fake

@@ -259,21 +259,24 @@ def _native(
     settings: tuple[bool, bool, bool, str],
     capacity: int,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """A native core: three registered ops. ``settings``: with_depth, absgrad, deterministic, backend."""
+    """A native core: three ops. ``settings``: with_depth, absgrad, deterministic, backend."""
+    from sctd.ops import _raster_eager as eager
     from sctd.ops import _raster_ops as ops
 
     backend = settings[-1]
-    means2d, depths, conics, opacities, sh_colors, radii = ops.project(*inputs, backend)
+    direct = eager.is_eager(*inputs[:7], colors, backgrounds)
+    run: Any = eager if direct else ops
+    means2d, depths, conics, opacities, sh_colors, radii = run.project(*inputs, backend)
     width, height = inputs[7:9]
     if not with_color:
         colors = means2d.new_empty(means2d.shape[1], 0)
     elif colors is None:
         colors = sh_colors
     footprints = (t.detach() for t in (means2d, conics, opacities, depths))
-    lists = ops.tile_lists(*footprints, radii, width, height, capacity, backend)
-    renders, alphas, _, _ = ops.blend(
+    lists = run.tile_lists(*footprints, radii, width, height, capacity, backend)
+    renders, alphas = run.blend(
         *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, *settings)
-    )
+    )[:2]
     meta = {"means2d": means2d, "depths": depths, "conics": conics, "opacities": opacities, "radii": radii}
     if backend != "cpu":
         meta["pairs_needed"] = lists[1][-1]
