@@ -9,6 +9,7 @@ alone; the page names it. --again takes the reports of the last run instead of m
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -158,6 +159,10 @@ def page() -> str:
         f"Peaks, by torch in the same run: {peaks}.",
         *("", "## The rasterizer", "", said["raster"], ""),
         *raster_tables(rows["raster"]),
+        *(
+            "",
+            "Every repeat: `performance-raster.json`, for `sctd bench compare` with another machine's.",
+        ),
         *("", "![milliseconds an image over the cells](pictures/bench-raster.png)", ""),
         *("## How it grows", "", said["scaling"], ""),
         *scaling_tables(scaling),
@@ -188,6 +193,7 @@ def main(
         print(text)
     else:
         target.write_text(text, encoding="utf-8")
+        shutil.copyfile(OUT / "raster.json", target.with_name("performance-raster.json"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``sctd bench``: measure rasterizer, ops, a step or a run on this machine; compare two reports."""
+"""``sctd bench``: measure rasterizer, ops, a step or runs on this machine; compare two reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sctd.bench.timing import Plan
 
 app = typer.Typer(
-    help="Measure raster, ops, step or generate; compare two reports.",
+    help="Measure raster, ops, step, generate or batch; compare two reports.",
     no_args_is_help=False,
     invoke_without_command=True,
 )
@@ -149,6 +149,28 @@ def generate(
         from sctd.bench import generate as suite
 
         return suite.run(suite.Options(prompt, steps, repeats, threads, tuple(set_ or ())), say)
+
+    _check_prompt(prompt)
+    _report(measure, json, plot)
+
+
+@app.command()
+def batch(
+    prompt: Prompt = "a red mushroom",
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Optimisation steps of a run.")] = 50,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Rounds for each number.")] = 1,
+    processes: Annotated[str, typer.Option(help="Runs side by side, numbers separated by commas.")] = "1,2",
+    set_: Set = None,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Assets an hour: whole runs one after another, and several side by side that share the cores."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import batch as suite
+
+        numbers = [int(part) if part.isdigit() else 0 for part in _split(processes)]
+        return suite.run(suite.Options(prompt, steps, repeats, numbers, tuple(set_ or ())), say)
 
     _check_prompt(prompt)
     _report(measure, json, plot)

@@ -151,6 +151,14 @@ def _generate(figure: Any, rows: Sequence[Row]) -> None:
     axis.set_xlabel("median wall time, s")
 
 
+def _batch(figure: Any, rows: Sequence[Row]) -> None:
+    """Assets an hour by number of runs side by side."""
+    rates = [r.values["assets_per_hour"] or 0.0 for r in rows]
+    axis = _bars(figure, [r.measure for r in rows], rates, [number(rate) for rate in rates])
+    axis.set_title(f"whole runs, {rows[0].cell}", fontsize=10)
+    axis.set_xlabel("assets an hour")
+
+
 def _bars(figure: Any, names: Sequence[str], values: Sequence[float], labels: Sequence[str]) -> Any:
     axis = figure.subplots()
     axis.barh(names, values, color=COLORS[0])
@@ -165,4 +173,5 @@ DRAWN: dict[str, Callable[[Any, Sequence[Row]], None]] = {
     "ops": _ops,
     "step": _step,
     "generate": _generate,
+    "batch": _batch,
 }

@@ -253,6 +253,25 @@ def _generate(rows: Sequence[Row]) -> list[Table]:
     return [table]
 
 
+def _batch(rows: Sequence[Row]) -> list[Table]:
+    table = Table(
+        f"Whole runs, {rows[0].cell}: seconds an asset, p20/p50/p80 of {len(rows[0].wall_ms)}",
+        ("runs", "threads each", "seconds an asset", "CPU seconds", "assets/hour", "MB together"),
+        names=1,
+    )
+    for row in rows:
+        cpu = median(row.cpu_ms)
+        table.lines.append(
+            (
+                *(row.measure, str(row.settings["threads_each"])),
+                spread_text([t / 1e3 for t in row.wall_ms]),
+                number(None if cpu is None else cpu / 1e3),
+                *(number(row.values.get(name)) for name in ("assets_per_hour", "peak_mb")),
+            )
+        )
+    return [table]
+
+
 def _counts(rows: Sequence[Row]) -> Table:
     """One line a count: their names are the emulation's."""
     table = Table(
@@ -271,4 +290,5 @@ SUITES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "ops": _ops,
     "step": _step,
     "generate": _generate,
+    "batch": _batch,
 }

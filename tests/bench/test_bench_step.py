@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from small import ORIGINAL, SMALL, small_config, small_prior
 
 from sctd import pipeline, regularisers
 from sctd import trainer as trainer_module
-from sctd.bench import generate, report, step
+from sctd.bench import batch, generate, report, step, table
 from sctd.bench.report import Row
 from sctd.bench.stages import PRIOR_STAGES, STAGES, STEP, StageClock, instrumented
+from sctd.errors import InputError
 from sctd.trainer import Trainer
 
 FULL = ("regularisers.reconstruction=1.0", "regularisers.brightness=true", "sctd.as_latent=0.0")
@@ -169,3 +171,33 @@ def test_a_run_is_measured_by_its_stages(
     assert rows[generate.LOOP].values["iterations_per_s"] == pytest.approx(
         3000 / max(rows[generate.LOOP].wall_ms)
     )
+
+
+def test_batch_shares_the_cores_among_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The children themselves are those of `generate`; here a stand-in that says what it got. Two runs side
+    by side wait for each other: one after another would not end."""
+    tasks: list[dict[str, Any]] = []
+    together = threading.Barrier(2, timeout=10)
+
+    def child(module: str, task: dict[str, Any]) -> dict[str, Any]:
+        assert module == "sctd.bench.generate"
+        assert Path(task["out"]).parent.is_dir()
+        tasks.append(task)
+        if task["threads"] == 1:
+            together.wait()
+        return {"cpu": {"whole process": 2.0}, "peak_mb": 100.0}
+
+    monkeypatch.setattr(batch, "call_child", child)
+    monkeypatch.setattr(batch, "usable_cores", lambda: 2)
+    said: list[str] = []
+    options = batch.Options(prompt="a red ball", steps=3, repeats=2, processes=(1, 2), overrides=SMALL)
+    one, two = batch.run(options, said.append)
+    assert [task["threads"] for task in tasks] == [2, 2, 1, 1, 1, 1]
+    assert len({task["out"] for task in tasks}) == 6
+    assert (one.measure, two.measure) == ("1 at once", "2 at once")
+    assert two.values["peak_mb"] == 200.0
+    assert two.cpu_ms == [2000.0, 2000.0]
+    assert two.values["assets_per_hour"] == pytest.approx(3.6e6 / max(two.wall_ms), rel=1e-9)
+    assert "2 at once" in table.text([one, two])
+    with pytest.raises(InputError, match=r"numbers in 1\.\.256; got \[0\]"):
+        batch.run(batch.Options(processes=(0,)), said.append)

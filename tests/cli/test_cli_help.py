@@ -33,6 +33,7 @@ COMMANDS = [
     "bench ops",
     "bench step",
     "bench generate",
+    "bench batch",
     "bench compare",
 ]
 

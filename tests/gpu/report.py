@@ -1,6 +1,6 @@
 """Everything to run on the first machine that has a GPU, and the page to commit of it.
 
-    make gpu        or: python tests/gpu/report.py [--page docs/gpu.md]
+    make gpu        or: python tests/gpu/report.py [--page docs/gpu_report.md]
 
 1 the tests marked gpu: every CUDA kernel against its definition, graphs, streams, full size
 2 compute-sanitizer over every kernel: memory, races, barriers, uninitialised memory
