@@ -36,7 +36,7 @@ COMMON = [
     "csrc/bindings.cpp",
     *(
         f"csrc/cpu/{name}.cpp"
-        for name in ("depth_sort", "dispatch", "openmp", "scratch", "threads", "tiles_write", "trace")
+        for name in ("depth_sort", "dispatch", "scratch", "threads", "tiles_write", "trace")
     ),
 ]
 KERNELS = [

@@ -31,7 +31,7 @@ STAGES = (
     "adam",
 )
 KERNELS = ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
-SHARED = ("depth_sort", "dispatch", "openmp", "scratch", "threads", "tiles_write")
+SHARED = ("depth_sort", "dispatch", "scratch", "threads", "tiles_write")
 # As setup.py has them, but for one instruction set, which then goes by the name of "baseline".
 FLAGS = (
     *("-std=c++17", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),

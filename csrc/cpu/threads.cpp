@@ -7,8 +7,6 @@ it sleeps: the jobs of one kernel follow one another, and waking a thread takes 
 */
 #include "threads.h"
 
-#include "openmp.h"
-
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -78,11 +76,7 @@ public:
         const ptrdiff_t wanted = job.chunks < threads_ ? job.chunks : threads_;
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            while (ptrdiff_t(workers_.size()) + 1 < threads_)
-                workers_.emplace_back([this, first = workers_.empty()] {
-                    if (first) calm_openmp();
-                    loop();
-                });
+            while (ptrdiff_t(workers_.size()) + 1 < threads_) workers_.emplace_back([this] { loop(); });
             job_ = &job;
             seats_ = int(wanted) - 1;
         }
