@@ -1,8 +1,8 @@
 """Measures everything that docs/performance.md shows, and writes the page.
 
-    python -m benchmarks.performance [--page docs/performance.md] [--seconds 20]
+    python -m benchmarks.performance [--page docs/performance.md] [--seconds 8]
 
-About twenty minutes on two quiet cores, most of it the peer's. Each part is a command that anyone can run
+Seven minutes on two quiet cores, most of it the peer's. Each part is a command that anyone can run
 alone; the page names it. --again takes the reports of the last run instead of measuring.
 """
 
@@ -137,12 +137,12 @@ def step_table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def page() -> str:
-    """The page, from the reports in OUT."""
+def page(seconds: float) -> str:
+    """The page, from the reports in OUT; ``seconds`` as they were measured with."""
     rows = {name: load(OUT / f"{name}.json") for name in ("raster", "ops", "step")}
     raw: dict[str, Any] = json.loads((OUT / "scaling.json").read_text())
     scaling = {name: [Measured(**row) for row in found] for name, found in raw["results"].items()}
-    said = {name: f"`{shown(command)}`" for name, command in commands(20).items()}
+    said = {name: f"`{shown(command)}`" for name, command in commands(seconds).items()}
     machine = rows["raster"][0].machine
     busy = max((r.values.get("others_cores") or 0.0) for r in rows["raster"])
     peaks = (
@@ -179,7 +179,7 @@ def page() -> str:
 
 def main(
     target: Annotated[Path | None, typer.Option("--page", help="Markdown page to write.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Budget of timing for each cell.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Budget of timing for each cell.")] = 8.0,
     again: Annotated[bool, typer.Option("--again", help="Use the reports of the last run.")] = False,
 ) -> None:
     """Measure, and print or write the page."""
@@ -188,7 +188,7 @@ def main(
         if not again:
             print(f"{name}: {shown(command)}", file=sys.stderr)
             subprocess.run(command, cwd=ROOT, check=True)
-    text = page()
+    text = page(seconds)
     if target is None:
         print(text)
     else:

@@ -159,9 +159,10 @@ def markdown(results: dict[str, list[Measured]]) -> list[str]:
     return lines
 
 
-def plot(results: dict[str, list[Measured]], path: Path) -> None:
+def plot(results: dict[str, list[Measured]], machine: dict[str, Any], path: Path) -> None:
     """A panel a quantity, with the line of exponent 1."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(13, 3.6), layout="constrained", dpi=130)
     for axis, sweep in zip(figure.subplots(1, len(SWEEPS)), SWEEPS, strict=True):
@@ -177,12 +178,11 @@ def plot(results: dict[str, list[Measured]], path: Path) -> None:
                 line = [times[-1] * amount / amounts[-1] for amount in amounts]
                 axis.loglog(amounts, line, ":", color=color, alpha=0.5)
         axis.set_xticks(amounts, [f"{row.value:,}" for row in rows], rotation=45, fontsize=7)
-        axis.minorticks_off()
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.margins(y=0.15)
         axis.set_title(sweep.name, fontsize=10)
         axis.grid(alpha=0.3)
     figure.axes[0].set_ylabel("ms a call (dotted: in proportion)")
-    machine = facts(THREADS)
     figure.suptitle(f"{machine['cpu']}, CPU only; sctd {machine['commit']}", fontsize=10)
     figure.savefig(path)
 
@@ -201,7 +201,7 @@ def main(
         rows = {name: [asdict(row) for row in found] for name, found in results.items()}
         json_file.write_text(json.dumps({"machine": machine, "results": rows}, indent=1) + "\n")
     if picture is not None:
-        plot(results, picture)
+        plot(results, machine, picture)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,9 @@ def _raster(figure: Any, rows: Sequence[Row]) -> None:
                 _label(axis, number(s.p50, 2), (x, s.p80), (0, 5), ha="center", color=color)
             name = f"{provider} {own[-1].version}"
             _label(axis, name, (xs[-1], ys[-1]), (9, -3), color=color, fontsize=9)
-        axis.set_xticks(range(len(cells)), cells)
-        axis.set_xlim(-0.4, len(cells) - 0.1)
+        turned = {"rotation": 35, "ha": "right"} if len(cells) > 6 else {}
+        axis.set_xticks(range(len(cells)), cells, **turned)
+        axis.set_xlim(-0.4, 1.18 * len(cells) - 0.8)  # room for the names
         axis.set_xlabel("Gaussians @ edge of the picture, pixels")
         axis.set_title(measure, fontsize=10)
         axis.grid(axis="y", which="major", alpha=0.3)
