@@ -19,7 +19,8 @@ class Cds:
 
     x0(z, t) = (z - sigma_t eps_w) / alpha_t. Source: Wu et al., CVPR 2024, arXiv:2401.09050. Our choices:
     both x0 guided; t falls as the square root of the run's progress from t_max to t_min + interval,
-    s = t - interval; w goes linearly from guidance_start to guidance_end; the weight of the difference is 1 at every t.
+    s = t - interval; w goes linearly from guidance_start to guidance_end; the difference has weight 1 at
+    every t.
     """
 
     def __init__(

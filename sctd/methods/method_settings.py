@@ -1,6 +1,6 @@
 """Settings of the methods beside SCTD. No torch here: the command line loads it.
 
-Timesteps are of 1000. Equations, sources and what is our choice: docs/algorithm.md, section 3b.
+Timesteps are of 1000. Equations, sources and what is our choice: docs/algorithm.md, section 10.
 """
 
 from __future__ import annotations
