@@ -49,7 +49,9 @@ def generate(
         str | None,
         typer.Option(help="embedded, or a Stable Diffusion folder, .safetensors file or hub id."),
     ] = None,
-    method: Annotated[str | None, typer.Option(help="Distillation loss.  [default: sctd]")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sctd.errors import InputError
+from sctd.methods.method_settings import CdsSettings, CsdSettings, GcsSettings, IsmSettings, SdsSettings
 from sctd.methods.settings import DEFAULT_NEGATIVE_PROMPT, SctdSettings, ViewSettings
 from sctd.settings import (
     BackgroundSettings,
@@ -46,7 +47,9 @@ class Config(Section):
         min_length=1,
         description="embedded, or a Stable Diffusion folder, .safetensors file or hub id",
     )
-    method: str = Field("sctd", min_length=1, description="distillation loss")
+    method: str = Field(
+        "sctd", min_length=1, description="sctd, sds, csd, cds, ism or gcs; its section has its name"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     dtype: str = Field(
         "auto",
@@ -62,6 +65,11 @@ class Config(Section):
     background: BackgroundSettings = Field(default_factory=BackgroundSettings)
     views: ViewSettings = Field(default_factory=lambda: ViewSettings.model_validate({}))
     sctd: SctdSettings = Field(default_factory=lambda: SctdSettings.model_validate({}))
+    sds: SdsSettings = Field(default_factory=lambda: SdsSettings.model_validate({}))
+    csd: CsdSettings = Field(default_factory=lambda: CsdSettings.model_validate({}))
+    cds: CdsSettings = Field(default_factory=lambda: CdsSettings.model_validate({}))
+    ism: IsmSettings = Field(default_factory=lambda: IsmSettings.model_validate({}))
+    gcs: GcsSettings = Field(default_factory=lambda: GcsSettings.model_validate({}))
     regularisers: RegulariserSettings = Field(default_factory=RegulariserSettings)
     optim: OptimSettings = Field(default_factory=OptimSettings)
     densify: DensifySettings = Field(default_factory=DensifySettings)

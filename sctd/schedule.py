@@ -57,6 +57,10 @@ class Schedule:
         alpha, sigma = table[:, t : t + 1]
         return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
 
+    def clean(self, z: Tensor, eps: Tensor, t: int) -> Tensor:
+        """x0 = (z - sigma_t eps) / alpha_t, the latent that a noise prediction means; [B, ...]."""
+        return (z - self._sigma[t] * eps) / self._alpha[t]
+
     def snr_weight(self, t: int) -> float:
         """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""
         return self._sigma[t] / self._alpha[t]
@@ -108,16 +112,17 @@ class TimestepSampler:
         """
         rule = self._settings
         rate = warmup_rate(iteration, self._iterations, rule.warmup)
-        t = _randint(*window(rule, rate), generator)
+        t = randint(*window(rule, rate), generator)
         m = bisect.bisect_right(self.edges, t) - 1
         e = self.edges[m]
         if rule.timestep_sampling == "released":
             t = max(t, e + rule.delta_t)
         else:
-            t = _randint(e + rule.delta_t, self.edges[m + 1] + 1, generator)
-        s = _randint(e + rule.s_margin, t - rule.s_margin, generator)
+            t = randint(e + rule.delta_t, self.edges[m + 1] + 1, generator)
+        s = randint(e + rule.s_margin, t - rule.s_margin, generator)
         return Timesteps(t, s, e)
 
 
-def _randint(low: int, high: int, generator: torch.Generator) -> int:
+def randint(low: int, high: int, generator: torch.Generator) -> int:
+    """Uniform over the integers low..high - 1."""
     return int(torch.randint(low, high, (1,), generator=generator).item())

@@ -60,9 +60,10 @@ class Trainer:
         self.skipped_in_a_row = 0
         self.random = random_streams(config.seed)
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
-        self.method = methods.get(config.method)(
-            prior, texts, config.sctd, iterations=config.iterations, seed=config.seed
-        )
+        make = methods.get(config.method)
+        section = getattr(config, config.method)
+        self.as_latent: float = section.as_latent
+        self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
         first = initialise(config.gaussians, self.random["scene"]).to(prior.device)
         self.optimiser = GaussianAdam(first, config.optim, config.iterations)
         self.densifier = Densifier(config.densify, self.optimiser, config.iterations)
@@ -89,14 +90,14 @@ class Trainer:
             self.gaussians,
             cameras,
             background,
-            depth=c.sctd.as_latent > 0 or c.regularisers.tv_disparity > 0,
+            depth=self.as_latent > 0 or c.regularisers.tv_disparity > 0,
             sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
             scale_noise=None if scale_noise is None else scale_noise.to(self.prior.device),
             capacity=self.capacity.pairs,
             backend=self.backend,
         )
         z0, from_disparity = render_to_latents(
-            self.prior, rendered.rgb, rendered.disparity, c.sctd.as_latent, random["method"]
+            self.prior, rendered.rgb, rendered.disparity, self.as_latent, random["method"]
         )
         guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered, self.gaussians)
@@ -215,5 +216,5 @@ def _likely_cause(offender: str) -> str:
     if offender == "z0":
         return "the VAE overflowed, which half precision does; set dtype=float32"
     if offender.startswith("gradient of"):
-        return "the backward pass overflowed; set dtype=float32 or lower sctd.guidance_weight"
+        return "the backward pass overflowed; set dtype=float32 or lower the method's guidance_weight"
     return "the network overflowed, which half precision does, or its weights are damaged; set dtype=float32"

@@ -5,6 +5,7 @@ Importing this package loads no torch: :mod:`sctd.methods.settings` is read by t
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from sctd.errors import InputError
@@ -12,20 +13,17 @@ from sctd.errors import InputError
 if TYPE_CHECKING:
     from sctd.methods.base import MethodFactory
 
-BUILT = ("sctd",)
-PLANNED = ("sds", "csd", "cds", "ism", "gcs")
+BUILT = ("sctd", "sds", "csd", "cds", "ism", "gcs")
 
 
 def check(name: str) -> str:
     """The name itself when that method exists; reads no torch.
 
     Raises:
-        InputError: the method is unknown, or known and not built yet; the message says which exist.
+        InputError: the method is unknown; the message says which exist.
     """
     if name in BUILT:
         return name
-    if name in PLANNED:
-        raise InputError(f"method {name!r} is not built yet; available: {', '.join(BUILT)}")
     raise InputError(f"method {name!r} is unknown; available: {', '.join(BUILT)}")
 
 
@@ -36,6 +34,6 @@ def get(name: str) -> MethodFactory:
         InputError: as :func:`check`.
     """
     check(name)
-    from sctd.methods.sctd import Sctd
-
-    return Sctd
+    module = importlib.import_module(f"sctd.methods.{name}")
+    factory: MethodFactory = getattr(module, name.capitalize())
+    return factory

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sctd.methods.settings import SctdSettings
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
@@ -54,7 +53,12 @@ class MethodFactory(Protocol):
     """What :func:`sctd.methods.get` returns."""
 
     def __call__(
-        self, prior: Prior, texts: ViewTexts, settings: SctdSettings, *, iterations: int, seed: int
+        self, prior: Prior, texts: ViewTexts, settings: Any, *, iterations: int, seed: int
     ) -> Method:
-        """A method for a run of that many iterations; ``seed`` fixes what is drawn once per run."""
+        """A method for a run of that many iterations.
+
+        Args:
+            settings: the section of the config that has the method's name.
+            seed: fixes what is drawn once per run.
+        """
         ...

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from sctd import ops
 from sctd.methods.base import Guidance
+from sctd.methods.common import Network, NoiseSource, broken
 from sctd.methods.settings import SctdSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, Timesteps, TimestepSampler
 from sctd.solver import add_noise, guided_phi, phi
 from sctd.text import ViewTexts
-
-# Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
-_FIXED_NOISE_STREAM = 0x5C7D
 
 
 class Sctd:
@@ -39,8 +35,10 @@ class Sctd:
         self._settings = settings
         self._schedule = Schedule(prior.alphas_cumprod)
         self._timesteps = TimestepSampler(settings, iterations)
-        self._seed = seed
-        self._fixed_noise: Tensor | None = None
+        self._network = Network(prior, texts)
+        self._noise = NoiseSource(
+            fixed=settings.noise == "fixed", offset=settings.effective_noise_offset, seed=seed
+        )
 
     @torch.no_grad()
     def __call__(
@@ -62,6 +60,7 @@ class Sctd:
         t, s, e = steps
         rule, schedule, kind = self._settings, self._schedule, self._prior.prediction
 
+        self._network.evaluations = 0
         z_e = add_noise(schedule, z0, noise, e)
         z_t = self._invert(z_e, steps)
         out_null, out_cond, wrong, out_empty = self._predict(z_t, t, azimuth, elevation)
@@ -86,12 +85,12 @@ class Sctd:
             "s": float(s),
             "e": float(e),
             "weight": weight,
+            "evaluations": float(self._network.evaluations),
             "self_consistency": self_norm,
             "cross_consistency": cross_norm,
         }
         if bad == 0:
             return Guidance(grad, scalars)
-        scalars = {name: value for name, value in scalars.items() if math.isfinite(value)}
         made = {
             "z0": z0,
             "z_e": z_e,
@@ -102,26 +101,7 @@ class Sctd:
         }
         g_self = phi(schedule, zhat_s, out_s, s, e, kind)
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self}
-        return Guidance(grad, scalars, offender=_first_non_finite(made))
-
-    def _noise(self, z0: Tensor, generator: torch.Generator) -> Tensor:
-        """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
-
-        A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
-        """
-        if self._settings.noise == "fresh":
-            return self._draw_noise(z0, generator)
-        if self._fixed_noise is None or self._fixed_noise.shape != z0.shape:
-            own = torch.Generator().manual_seed((self._seed + _FIXED_NOISE_STREAM) % 2**63)
-            self._fixed_noise = self._draw_noise(z0, own)
-        return self._fixed_noise
-
-    def _draw_noise(self, z0: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(z0.shape, generator=generator)
-        offset = self._settings.effective_noise_offset
-        if offset > 0:
-            noise += offset * torch.randn((1, z0.shape[1], 1, 1), generator=generator)
-        return noise.to(z0)
+        return broken(grad, scalars, made)
 
     def _invert(self, z_e: Tensor, steps: Timesteps) -> Tensor:
         """z_e => z_t up the unconditional ODE: through s from t_threshold on, in one step below."""
@@ -134,33 +114,24 @@ class Sctd:
 
     def _unconditional(self, z: Tensor, t: int) -> Tensor:
         """The network's output at z for the text ''."""
-        return self._prior.predict(z, t, self._texts.null.expand(z.shape[0], -1, -1))
+        return self._network.outputs(z, t, self._texts.null)[0]
 
     def _predict(
         self, z_t: Tensor, t: int, azimuth: Tensor, elevation: Tensor
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
         """The network's outputs at z_t, in one batch: for neg, for y of each view, for Perp-Neg's wrong
         directions with their weights, and for '' (exact_null)."""
-        rule, texts, batch = self._settings, self._texts, z_t.shape[0]
-        prompts = [texts.negative.expand(batch, -1, -1), texts.embeddings(azimuth, elevation)]
+        rule, texts = self._settings, self._texts
+        prompts = [texts.negative, texts.embeddings(azimuth, elevation)]
         wrong_weights = None
         if rule.perp_neg.enabled:
             wrong, wrong_weights = texts.perp_neg(azimuth, elevation, rule.perp_neg)
             prompts += [wrong[:, 0], wrong[:, 1]]
         needs_empty = rule.exact_null and not texts.negative_is_null
         if needs_empty:
-            prompts.append(texts.null.expand(batch, -1, -1))
+            prompts.append(texts.null)
 
-        outs = self._prior.predict(z_t.repeat(len(prompts), 1, 1, 1), t, torch.cat(prompts))
-        parts = list(outs.split(batch))
+        parts = self._network.outputs(z_t, t, *prompts)
         out_empty = (parts[-1] if needs_empty else parts[0]) if rule.exact_null else None
         away = None if wrong_weights is None else (torch.stack(parts[2:4], dim=1), wrong_weights)
         return parts[0], parts[1], away, out_empty
-
-
-def _first_non_finite(tensors: dict[str, Tensor]) -> str:
-    """Name of the first tensor, in the order of computation, that holds a NaN or an infinity."""
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            return name
-    return "gradient"

@@ -23,11 +23,13 @@ DEFAULT_NEGATIVE_PROMPT = (
 """Released default of the negative prompt, the `neg` inside classifier-free guidance."""
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """A section: unknown keys, NaN and infinities are refused."""
+
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-class ViewSettings(_Settings):
+class ViewSettings(Settings):
     """Which words say from where the object is seen; the text reads "<prompt>, <phrase>"."""
 
     enabled: bool = Field(
@@ -50,7 +52,7 @@ class ViewSettings(_Settings):
     )
 
 
-class PerpNegSettings(_Settings):
+class PerpNegSettings(Settings):
     """Perp-Neg: push away from the wrong views, perpendicularly to the right one. Armandpour et al. 2023."""
 
     enabled: bool = Field(
@@ -67,7 +69,7 @@ class PerpNegSettings(_Settings):
     )
 
 
-class SctdSettings(_Settings):
+class SctdSettings(Settings):
     """Segmented consistency trajectory distillation; timesteps of 1000. Defaults: the released run."""
 
     guidance_scale: float = Field(

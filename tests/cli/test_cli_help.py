@@ -10,6 +10,8 @@ from collections.abc import Callable
 import pytest
 from cli_outcome import Outcome
 
+from sctd import methods
+
 Command = Callable[..., Outcome]
 
 LOADED = """
@@ -79,6 +81,14 @@ def test_completion(sctd_process: Command, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(os.environ, "COMP_WORDS", "sctd gen")
     monkeypatch.setitem(os.environ, "COMP_CWORD", "1")
     assert sctd_process().out.split() == ["generate"]
+
+
+@pytest.mark.parametrize("name", methods.BUILT)
+def test_dry_run_of_every_method(sctd: Command, name: str) -> None:
+    shown = sctd("generate", "a red mushroom", "--method", name, "--dry-run")
+    assert shown.code == 0
+    assert f"\nmethod: {name}\n" in shown.out
+    assert f"\n{name}:\n" in shown.out
 
 
 def test_dry_run_prints_settings_that_can_be_read_back(sctd: Command, tmp_path: object) -> None:

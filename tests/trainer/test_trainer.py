@@ -200,7 +200,6 @@ def test_log_is_plain_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "ism"}, "not built yet"),
         ({"method": "magic"}, "unknown"),
         ({"prompt": "a green cube"}, "none of the words"),
         ({"device": "cuda:99"}, "CUDA device"),

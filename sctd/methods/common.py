@@ -1,0 +1,104 @@
+"""What the distillation methods share: the network under a run's texts, the noise, timesteps, the answer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sctd.methods.base import Guidance
+from sctd.prior.base import Prior
+from sctd.text import ViewTexts
+
+# Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
+_FIXED_NOISE_STREAM = 0x5C7D
+
+
+class Network:
+    """A prior under the texts of a run; counts what it is asked."""
+
+    def __init__(self, prior: Prior, texts: ViewTexts) -> None:
+        self.prior = prior
+        self.texts = texts
+        self.evaluations = 0
+        """Images whose noise was predicted since the method last set this to 0."""
+
+    def outputs(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
+        """The network's own output at z [B, ...] under each text ([1 or B, L, D]), all in one batch."""
+        self.evaluations += len(texts) * z.shape[0]
+        return self.prior.predict(*self._batch(z, t, texts)).split(z.shape[0])  # type: ignore[no-any-return]
+
+    def noises(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
+        """eps(z, t, text) under each text, in z's precision, all in one batch."""
+        self.evaluations += len(texts) * z.shape[0]
+        eps = self.prior.predict_noise(*self._batch(z, t, texts)).to(z)
+        return eps.split(z.shape[0])  # type: ignore[no-any-return]
+
+    def null_noise(self, z: Tensor, t: int) -> Tensor:
+        """eps(z, t, '')."""
+        return self.noises(z, t, self.texts.null)[0]
+
+    def guided_noise(self, z: Tensor, t: int, y: Tensor, guidance_scale: float) -> Tensor:
+        """eps(z, t, neg) + w (eps(z, t, y) - eps(z, t, neg)); 2 B evaluations."""
+        eps_neg, eps_y = self.noises(z, t, self.texts.negative, y)
+        return eps_neg + guidance_scale * (eps_y - eps_neg)
+
+    @staticmethod
+    def _batch(z: Tensor, t: int, texts: tuple[Tensor, ...]) -> tuple[Tensor, int, Tensor]:
+        embeddings = torch.cat([text.expand(z.shape[0], -1, -1) for text in texts])
+        return z.repeat(len(texts), 1, 1, 1), t, embeddings
+
+
+class NoiseSource:
+    """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
+
+    A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
+    """
+
+    def __init__(self, *, fixed: bool, offset: float, seed: int) -> None:
+        self._fixed = fixed
+        self._offset = offset
+        self._seed = seed
+        self._kept: Tensor | None = None
+
+    def __call__(self, z0: Tensor, generator: torch.Generator) -> Tensor:
+        """Noise of z0's shape, dtype and device; a fixed one leaves the generator alone."""
+        if not self._fixed:
+            return self._draw(z0, generator)
+        if self._kept is None or self._kept.shape != z0.shape:
+            own = torch.Generator().manual_seed((self._seed + _FIXED_NOISE_STREAM) % 2**63)
+            self._kept = self._draw(z0, own)
+        return self._kept
+
+    def _draw(self, z0: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(z0.shape, generator=generator)
+        if self._offset > 0:
+            noise += self._offset * torch.randn((1, z0.shape[1], 1, 1), generator=generator)
+        return noise.to(z0)
+
+
+def mean_norm(x: Tensor) -> float:
+    """The Euclidean norm of each image's tensor, mean over the batch."""
+    return float(x.detach().flatten(1).norm(dim=1).mean())
+
+
+def answer(grad: Tensor, scalars: dict[str, float], made: dict[str, Tensor]) -> Guidance:
+    """The Guidance of an iteration; ``made`` names its tensors in the order of computation."""
+    if bool(torch.isfinite(grad).all()):
+        return Guidance(grad, scalars)
+    return broken(grad, scalars, made)
+
+
+def broken(grad: Tensor, scalars: dict[str, float], made: dict[str, Tensor]) -> Guidance:
+    """The Guidance of an iteration that went wrong: names the culprit, keeps the finite numbers."""
+    finite = {name: value for name, value in scalars.items() if math.isfinite(value)}
+    return Guidance(grad, finite, offender=_first_non_finite(made))
+
+
+def _first_non_finite(tensors: dict[str, Tensor]) -> str:
+    """Name of the first tensor, in the order of computation, that holds a NaN or an infinity."""
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            return name
+    return "gradient"
