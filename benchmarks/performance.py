@@ -168,6 +168,7 @@ def page(seconds: float) -> str:
         *scaling_tables(scaling),
         *("![time over each quantity](pictures/bench-scaling.png)", ""),
         *("## One training step of the embedded prior", "", said["step"], ""),
+        *(f"At commit {rows['step'][0].machine['commit']}, torch's threads as a run has them.", ""),
         *step_table(rows["step"]),
         *("", "![stages of a step](pictures/bench-step.png)", ""),
         *("## Fused ops", "", said["ops"], ""),
