@@ -62,7 +62,7 @@ def generate(
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
     else:
-        settings = _settings(prompt, options, preset, config, set_ or [])
+        settings = new_settings(prompt, options, preset, config, set_ or [])
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
         return
@@ -71,7 +71,7 @@ def generate(
     typer.echo(_run(settings, folder, resume=resume, overwrite=overwrite))
 
 
-def _settings(
+def new_settings(
     prompt: str | None, options: dict[str, Any], preset: str | None, config: Path | None, overrides: list[str]
 ) -> Config:
     """The checked settings of a new run; loads no torch."""

@@ -120,7 +120,7 @@ def generate(
         keep_freed_memory()
         if prior is None:
             report.stage("loading the prior")
-            prior = load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
+            prior = prior_of(config)
         trainer = Trainer(config, prior)
         seconds = 0.0
         if resume:
@@ -133,6 +133,15 @@ def generate(
             return _finish(trainer, folder, report, seconds)
         except OSError as exc:
             raise write_failed(out, exc) from exc
+
+
+def prior_of(config: Config) -> Prior:
+    """The prior that a config names, loaded on its device in its precision; several runs may share it.
+
+    Raises:
+        InputError: it cannot be found or read, or the device is not there.
+    """
+    return load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
 
 
 def resolve_device(name: str) -> torch.device:
