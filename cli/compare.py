@@ -59,9 +59,9 @@ def compare(
     folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
     inputs.check_writable(folder)
 
-    from sctd.analysis.comparison import plan
+    from sctd.analysis.comparison import plan, run_lengths
 
-    jobs = plan(base, names, numbers, folder, evaluations)
+    jobs = plan(base, names, numbers, folder, run_lengths(base, names, evaluations))
     with inputs.nothing_left_behind(folder, "*/checkpoints/*"):
         folder.mkdir(parents=True, exist_ok=True)
         outcomes = _carry_out(base, jobs)

@@ -1,7 +1,7 @@
 """How many iterations of a method cost a given number of network evaluations.
 
-The method itself tells: it is run over a prior with a closed form, which costs next to nothing, for iterations
-spread over the whole run, and what it logs as ``evaluations`` is averaged.
+The method itself tells: it is run over a prior with a closed form, which costs next to nothing, for
+iterations spread over the whole run, and what it logs as ``evaluations`` is averaged.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def plan(
-    base: Config, names: Sequence[str], seeds: Sequence[int], out: Path, evaluations: int | None = None
+    base: Config, names: Sequence[str], seeds: Sequence[int], out: Path, lengths: Mapping[str, int]
 ) -> list[Job]:
     """The runs of every seed by every method, seed by seed.
 
@@ -52,7 +52,7 @@ def plan(
     Args:
         base: settings of all of them but method and seed.
         out: each run goes into the folder METHOD-seedSEED there.
-        evaluations: network evaluations of every run, instead of ``base.iterations``.
+        lengths: iterations of each method; see :func:`run_lengths`.
 
     Raises:
         InputError: a method is unknown or named twice, a seed too; a folder holds a run of other settings.
@@ -62,7 +62,6 @@ def plan(
             raise InputError(f"no {what} is given; name at least one")
         if len(set(values)) != len(values):
             raise InputError(f"a {what} is named twice: {', '.join(map(str, values))}")
-    lengths = {name: _length(base, name, evaluations) for name in names}
     jobs = []
     for seed in seeds:
         for name in names:
@@ -73,13 +72,18 @@ def plan(
     return jobs
 
 
-def _length(base: Config, name: str, evaluations: int | None) -> int:
-    methods.check(name)
+def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> dict[str, int]:
+    """Iterations of each method: those of the config, or as many as cost the given network evaluations.
+
+    Raises:
+        InputError: a method is unknown, or see :func:`sctd.analysis.budget.iterations_for`.
+    """
+    configs = {methods.check(name): base.model_copy(update={"method": name}) for name in names}
     if evaluations is None:
-        return base.iterations
+        return dict.fromkeys(configs, base.iterations)
     from sctd.analysis.budget import iterations_for
 
-    return iterations_for(base.model_copy(update={"method": name}), evaluations)
+    return {name: iterations_for(config, evaluations) for name, config in configs.items()}
 
 
 def _refuse_other_settings(job: Job) -> None:

@@ -16,6 +16,8 @@ from sctd.methods.settings import TIMESTEPS, segment_edges
 
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""
+SHOWN = (*CONSISTENCY, "conditional_guidance")
+"""The third is GCS's term in the place of the cross-consistency."""
 INSTEAD = ("residual", "loss")
 """For a method that logs neither: the first of these that it does log."""
 STEPS = ("t", "s", "e")
@@ -46,7 +48,7 @@ class Histogram:
 
 def curves(run: Run) -> list[Curve]:
     """The run's consistencies, or what its method logs instead; empty when it logs none of them."""
-    keys = [key for key in CONSISTENCY if run.series(key)[0]]
+    keys = [key for key in SHOWN if run.series(key)[0]]
     keys = keys or [key for key in INSTEAD if run.series(key)[0]][:1]
     found = []
     for key in keys:

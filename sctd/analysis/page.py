@@ -110,9 +110,13 @@ def _html(out: Path, data: dict[str, Any], *, curved: bool) -> str:
         parts.append(f'<p class="bad">{failed} of {len(runs)} runs failed; the table says why.</p>')
     parts += ["<h2>Numbers</h2>", _table(data), "<h2>Views</h2>", _views(out, runs)]
     if curved:
+        note = (
+            "Thin: as logged; thick: moving mean. All panels share their axes. "
+            "The residuals of two methods are different quantities: compare shapes, not heights."
+        )
         parts += [
             "<h2>Consistency</h2>",
-            '<p class="note">Thin: as logged; thick: moving mean. All panels share their axes.</p>',
+            f'<p class="note">{note}</p>',
             f'<div class="wide"><img alt="curves of every run" src="{_inlined(out / CURVES)}"></div>',
         ]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -127,8 +131,9 @@ def _conditions(data: dict[str, Any]) -> str:
         length = f"about {data['evaluations']:,} network evaluations for each run"
     else:
         length = f"{runs[0]['iterations']} iterations for each run, whatever they cost"
+    seeds = len({run["seed"] for run in runs})
     return (
-        f"{len(_methods(runs))} method(s), {len({run['seed'] for run in runs})} seed(s); prior {data['prior']}, "
+        f"{len(_methods(runs))} method(s), {seeds} seed(s); prior {data['prior']}, "
         f"{data['cameras']} cameras of {size} pixels an iteration, {length}. "
         "Cameras and first Gaussians of a seed are the same for every method. One prompt: not a ranking."
     )

@@ -14,12 +14,17 @@ from sctd.export.files import whole_file
 COLORS = {
     "self_consistency": "#1b6ca8",
     "cross_consistency": "#d1495b",
+    "conditional_guidance": "#8f5fa8",
     "t": "#1b6ca8",
     "s": "#edae49",
     "e": "#66a182",
 }
 OTHER = "#555555"
-NAMES = {"self_consistency": "self-consistency", "cross_consistency": "cross-consistency"}
+NAMES = {
+    "self_consistency": "self-consistency",
+    "cross_consistency": "cross-consistency",
+    "conditional_guidance": "conditional guidance",
+}
 PANEL = (4.2, 2.9)
 """Inches of one run's panel."""
 
@@ -27,8 +32,9 @@ PANEL = (4.2, 2.9)
 def plot_curves(runs: Sequence[Run], path: Path, columns: int | None = None) -> None:
     """The paper's Figure 1, a panel a run: self- against cross-consistency over the iterations.
 
-    The thin line is what was logged, the thick one its moving mean. All panels share their axes, so that
-    heights compare; the vertical one is logarithmic, since the two norms lie far apart.
+    The thin line is what was logged, the thick one its moving mean. All panels share their axes; the vertical
+    one is logarithmic, since norms lie far apart. Another method's residual is another quantity: its height
+    says nothing about SCTD's.
 
     Args:
         columns: panels in a row; None: at most 4.
@@ -50,7 +56,8 @@ def _curves(axis: Any, run: Run, found: Sequence[Curve]) -> None:
     axis.set_yscale("log")
     axis.set_title(run.name, fontsize=9)
     axis.set_xlabel("iteration", fontsize=8)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(labelsize=8, labelbottom=True)  # below it there may be no panel that would show them
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
     for curve in found:
         color = COLORS.get(curve.key, OTHER)
@@ -87,6 +94,7 @@ def _timesteps(axis: Any, run: Run, found: dict[str, Histogram]) -> None:
     axis.set_title(f"{run.name}: timesteps", fontsize=9)
     axis.set_xlabel("timestep", fontsize=8)
     axis.set_ylabel("iterations", fontsize=8)
+    axis.yaxis.get_major_locator().set_params(integer=True)
     axis.tick_params(labelsize=8)
     if drawn:
         axis.legend(fontsize=8)

@@ -69,11 +69,13 @@ def _download(spec: str, option: str) -> Path:
     tried again and again without a network."""
     if spec.count("/") != 1 or spec.startswith((".", "/", "~")) or spec.endswith("/"):
         raise InputError(f"{option} {spec}: no such folder, and no hub id such as owner/model; {_WANTED}")
+    import logging as levels
+
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import logging
 
     level = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    logging.set_verbosity(levels.CRITICAL)
     try:
         return Path(snapshot_download(spec, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
     except Exception as exc:  # hub, network and file errors have no common base

@@ -70,6 +70,11 @@ class Row:
     evaluations: int | None
     seconds: float | None
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """What rows of two methods must share to be compared."""
+        return self.prompt, self.seed
+
 
 @dataclass
 class Report:
@@ -89,6 +94,22 @@ class Report:
         for method in dict.fromkeys(row.method for row in self.rows):
             groups = {name: by_prompt(self.of(method), name) for name in self.metrics()}
             found[method] = {name: estimate(values) for name, values in groups.items() if values}
+        return found
+
+    def differences(self, baseline: str) -> dict[str, dict[str, Estimate]]:
+        """Other method => metric => method less baseline, paired by the prompts and seeds that both have."""
+        own = {row.key: row for row in self.of(baseline)}
+        found: dict[str, dict[str, Estimate]] = {}
+        for method in dict.fromkeys(row.method for row in self.rows if row.method != baseline):
+            pairs = [(row, own[row.key]) for row in self.of(method) if row.key in own]
+            found[method] = {}
+            for name in self.metrics():
+                groups: dict[str, list[float]] = {}
+                for row, base in pairs:
+                    if name in row.scores and name in base.scores:
+                        groups.setdefault(row.prompt, []).append(row.scores[name] - base.scores[name])
+                if groups:
+                    found[method][name] = estimate(groups)
         return found
 
     def of(self, method: str) -> list[Row]:
@@ -123,6 +144,12 @@ def meaning(name: str) -> str:
     """What a metric is, and whether low is good."""
     metric = METRICS[name]
     return metric.meaning + ("" if metric.higher_is_better else "; low is good")
+
+
+def verdict(name: str, difference: Estimate, baseline: str) -> str:
+    """What a paired difference of a metric, other method less baseline, says about the baseline."""
+    sign = difference.sign() * (1 if METRICS[name].higher_is_better else -1)
+    return {1: f"{baseline} is worse", -1: f"{baseline} is better", 0: "no difference seen"}[sign]
 
 
 def by_prompt(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
@@ -167,8 +194,8 @@ def evaluate(
 def _refuse_unfinished(run: Run) -> None:
     if not run.finished:
         raise InputError(
-            f"the run in {run.folder} is not finished: {len(run.rows)} of {run.config.iterations} iterations; "
-            "go on with --resume, or leave it out"
+            f"the run in {run.folder} is not finished: {len(run.rows)} of {run.config.iterations} iterations "
+            "are done; go on with --resume, or leave it out"
         )
 
 
