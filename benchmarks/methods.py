@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from sctd.analysis.comparison import Job, carry_out, is_done, plan, run_lengths
 from sctd.analysis.runs import read_run
 from sctd.config import load_config
 from sctd.errors import InputError
+from sctd.evaluate.intervals import FEWEST
 from sctd.evaluate.report import METRICS, Judges, Report, Row, meaning, score_run, verdict
 
 BASELINE = "sctd"
@@ -77,7 +79,7 @@ def carry_out_jobs(jobs: Sequence[Job], processes: int) -> tuple[list[Row], dict
 
 
 def picture(prompts: Sequence[str], names: Sequence[str], jobs: Sequence[Job], path: Path) -> None:
-    """A row a prompt: the truth, then each method's asset of the first seed; VIEWS views each, white: failed."""
+    """A row a prompt: VIEWS views of the truth, then of each method's first asset; white where it failed."""
     import torch
 
     from sctd.embedded.sample import save_grid
@@ -192,15 +194,20 @@ def write_page(page: Path, out: Path, results: Results, report: Report, names: S
 def _conditions(page: Path, results: Results) -> str:
     """One paragraph: what was run, where, and what was equal."""
     command, machine = results["command"], results["machine"]
-    parts = [
-        f"`python benchmarks/methods.py --page docs/{page.name}`: {len(command['prompts'])} prompts of the suite",
-        f"`embedded`, {command['seeds']} seed(s), about {command['evaluations']:,} network evaluations for every",
-        "run. Prior, cameras, first Gaussians and optimiser are the same; each method has the settings of its own",
-        f"section. {machine['cpu']}, a process a core with one thread each; commit {machine['commit']}.",
-        f"Settings: {', '.join(command['settings'])}." if command["settings"] else "",
-        "In brackets: 95%, bootstrap over prompts and their seeds.",
-    ]
-    return " ".join(part for part in parts if part)
+    called = (
+        f"python benchmarks/methods.py --methods {','.join(results['iterations'])} "
+        f"--prompts {len(command['prompts'])} --seeds {command['seeds']} "
+        f"--evaluations {command['evaluations']} --page docs/{page.name}"
+    )
+    called += "".join(f" --set {setting}" for setting in command["settings"])
+    text = (
+        f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
+        f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
+        "optimiser are the same; each method has the settings of its own section. "
+        f"{machine['cpu']}, a process a core with one thread each; commit {machine['commit']}. "
+        "In brackets: 95%, bootstrap over prompts and their seeds."
+    )
+    return f"    {called}\n\n{textwrap.fill(text, 124)}"
 
 
 def _means(report: Report, results: Results, names: Sequence[str]) -> list[str]:
@@ -226,9 +233,11 @@ def _differences(report: Report) -> list[str]:
     found = report.differences(BASELINE)
     if not found:
         return []
-    explained = (
-        f"The other method less {BASELINE}, run by run of the same prompt and seed. A difference is called one "
-        "only where its interval excludes 0; the intervals are not corrected for their number."
+    explained = textwrap.fill(
+        f"The other method less {BASELINE}, run by run of the same prompt and seed. A difference is called "
+        f"one only where its interval excludes 0 and at least {FEWEST} prompts stand behind it; the "
+        "intervals are not corrected for their number.",
+        124,
     )
     lines = [
         f"## Against {BASELINE}",

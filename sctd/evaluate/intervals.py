@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
+FEWEST = 5
+"""Prompts below which nothing is called a difference: a bootstrap of two or three is far too narrow."""
 DRAWS = 4000
 """The interval's ends are then known to about a twentieth of its width."""
 SEED = 0
@@ -30,10 +32,11 @@ class Estimate:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
-    def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below 0, else 0."""
-        if self.low is None or self.high is None:
-            return 0
+    def sign(self) -> int | None:
+        """1 or -1 where the whole interval lies above or below 0, else 0; None with fewer than FEWEST
+        prompts."""
+        if self.low is None or self.high is None or self.prompts < FEWEST:
+            return None
         return int(self.low > 0) - int(self.high < 0)
 
 

@@ -148,8 +148,12 @@ def meaning(name: str) -> str:
 
 def verdict(name: str, difference: Estimate, baseline: str) -> str:
     """What a paired difference of a metric, other method less baseline, says about the baseline."""
-    sign = difference.sign() * (1 if METRICS[name].higher_is_better else -1)
-    return {1: f"{baseline} is worse", -1: f"{baseline} is better", 0: "no difference seen"}[sign]
+    sign = difference.sign()
+    if sign is None:
+        return "too few prompts to tell"
+    if sign == 0:
+        return "no difference seen"
+    return f"{baseline} is {'worse' if (sign > 0) == METRICS[name].higher_is_better else 'better'}"
 
 
 def by_prompt(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
