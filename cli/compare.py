@@ -17,6 +17,7 @@ from .progress import reporter, say
 if TYPE_CHECKING:
     from sctd.analysis.comparison import Job, Outcome
     from sctd.config import Config
+    from sctd.prior.base import Prior
 
 
 def compare(
@@ -78,8 +79,12 @@ def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
     from sctd.analysis.comparison import carry_out_all
     from sctd.pipeline import prior_of
 
+    def load() -> Prior:
+        say("loading the prior")
+        return prior_of(base)
+
     try:
-        return carry_out_all(jobs, lambda: prior_of(base), reporter, say)
+        return carry_out_all(jobs, load, reporter, say)
     except KeyboardInterrupt as exc:
         raise Interrupted("stopped; the same command goes on from here") from exc
 
