@@ -15,7 +15,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -69,13 +69,20 @@ def carry_out_jobs(jobs: Sequence[Job], processes: int) -> tuple[list[Row], dict
         running = {pool.submit(_done, job): job for job in jobs}
         for future in as_completed(running):
             job = running[future]
-            found[job.folder] = future.result()
+            try:
+                found[job.folder] = future.result()
+            except BrokenExecutor:  # takes every other worker with it
+                found[job.folder] = (
+                    None,
+                    "a worker was killed, perhaps for memory; fewer --processes need less",
+                )
             error = found[job.folder][1]
             print(
                 f"{len(found)}/{len(jobs)} {job.folder} {'failed: ' + error if error else 'done'}", flush=True
             )
     rows = [row for job in jobs if (row := found[job.folder][0]) is not None]
-    return rows, {str(job.folder): found[job.folder][1] for job in jobs if found[job.folder][1]}
+    failed = {f"{job.config.prompt}, {job.name}": found[job.folder][1] for job in jobs}
+    return rows, {name: error for name, error in failed.items() if error}
 
 
 def picture(prompts: Sequence[str], names: Sequence[str], jobs: Sequence[Job], path: Path) -> None:
@@ -187,7 +194,7 @@ def write_page(page: Path, out: Path, results: Results, report: Report, names: S
     ]
     if results["failed"]:
         lines += ["Failed runs, which no mean above contains:", ""]
-        lines += [f"- {folder}: {error}" for folder, error in results["failed"].items()] + [""]
+        lines += [f"- {name}: {error}" for name, error in results["failed"].items()] + [""]
     page.write_text("\n".join(lines), encoding="utf-8")
 
 
