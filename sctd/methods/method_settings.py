@@ -103,7 +103,7 @@ class CdsSettings(_Shared):
 
 
 class GcsSettings(_Shared):
-    """Guided consistency sampling. Li et al., ConnectCD, ECCV 2024; SegmentDreamer supplement, S-(1)."""
+    """Guided consistency sampling. ConnectCD, ECCV 2024, arXiv:2407.13584; supplement, S-(1)."""
 
     guidance_weight: float = Field(
         default=0.1, gt=0, le=100, description="Factor of the whole gradient, no unit (as for sctd)."
@@ -114,7 +114,7 @@ class GcsSettings(_Shared):
     cc_weight: float = Field(default=1.0, ge=0, le=100, description="Weight of L_CC, no unit.")
     cg_weight: float = Field(default=0.5, ge=0, le=100, description="Weight of L_CG, no unit.")
     cp_weight: float = Field(
-        default=0.5, ge=0, le=100, description="Weight of L_CP, no unit; 0 saves B evaluations and decoding."
+        default=0.5, ge=0, le=100, description="Weight of L_CP, no unit; 0 saves evaluations and decodings."
     )
     margin: int = Field(
         default=40, ge=1, le=400, description="Least distance of s from e and from t, timesteps (ours)."

@@ -141,6 +141,10 @@ class AnalyticPrior:
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] => [B, 3, H, W]; least-squares inverse of :meth:`encode_images`."""
+        """:meth:`decode`, clamped to 0..1."""
+        return self.decode(latents).clamp(0, 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] => [B, 3, H, W]; least-squares inverse of :meth:`encode_images`, linear."""
         small = torch.einsum("rc,bchw->brhw", torch.linalg.pinv(self._mix), latents)
-        return F.interpolate(small / 2 + 0.5, scale_factor=self._factor, mode="nearest").clamp(0, 1)
+        return F.interpolate(small / 2 + 0.5, scale_factor=self._factor, mode="nearest")

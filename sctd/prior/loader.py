@@ -15,7 +15,8 @@ from torch import nn
 from sctd.errors import InputError
 from sctd.prior import EMBEDDED
 from sctd.prior.base import Prior
-from sctd.prior.diffusers_prior import DiffusersPrior, Parts
+from sctd.prior.decoding import DecodingPrior
+from sctd.prior.diffusers_prior import Parts
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
 
@@ -37,8 +38,8 @@ def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Pr
                 "reinstall sctd or give --prior FOLDER"
             )
         parts = load_folder(EMBEDDED_FOLDER, EMBEDDED, kind)
-        return DiffusersPrior(parts, EMBEDDED, where, kind, prompt_check=check_prompt)
-    return DiffusersPrior(_find(spec, kind), spec, where, kind)
+        return DecodingPrior(parts, EMBEDDED, where, kind, prompt_check=check_prompt)
+    return DecodingPrior(_find(spec, kind), spec, where, kind)
 
 
 def _device(device: str | torch.device) -> torch.device:
