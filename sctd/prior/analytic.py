@@ -54,7 +54,7 @@ class AnalyticPrior:
         self._alphas_cumprod = scaled_linear_alphas_cumprod()
         channels = means.shape[1]
         # any fixed full-rank map from colours to channels serves as a VAE
-        self._mix = torch.eye(max(channels, 3), dtype=means.dtype)[:channels, :3] + 0.1
+        self._mix = torch.eye(max(channels, 3)).to(means)[:channels, :3] + 0.1
         self.evaluations = 0
         """Images whose noise was predicted so far."""
 

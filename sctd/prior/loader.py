@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED
+from sctd.prior import ANALYTIC, EMBEDDED
 from sctd.prior.base import Prior
 from sctd.prior.decoding import DecodingPrior
 from sctd.prior.diffusers_prior import Parts
@@ -29,6 +29,10 @@ def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Pr
     """See :func:`sctd.prior.load_prior`."""
     where = _device(device)
     kind = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
+    if spec == ANALYTIC:
+        from sctd.prior.toy import toy_prior
+
+        return toy_prior(where, kind)
     if spec == EMBEDDED:
         from sctd.embedded.world import check_prompt
 
