@@ -92,6 +92,11 @@ class CdsSettings(_Shared):
         default=40.0, ge=0, le=200, description="Guidance w of the last iteration; linear between."
     )
     interval: int = Field(default=50, ge=1, le=900, description="t - s, timesteps (our choice).")
+    trained: Literal["noisier", "cleaner"] = Field(
+        default="noisier",
+        description="The estimate that is pulled to the other: noisier, x0(z_t, t); or cleaner, x0(z_s, s), "
+        "which is the sign of Consistent3D's code.",
+    )
     noise: Literal["fixed", "fresh"] = Field(
         default="fixed", description="One noise for the run (Consistent3D), or a new one every iteration."
     )

@@ -214,6 +214,21 @@ def test_a_broken_latent_is_named(prior, name, monkeypatch):
     assert run(prior, name, 10).offender == "z0"
 
 
+def test_cds_in_terms_of_noise_has_the_sign_of_its_code(prior):
+    """Consistent3D's code descends along eps(z_t, t) - eps(z_s, s), which is -alpha_s/sigma_s times x0's."""
+    given, code = (run(prior, "cds", 10, trained=side) for side in ("noisier", "cleaner"))
+    assert torch.equal(code.grad, -given.grad)
+    t, s, w = int(code.scalars["t"]), int(code.scalars["s"]), code.scalars["guidance_scale"]
+    noise, z0 = drawn("cds", 10, None), latents()
+    for i in range(BATCH):
+        p = Plain(prior, i, "blurry")
+        z_t = p.mix(z0[i : i + 1], noise[i : i + 1], t)
+        eps_t = p.cfg(z_t, t, w)
+        eps_s = p.cfg(p.step(z_t, eps_t, t, s), s, w)
+        ratio = ((1 - p.abar[s]) / p.abar[s]).sqrt()
+        torch.testing.assert_close(code.grad[i : i + 1], ratio * (eps_t - eps_s), rtol=1e-8, atol=1e-9)
+
+
 def test_gcs_without_the_pixel_term_costs_less(prior):
     assert run(prior, "gcs", 10).scalars["evaluations"] == 9 * BATCH
     assert run(prior, "gcs", 10, cp_weight=0).scalars["evaluations"] == 7 * BATCH
