@@ -33,7 +33,7 @@ def generate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings to start from.  [default: embedded; sd21 when --prior names another prior]"
+            help="Settings to start from: embedded, sd21, paper.  [default: embedded; sd21 for other priors]"
         ),
     ] = None,
     config: Annotated[
@@ -47,7 +47,7 @@ def generate(
     ] = None,
     prior: Annotated[
         str | None,
-        typer.Option(help="embedded, or a Stable Diffusion folder, .safetensors file or hub id."),
+        typer.Option(help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id."),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
@@ -81,7 +81,7 @@ def new_settings(
         prompt = inputs.check_prompt(prompt)
     elif config is None:
         raise InputError('the prompt is missing; for example: sctd generate "a red mushroom"')
-    if preset is None and options["prior"] not in (None, "embedded"):
+    if preset is None and options["prior"] not in (None, "embedded", "analytic"):
         preset = "sd21"  # a prior from outside has the size of Stable Diffusion, not that of the embedded one
     settings = load_config(preset, config, overrides, prompt=prompt, **options)
     _check_known(settings)
