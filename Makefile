@@ -96,7 +96,7 @@ gpu: $(VENV)/.cuda
 # One real generation, short, with the installed command, and a look at what came out.
 smoke: $(VENV)/.installed
 	rm -rf $(SMOKE)
-	$(BIN)/sctd generate --steps 200 --out $(SMOKE) -- "a red mushroom"
+	$(BIN)/sctd generate --prior embedded --steps 200 --out $(SMOKE) -- "a red mushroom"
 	$(BIN)/sctd prior check $(SMOKE)
 
 clean:

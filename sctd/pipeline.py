@@ -120,7 +120,7 @@ def generate(
         keep_freed_memory()
         if prior is None:
             report.stage("loading the prior")
-            prior = load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
+            prior = _load(config)
         trainer = Trainer(config, prior)
         seconds = 0.0
         if resume:
@@ -168,8 +168,14 @@ def _use_threads(threads: int) -> None:
         set_num_threads(threads)
 
 
-def _dtype(name: str) -> torch.dtype | None:
-    return None if name == "auto" else getattr(torch, name)
+def _load(config: Config) -> Prior:
+    """The prior of the settings, once it is known to fit the card."""
+    device = resolve_device(config.device)
+    if device.type == "cuda" or config.prior.card_gib is not None:
+        from sctd.prior import memory
+
+        memory.check(config, device)
+    return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))
 
 
 def _restore(trainer: Trainer, folder: RunFolder, report: Reporter) -> float:

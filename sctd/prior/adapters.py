@@ -50,7 +50,9 @@ def apply(parts: Parts, settings: PriorSettings) -> Parts:
 def _merge_lora(pipeline: Any, file: str, weight: float, name: str) -> None:
     """W <- W + weight * scale * B A in each layer that the file adapts; Hu et al. 2021, LoRA, section 4.1."""
     if importlib.util.find_spec("peft") is None:
-        raise InputError(f"LoRA {file}: diffusers reads LoRAs with the package peft; pip install 'sctd[lora]'")
+        raise InputError(
+            f"LoRA {file}: diffusers reads LoRAs with the package peft; pip install 'sctd[lora]'"
+        )
     path = Path(file).expanduser()
     wanted = sum(bool(_FIRST_MATRIX.search(key)) for key in read_header(path))
     try:
@@ -62,7 +64,9 @@ def _merge_lora(pipeline: Any, file: str, weight: float, name: str) -> None:
             local_files_only=True,
         )
     except Exception as exc:  # peft and diffusers raise ValueError, RuntimeError, KeyError, ...
-        raise InputError(f"LoRA {file} does not fit prior {name} ({first_line(exc)}); use one made for it") from exc
+        raise InputError(
+            f"LoRA {file} does not fit prior {name} ({first_line(exc)}); use one made for it"
+        ) from exc
     layers = [layer for part in (pipeline.unet, pipeline.text_encoder) for layer in part.modules()]
     fitted = sum("sctd" in getattr(layer, "lora_A", ()) for layer in layers)
     if fitted == 0 or fitted != wanted:

@@ -101,7 +101,9 @@ def install(unet: Any, kernel: Kernel, cache: TextCache | None) -> None:
         layer = unet.get_submodule(name.removesuffix(".processor"))
         plain = layer.group_norm is None and layer.spatial_norm is None and layer.norm_q is None
         if not plain or layer.norm_cross or layer.residual_connection or layer.rescale_output_factor != 1:
-            raise InputError(f"the UNet's {name} is no attention of Stable Diffusion 1.x or 2.x; use one of these")
+            raise InputError(
+                f"the UNet's {name} is no attention of Stable Diffusion 1.x or 2.x; use one of these"
+            )
         layer.set_processor(Processor(kernel, cache if layer.is_cross_attention else None))
 
 

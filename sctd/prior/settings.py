@@ -73,7 +73,9 @@ class PriorSettings(Section):
         if self.compile and self.cuda_graphs:
             raise ValueError("compile and cuda_graphs exclude each other; choose one")
         if self.text_cache == "on" and (self.compile or self.cuda_graphs):
-            raise ValueError("text_cache = on goes neither with compile nor with cuda_graphs; leave it at auto")
+            raise ValueError(
+                "text_cache = on goes neither with compile nor with cuda_graphs; leave it at auto"
+            )
         if self.name == EMBEDDED and (self.loras or self.embeddings):
             raise ValueError("loras and embeddings belong to a Stable Diffusion prior; give its name too")
         return self
@@ -96,7 +98,7 @@ def spelled_out(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """"PATH:WEIGHT" => (path, weight); without a number behind the last colon the weight is 1."""
+    """ "PATH:WEIGHT" => (path, weight); without a number behind the last colon the weight is 1."""
     path, colon, number = text.rpartition(":")
     try:
         return (path, float(number)) if colon and path else (text, 1.0)
@@ -105,6 +107,6 @@ def split_weight(text: str) -> tuple[str, float]:
 
 
 def split_word(text: str) -> tuple[str, str | None]:
-    """"PATH.safetensors:WORD" => (path, word); None: the word that the file names."""
+    """ "PATH.safetensors:WORD" => (path, word); None: the word that the file names."""
     head, ending, word = text.rpartition(".safetensors:")
     return (f"{head}.safetensors", word) if ending and word else (text, None)
