@@ -183,7 +183,7 @@ def _as_counted(settings: PriorSettings) -> PriorSettings:
     """The settings that matter for memory, without those that call a GPU."""
     mode = settings.vae if settings.vae in VAE_MODES else "full"
     return settings.model_copy(
-        update={"attention": "sdpa", "compile": False, "cuda_graphs": False, "text_cache": "off", "vae": mode}
+        update={"attention": "sdpa", "compile": False, "cuda_graphs": False, "text_cache": False, "vae": mode}
     )
 
 

@@ -45,10 +45,10 @@ class PriorSettings(Section):
     attention: Literal["auto", "sdpa", "xformers"] = Field(
         default="auto", description="attention kernels; auto: xformers where a call of it works, else torch's"
     )
-    text_cache: Literal["auto", "on", "off"] = Field(
-        default="auto",
+    text_cache: bool | None = Field(
+        default=None,
         description="keep the attention keys and values of texts that do not change; "
-        "auto: on without compile and cuda_graphs",
+        "null: on without compile and cuda_graphs",
     )
     channels_last: bool = Field(default=True, description="memory layout of the UNet's convolutions")
     compile: bool = Field(default=False, description="torch.compile the UNet")
@@ -72,10 +72,8 @@ class PriorSettings(Section):
     def _compatible(self) -> PriorSettings:
         if self.compile and self.cuda_graphs:
             raise ValueError("compile and cuda_graphs exclude each other; choose one")
-        if self.text_cache == "on" and (self.compile or self.cuda_graphs):
-            raise ValueError(
-                "text_cache = on goes neither with compile nor with cuda_graphs; leave it at auto"
-            )
+        if self.text_cache and (self.compile or self.cuda_graphs):
+            raise ValueError("text_cache goes neither with compile nor with cuda_graphs; leave it at null")
         if self.name == EMBEDDED and (self.loras or self.embeddings):
             raise ValueError("loras and embeddings belong to a Stable Diffusion prior; give its name too")
         return self
@@ -86,9 +84,7 @@ class PriorSettings(Section):
     @property
     def caches_text(self) -> bool:
         """Whether keys and values of constant texts are kept."""
-        return self.text_cache == "on" or (
-            self.text_cache == "auto" and not self.compile and not self.cuda_graphs
-        )
+        return not (self.compile or self.cuda_graphs) if self.text_cache is None else self.text_cache
 
 
 def spelled_out(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Writes a diffusers folder as one .safetensors file, tensors named as in the original Stable Diffusion code.
+"""Writes a diffusers folder as one .safetensors file, tensors named as in the original code.
 
-The names were read off the published checkpoints: blocks are counted through, with the downsampling layers among
-the input blocks and the upsampling ones at the end of their output block.
+The names are those that diffusers' converter looks for: blocks are counted through, with the downsampling
+layers among the input blocks and the upsampling ones at the end of their output block.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def unet_place(head: str, block: int, kind: str, layer: int, per_block: int, ten
         return f"input_blocks.{number}.{1 if kind == 'attentions' else 0}"
     number = block * (per_block + 1) + (per_block if kind == "upsamplers" else layer)
     attends = any(key.startswith(f"up_blocks.{block}.attentions.") for key in tensors)
-    return f"output_blocks.{number}.{ {'resnets': 0, 'attentions': 1, 'upsamplers': 1 + attends}[kind]}"
+    return f"output_blocks.{number}.{ {'resnets': 0, 'attentions': 1, 'upsamplers': 1 + attends}[kind] }"
 
 
 def vae(folder: Path) -> Tensors:
@@ -103,7 +103,9 @@ def vae(folder: Path) -> Tensors:
             name = name.replace(f"down_blocks.{i}.downsamplers.0", f"down.{i}.downsample")
             name = name.replace(f"up_blocks.{i}.resnets", f"up.{last - i}.block")
             name = name.replace(f"up_blocks.{i}.upsamplers.0", f"up.{last - i}.upsample")
-        name = name.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
+        name = name.replace("mid_block.resnets.0", "mid.block_1").replace(
+            "mid_block.resnets.1", "mid.block_2"
+        )
         if "mid_block.attentions.0" in name:
             name = renamed(name.replace("mid_block.attentions.0", "mid.attn_1"), _VAE_ATTENTION)
             value = value[:, :, None, None] if value.ndim == 2 else value

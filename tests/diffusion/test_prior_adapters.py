@@ -86,7 +86,9 @@ def test_lora_of_another_model(tiny_folder: Path, lora: Path, tmp_path: Path, da
         tensors = {k.replace("attn2", "attn7"): v for k, v in tensors.items()}
     path = tmp_path / "other.safetensors"
     save_file({k: v.contiguous() for k, v in tensors.items()}, path, {"format": "pt"})
-    with pytest.raises(InputError, match="other.safetensors does not fit prior .*use one made for it") as caught:
+    with pytest.raises(
+        InputError, match=r"other\.safetensors does not fit prior .*use one made for it"
+    ) as caught:
         load_prior(PriorSettings(name=str(tiny_folder), loras=[str(path)]))
     assert "\n" not in str(caught.value)
 
@@ -97,7 +99,9 @@ def test_without_peft_it_says_what_to_install(
     path = tmp_path / "a.safetensors"
     save_file({"unet.x.lora_A.weight": torch.zeros(2, 2)}, path)
     find = importlib.util.find_spec
-    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda n, *a: None if n == "peft" else find(n, *a))
+    monkeypatch.setattr(
+        adapters.importlib.util, "find_spec", lambda n, *a: None if n == "peft" else find(n, *a)
+    )
     with pytest.raises(InputError, match=r"pip install 'sctd\[lora\]'"):
         load_prior(PriorSettings(name=str(tiny_folder), loras=[str(path)]))
 
@@ -122,7 +126,7 @@ def test_textual_inversion_is_a_word_of_several_tokens(tiny_folder: Path, tmp_pa
 def test_textual_inversion_without_a_word_of_its_own(tiny_folder: Path, tmp_path: Path) -> None:
     file = word_file(tmp_path / "a1111.safetensors", "emb_params")
     name = str(tiny_folder)
-    with pytest.raises(InputError, match="does not name its word; give it as .*:WORD"):
+    with pytest.raises(InputError, match=r"does not name its word; give it as .*:WORD"):
         load_prior(PriorSettings(name=name, embeddings=[str(file)]))
     prior = load_prior(PriorSettings(name=name, embeddings=[f"{file}:quack"]))
     assert prior._expand("a quack") == "a quack quack_1"
@@ -130,7 +134,7 @@ def test_textual_inversion_without_a_word_of_its_own(tiny_folder: Path, tmp_path
 
 def test_textual_inversion_of_another_width(tiny_folder: Path, tmp_path: Path) -> None:
     file = word_file(tmp_path / "wide.safetensors", width=8)
-    with pytest.raises(InputError, match="wide.safetensors does not fit prior .*use one made for it"):
+    with pytest.raises(InputError, match=r"wide\.safetensors does not fit prior .*use one made for it"):
         load_prior(PriorSettings(name=str(tiny_folder), embeddings=[str(file)]))
 
 

@@ -74,7 +74,7 @@ def test_a_file_with_a_value_that_is_no_number(pair: tuple[Path, Path], tmp_path
     tensors = load_file(pair[1])
     tensors["model.diffusion_model.out.2.bias"][0] = float("nan")
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match="its unet is missing or damaged .*not finite"):
+    with pytest.raises(InputError, match=r"its unet is missing or damaged .*not finite"):
         load_prior(settings_of((pair[0], tmp_path / "model.safetensors")))
 
 
