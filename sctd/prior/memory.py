@@ -170,7 +170,7 @@ def _shapes(config: Config) -> tuple[Parts, bool]:
     if there is not None:
         return _built(there, config.prior), False
     with TemporaryDirectory(prefix="sctd-") as name:
-        return _built(write_configs(Path(name), "sd2"), config.prior), True
+        return _built(write_configs(Path(name), "sd2", config.prior.prediction), config.prior), True
 
 
 def _built(folder: Path, settings: PriorSettings) -> Parts:
