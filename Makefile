@@ -74,7 +74,7 @@ format: $(VENV)/.tools
 types: $(VENV)/.tools
 	$(BIN)/mypy
 
-REQUIRED = cpu cuda-simt cuda-compile triton-interpret $(if $(shell command -v valgrind),callgrind)
+REQUIRED = cpu cuda-simt cuda-compile triton-interpret peft $(if $(shell command -v valgrind),callgrind)
 
 # Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
 unit: $(VENV)/.cuda
@@ -96,7 +96,7 @@ gpu: $(VENV)/.cuda
 # One real generation, short, with the installed command, and a look at what came out.
 smoke: $(VENV)/.installed
 	rm -rf $(SMOKE)
-	$(BIN)/sctd generate --steps 200 --out $(SMOKE) -- "a red mushroom"
+	$(BIN)/sctd generate --prior embedded --steps 200 --out $(SMOKE) -- "a red mushroom"
 	$(BIN)/sctd prior check $(SMOKE)
 
 clean:

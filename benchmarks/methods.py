@@ -48,10 +48,10 @@ def _begin() -> None:
 def _done(job: Job) -> tuple[Row | None, str]:
     """Make, resume or reuse a run, and score it."""
     if not is_done(job):
-        from sctd.prior import load_prior
+        from sctd.pipeline import prior_of
 
         global _prior
-        _prior = _prior or load_prior(job.config.prior)
+        _prior = _prior or prior_of(job.config)
         outcome = carry_out(job, _prior)
         if outcome.run is None:
             return None, outcome.error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,7 +55,8 @@ def compare(
     need_matplotlib("sctd compare")
     names = list(known.BUILT) if methods is None else [known.check(name) for name in _split(methods)]
     numbers = _seeds(seeds)
-    options = {"seed": None, "iterations": steps, "prior": prior, "method": None, "device": device}
+    options: dict[str, Any] = {"seed": None, "iterations": steps, "method": None, "device": device}
+    options["prior"] = inputs.prior_options(prior)
     base = new_settings(prompt, options, preset, config, set_ or [])
     folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
     inputs.check_writable(folder)

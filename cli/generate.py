@@ -33,8 +33,13 @@ def generate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings to start from: embedded, sd21, paper.  [default: embedded; sd21 for other priors]"
+            help="Settings to start from: embedded, sd21 or paper.  "
+            "[default: sd21 with Stable Diffusion, else embedded]"
         ),
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(help="Settings for a graphics card's memory: 8gb, 12gb, 16gb or 24gb; docs/gpu.md."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings, such as the config.yaml of a run.")
@@ -47,8 +52,26 @@ def generate(
     ] = None,
     prior: Annotated[
         str | None,
-        typer.Option(help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id."),
+        typer.Option(
+            help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id.  "
+            "[default: Stable Diffusion 2.1 base on a GPU, else embedded]"
+        ),
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option("--lora", metavar="PATH[:WEIGHT]", help="LoRA (.safetensors); may be repeated."),
+    ] = None,
+    textual_inversion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--textual-inversion",
+            metavar="PATH[:WORD]",
+            help="Textual inversion (.safetensors); may be repeated.",
+        ),
+    ] = None,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
+    ] = False,
     method: Annotated[
         str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
     ] = None,
@@ -58,13 +81,15 @@ def generate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
-    options = {"seed": seed, "iterations": steps, "prior": prior, "method": method, "device": device}
+    options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
+    options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
     else:
-        settings = new_settings(prompt, options, preset, config, set_ or [])
+        settings = new_settings(prompt, options, preset, config, set_ or [], card=card)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
+        _show_memory(settings)
         return
     folder = out or inputs.default_folder(settings.prompt, settings.seed)
     _check_folder(folder, resume=resume, overwrite=overwrite)
@@ -72,7 +97,13 @@ def generate(
 
 
 def new_settings(
-    prompt: str | None, options: dict[str, Any], preset: str | None, config: Path | None, overrides: list[str]
+    prompt: str | None,
+    options: dict[str, Any],
+    preset: str | None,
+    config: Path | None,
+    overrides: list[str],
+    *,
+    card: str | None = None,
 ) -> Config:
     """The checked settings of a new run; loads no torch."""
     from sctd.config import load_config
@@ -81,9 +112,9 @@ def new_settings(
         prompt = inputs.check_prompt(prompt)
     elif config is None:
         raise InputError('the prompt is missing; for example: sctd generate "a red mushroom"')
-    if preset is None and options["prior"] not in (None, "embedded", "analytic"):
-        preset = "sd21"  # a prior from outside has the size of Stable Diffusion, not that of the embedded one
-    settings = load_config(preset, config, overrides, prompt=prompt, **options)
+    if preset is None and config is None:
+        preset = inputs.default_preset(options, overrides, card)
+    settings = load_config(preset, config, overrides, card=card, prompt=prompt, **options)
     _check_known(settings)
     return settings
 
@@ -102,13 +133,28 @@ def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) ->
 def _check_known(settings: Config) -> None:
     """Refuse early what the method table or the embedded prior does not know."""
     from sctd import methods
+    from sctd.prior import ANALYTIC, EMBEDDED, sources
 
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
-    if settings.prior == "embedded":
+    if settings.prior.name == EMBEDDED:
         from sctd.embedded.world import check_prompt
 
         check_prompt(settings.prompt)
+    if settings.prior.name != ANALYTIC:
+        sources.find(settings.prior)
+
+
+def _show_memory(settings: Config) -> None:
+    """What a run needs on a graphics card, as comments behind the settings."""
+    from sctd.prior import BUILT_IN
+
+    if settings.prior.name in BUILT_IN:
+        return
+    from sctd.prior.memory import card_dtype, estimate_memory
+
+    for line in estimate_memory(settings, card_dtype(settings)).lines():
+        typer.echo(f"# {line}")
 
 
 def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sctd.errors import InputError, PromptError
 
@@ -67,6 +68,36 @@ def _is_path_like(prompt: str) -> bool:
 def shorten(text: str, length: int = 60) -> str:
     """The text, cut with an ellipsis when it is longer than ``length`` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def prior_options(
+    name: str | None,
+    loras: list[str] | None = None,
+    embeddings: list[str] | None = None,
+    compile_: bool = False,
+) -> dict[str, Any] | None:
+    """The options about the prior as a tree of settings; None: none was given."""
+    given = {
+        "name": name,
+        "loras": loras or None,
+        "embeddings": embeddings or None,
+        "compile": compile_ or None,
+    }
+    return {key: value for key, value in given.items() if value is not None} or None
+
+
+def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
+    """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
+    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.prior.default import default_prior
+
+    name = (options["prior"] or {}).get("name")
+    for key, _, value in (text.partition("=") for text in overrides):
+        if key.strip() in ("prior", "prior.name"):
+            name = name or value.strip()
+    if name is None:
+        name = SD21_BASE if card else default_prior(options["device"] or "auto")
+    return "embedded" if name in BUILT_IN else "sd21"
 
 
 def slug(prompt: str) -> str:

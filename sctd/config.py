@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from sctd.errors import InputError
 from sctd.methods.method_settings import CdsSettings, CsdSettings, GcsSettings, IsmSettings, SdsSettings
 from sctd.methods.settings import DEFAULT_NEGATIVE_PROMPT, SctdSettings, ViewSettings
+from sctd.prior.settings import PriorSettings, spelled_out
 from sctd.settings import (
     BackgroundSettings,
     CameraSettings,
@@ -28,6 +29,7 @@ from sctd.settings import (
 )
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
+CARDS_FOLDER = PRESETS_FOLDER / "cards"
 DEFAULT_PRESET = "embedded"
 
 
@@ -42,12 +44,6 @@ class Config(Section):
         0, ge=0, lt=2**63, description="seed of the first Gaussians, cameras, backgrounds and noise"
     )
     iterations: int = Field(350, ge=1, le=1_000_000, description="optimisation steps")
-    prior: str = Field(
-        "embedded",
-        min_length=1,
-        description="embedded; analytic, a known mixture for tests; or a Stable Diffusion folder, "
-        ".safetensors file or hub id",
-    )
     method: str = Field(
         "sctd", min_length=1, description="sctd, sds, csd, cds, ism or gcs; its section has its name"
     )
@@ -61,6 +57,7 @@ class Config(Section):
         0, ge=0, le=1024, description="threads of the native code; 0: as many as there are cores"
     )
 
+    prior: PriorSettings = Field(default_factory=PriorSettings)
     gaussians: GaussianSettings = Field(default_factory=GaussianSettings)
     cameras: CameraSettings = Field(default_factory=CameraSettings)
     background: BackgroundSettings = Field(default_factory=BackgroundSettings)
@@ -98,24 +95,34 @@ def preset_names() -> list[str]:
     return sorted(p.stem for p in PRESETS_FOLDER.glob("*.yaml"))
 
 
+def card_names() -> list[str]:
+    """Names that ``load_config(card=...)`` takes, small cards first."""
+    return sorted((p.stem for p in CARDS_FOLDER.glob("*.yaml")), key=lambda name: (len(name), name))
+
+
 def load_config(
     preset: str | None = None,
     file: Path | None = None,
     overrides: Sequence[str] = (),
+    *,
+    card: str | None = None,
     **direct: Any,
 ) -> Config:
-    """Put a config together: defaults, preset, file, overrides, direct settings; later ones win.
+    """Put a config together: defaults, preset, card, file, overrides, direct settings; later ones win.
 
     Args:
         preset: a name of :func:`preset_names`; None takes "embedded".
         file: a YAML file with any part of the settings, for example a run's config.yaml.
+        card: a name of :func:`card_names`: settings that fit a graphics card of that size.
         overrides: "key=value" or "section.key=value"; the value is read as YAML, null and [a, b] included.
         direct: top-level settings such as prompt="a red mushroom"; None means not given.
 
     Raises:
         InputError: unknown preset or key, value out of range, unreadable file; one line that names the key.
     """
-    tree = _read_preset(preset or DEFAULT_PRESET)
+    tree = _read_named(preset or DEFAULT_PRESET, PRESETS_FOLDER, preset_names(), "preset")
+    if card is not None:
+        _merge(tree, _read_named(card, CARDS_FOLDER, card_names(), "card"))
     if file is not None:
         _merge(tree, _read_yaml(file, "config file"))
     for text in overrides:
@@ -149,15 +156,15 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _read_preset(name: str) -> dict[str, Any]:
-    """A preset's tree; `extends: NAME` in it puts it on top of another one."""
-    if name not in preset_names():
-        raise InputError(f"unknown preset {name!r}; choose one of: {', '.join(preset_names())}")
-    tree = _read_yaml(PRESETS_FOLDER / f"{name}.yaml", "preset")
+def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dict[str, Any]:
+    """A preset's or card's tree; `extends: NAME` in it puts it on top of another one of its kind."""
+    if name not in known:
+        raise InputError(f"unknown {what} {name!r}; choose one of: {', '.join(known)}")
+    tree = spelled_out(_read_yaml(folder / f"{name}.yaml", what))
     base = tree.pop("extends", None)
     if base is None:
         return tree
-    whole = _read_preset(base)
+    whole = _read_named(base, folder, known, what)
     _merge(whole, tree)
     return whole
 
@@ -197,7 +204,7 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
+    for key, value in spelled_out(over).items():
         inner = tree.get(key)
         if isinstance(value, Mapping) and isinstance(inner, dict):
             _merge(inner, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from sctd.errors import InputError
 
 Status = Literal["ok", "off", "bad"]
 
@@ -47,7 +48,7 @@ def examine(folder: Path = Path()) -> list[Check]:
         folder: where a run would be written.
     """
     checks = [_python()]
-    for part in (_packages, _backends, _gpu, _embedded_prior, _threads, _memory, _video):
+    for part in (_packages, _backends, _gpu, _attention, _embedded_prior, _threads, _memory, _video):
         checks += part()
     return [*checks, _disk(folder)]
 
@@ -123,6 +124,22 @@ def _gpu() -> list[Check]:
     return _guarded("gpu", check)
 
 
+def _attention() -> list[Check]:
+    """Which attention kernels Stable Diffusion would run with; a real call decides."""
+
+    def check() -> Iterator[Check]:
+        import torch
+
+        from sctd.prior.attention import choose
+        from sctd.prior.loader import default_dtype
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        used = choose("auto", device, default_dtype(device))
+        yield Check("attention", "ok", f"{used.name} on {device}: {used.reason}")
+
+    return _guarded("attention", check)
+
+
 def _embedded_prior() -> list[Check]:
     def check() -> Iterator[Check]:
         files = sorted(_WEIGHTS.rglob("*.safetensors"))
@@ -141,15 +158,13 @@ def _embedded_prior() -> list[Check]:
 
 def is_whole_safetensors(path: Path) -> bool:
     """Whether a safetensors file is as long as its header says; finds cut files without reading them."""
-    size = path.stat().st_size
+    from sctd.prior.headers import read_header
+
     try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= size - 8 else {"": {}}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, IndexError):
+        read_header(path)
+    except InputError:
         return False
-    return bool(8 + length + max(ends, default=0) == size)
+    return True
 
 
 def _threads() -> list[Check]:

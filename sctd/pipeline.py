@@ -136,12 +136,17 @@ def generate(
 
 
 def prior_of(config: Config) -> Prior:
-    """The prior that a config names, loaded on its device in its precision; several runs may share it.
+    """The prior of the settings, once it is known to fit the card; several runs may share it.
 
     Raises:
-        InputError: it cannot be found or read, or the device is not there.
+        InputError: it cannot be found or read, does not fit, or the device is not there.
     """
-    return load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
+    device = resolve_device(config.device)
+    if device.type == "cuda" or config.prior.card_gib is not None:
+        from sctd.prior import memory
+
+        memory.check(config, device)
+    return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -175,10 +180,6 @@ def _use_threads(threads: int) -> None:
         from sctd.ops import set_num_threads
 
         set_num_threads(threads)
-
-
-def _dtype(name: str) -> torch.dtype | None:
-    return None if name == "auto" else getattr(torch, name)
 
 
 def _restore(trainer: Trainer, folder: RunFolder, report: Reporter) -> float:

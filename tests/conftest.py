@@ -34,7 +34,7 @@ def require_or_skip(backend: str, available: bool, reason: str) -> None:
     pytest.skip(f"backend {backend} cannot run: {reason}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def need() -> Callable[[str, bool, str], None]:
     """:func:`require_or_skip`: call it with a backend's name, whether it can run, and why not."""
     return require_or_skip

@@ -65,7 +65,7 @@ def page_data(
     return {
         "sctd": sctd.__version__,
         "prompt": config.prompt,
-        "prior": config.prior,
+        "prior": str(config.prior),
         "cameras": config.cameras.batch,
         "size": config.cameras.size,
         "evaluations": evaluations,

@@ -25,14 +25,14 @@ def load_pipeline(folder: Path = FOLDER) -> Any:
     """
     import torch
 
-    from sctd.prior.loader import load_folder
+    from sctd.prior.parts import load_folder
 
     parts = load_folder(folder, "embedded", torch.float32)
     return _pipeline(parts.vae, parts.text_encoder, parts.unet, parts.tokenizer, parts.scheduler)
 
 
 def _pipeline(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler: Any) -> Any:
-    from sctd.prior.loader import quiet
+    from sctd.prior.parts import quiet
 
     with quiet():
         from diffusers import StableDiffusionPipeline

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.prior.loader import quiet
+from sctd.prior.parts import quiet
 
 _WANTED = (
     "give a folder in transformers' layout (config, tokenizer, preprocessor and .safetensors weights), "

@@ -204,7 +204,7 @@ def _refuse_unfinished(run: Run) -> None:
 
 
 def _refuse_unjudged(run: Run, judges: Judges) -> None:
-    if run.config.prior != EMBEDDED and judges.clip is None and judges.reward is None:
+    if run.config.prior.name != EMBEDDED and judges.clip is None and judges.reward is None:
         raise InputError(
             f"nothing to score {run.folder} with: only runs of the embedded prior have a procedural truth; "
             "give --clip FOLDER"
@@ -216,7 +216,7 @@ def score_run(run: Run, judges: Judges) -> Row:
     gaussians = load_ply(run.folder / ASSET)
     config = run.config
     found: dict[str, float] = {}
-    if config.prior == EMBEDDED:
+    if config.prior.name == EMBEDDED:
         found |= _truth_scores(gaussians, config.prompt)
     if judges.clip is not None:
         found |= _clip_scores(gaussians, run, judges.clip, judges.distractors)

@@ -46,8 +46,10 @@ class Network:
 
     @staticmethod
     def _batch(z: Tensor, t: int, texts: tuple[Tensor, ...]) -> tuple[Tensor, int, Tensor]:
-        embeddings = torch.cat([text.expand(z.shape[0], -1, -1) for text in texts])
-        return z.repeat(len(texts), 1, 1, 1), t, embeddings
+        views = [text.expand(z.shape[0], -1, -1) for text in texts]
+        if len(views) == 1:  # not copied, so that the prior sees a text that stands for the whole batch
+            return z, t, views[0]
+        return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views)
 
 
 class NoiseSource:

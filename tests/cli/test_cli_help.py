@@ -112,7 +112,8 @@ def test_dry_run_prints_settings_that_can_be_read_back(sctd: Command, tmp_path: 
 def test_a_prior_from_outside_takes_the_settings_of_its_size(sctd: Command) -> None:
     shown = sctd("generate", "a bagel with lox", "--prior", "some/where", "--dry-run")
     assert shown.code == 0
-    assert "prior: some/where" in shown.out
+    assert "prior:\n  name: some/where\n" in shown.out
+    assert shown.out.splitlines()[-1].endswith("together")
     from sctd.config import load_config
 
     assert f"iterations: {load_config('sd21', prompt='x').iterations}\n" in shown.out

@@ -36,8 +36,8 @@ def loaded_once(embedded: Prior, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is asked for by name."""
     asked: list[str] = []
 
-    def load(spec: str, *arguments: Any) -> Prior:
-        asked.append(spec)
+    def load(spec: object, *arguments: Any) -> Prior:
+        asked.append(str(spec))
         return embedded
 
     monkeypatch.setattr(pipeline, "load_prior", load)

@@ -34,8 +34,14 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def write_folder(folder: Path, prediction_type: str = "epsilon", *, latent_channels: int = 4) -> Path:
-    """Writes the pipeline, float16, and returns the folder; 16 x 16 images, 8 x 8 latents."""
+def write_folder(
+    folder: Path, prediction_type: str = "epsilon", *, latent_channels: int = 4, sd2: bool = False
+) -> Path:
+    """Writes the pipeline, float16, and returns the folder; 16 x 16 images, 8 x 8 latents.
+
+    ``sd2`` takes what Stable Diffusion 2 has other than 1: heads of one width, linear projections; and
+    attention in the VAE, which both have and which costs time.
+    """
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -46,7 +52,8 @@ def write_folder(folder: Path, prediction_type: str = "epsilon", *, latent_chann
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH,
-        attention_head_dim=4,
+        attention_head_dim=(2, 4) if sd2 else 4,
+        use_linear_projection=sd2,
         norm_num_groups=4,
     )
     vae = AutoencoderKL(
@@ -56,7 +63,7 @@ def write_folder(folder: Path, prediction_type: str = "epsilon", *, latent_chann
         layers_per_block=1,
         latent_channels=latent_channels,
         norm_num_groups=4,
-        mid_block_add_attention=False,
+        mid_block_add_attention=sd2,
         sample_size=16,
         scaling_factor=0.5,
     )

@@ -38,7 +38,7 @@ def test_the_sd21_preset_holds_the_released_hyper_parameters() -> None:
 def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:
     assert load_config(prompt="x") == load_config("embedded", prompt="x")
     c = load_config(prompt="x")
-    assert (c.prior, c.sctd.noise, c.sctd.as_latent) == ("embedded", "fresh", 0)
+    assert (c.prior.name, c.sctd.noise, c.sctd.as_latent) == ("embedded", "fresh", 0)
     assert (c.views.left, c.views.right) == ("left side view", "right side view")
 
 
