@@ -184,17 +184,6 @@ def test_number_of_groups_and_numbers_are_checked() -> None:
             ops.adam_schedule([0.1], **{"step": 1, **BETAS, **wrong})
 
 
-def test_knn_mean_distance() -> None:
-    points = torch.randn(500, 3)
-    torch.testing.assert_close(ops.knn_mean_distance(points), reference.knn_mean_distance(points))
-    grid = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
-    assert ops.knn_mean_distance(grid)[0].item() == pytest.approx(2.0)
-    twins = torch.zeros(5, 3)
-    assert ops.knn_mean_distance(twins).tolist() == [0.0] * 5
-    with pytest.raises(InputError, match="got k=3 with N=3"):
-        ops.knn_mean_distance(torch.zeros(3, 3))
-
-
 def test_number_of_threads_is_checked() -> None:
     with pytest.raises(InputError, match="must be in 1"):
         ops.set_num_threads(0)
