@@ -14,7 +14,7 @@ from raster_scenes import assert_error_at_most_twice, device_of, on_every_backen
 
 from sctd import ops
 from sctd.errors import InputError
-from sctd.ops import AdamGroup, _backend, reference
+from sctd.ops import AdamGroup, _backend
 from sctd.ops.adam import _adam
 
 BETAS = {"beta1": 0.9, "beta2": 0.99}
