@@ -49,7 +49,7 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
         except InputError:
             raise
         except Exception as exc:  # parsers of foreign bytes raise whatever the bytes lead them to
-            raise InputError(f"it cannot be read: {exc or type(exc).__name__}") from exc
+            raise InputError(f"it is damaged or no {path.suffix} file ({type(exc).__name__}: {exc})") from exc
     if not sum(len(s.faces) for s in surfaces):
         raise InputError("it holds no triangles" + "".join(f"; {problem}" for problem in swallowed[:1]))
     for problem in swallowed:
@@ -103,14 +103,16 @@ def _levels(colors: NDArray[Any], linear: bool) -> Tensor:
 
 @contextmanager
 def _what_it_swallows() -> Iterator[list[str]]:
-    """trimesh goes on where a texture, a material or a part cannot be read, and only logs the exception."""
+    """trimesh goes on where a texture, a material or a part cannot be read, and only logs it."""
     problems: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             cause = record.exc_info[1] if record.exc_info else None
-            if cause is not None or record.levelno >= logging.WARNING:
-                problems.append(record.getMessage().rstrip("!.") + (f" ({cause})" if cause else ""))
+            message = record.getMessage().rstrip("!.")
+            lost = message.startswith(("unable", "failed")) or "unsupported" in message
+            if lost or cause is not None or record.levelno >= logging.WARNING:
+                problems.append(message + (f" ({cause})" if cause else ""))
 
     log, listener = logging.getLogger("trimesh"), Listener(logging.DEBUG)
     level, propagate = log.level, log.propagate

@@ -8,6 +8,7 @@ diffusers' ShapEPipeline runs it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 

@@ -1,0 +1,143 @@
+"""Runs that start from point clouds and splat files, .ply and .splat."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import plyfile
+import pytest
+import torch
+
+from sctd.errors import InputError
+from sctd.export.ply import save_ply
+from sctd.export.splat import load_splat
+from sctd.gaussians import SH_C0, Gaussians, initialise
+from sctd.settings import GaussianSettings
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def start(path: Path, said: list[str] | None = None, seed: int = 0, **settings: object) -> Gaussians:
+    chosen = GaussianSettings.model_validate({"init": "file", "init_path": str(path), **settings})
+    heard: list[str] = [] if said is None else said
+    made = initialise(chosen, generator(seed), say=heard.append)
+    assert said is not None or heard == []
+    return made
+
+
+def write_cloud(path: Path, count: int = 30) -> Path:
+    rows = [(0.1 * i, 0.0, 0.0, 255, 0, 51) for i in range(count)]
+    kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    plyfile.PlyData([plyfile.PlyElement.describe(np.array(rows, dtype=kinds), "vertex")]).write(str(path))
+    return path
+
+
+def test_a_point_cloud(tmp_path: Path) -> None:
+    made = start(write_cloud(tmp_path / "points.ply"))
+    torch.testing.assert_close(made.means[:, 0], 0.1 * torch.arange(30))
+    torch.testing.assert_close(0.5 + SH_C0 * made.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
+    torch.testing.assert_close(made.scales[15].exp(), torch.full((3,), 0.4 / 3), rtol=1e-5, atol=0)
+
+
+def test_too_many_points_are_thinned_by_the_seed_and_it_is_said_once(tmp_path: Path) -> None:
+    path, said = write_cloud(tmp_path / "points.ply"), list[str]()
+    made = start(path, said, count=20)
+    assert said == [f"{path} holds 30 points; 20 of them are used (gaussians.count)"]
+    assert len(made) == len(made.means[:, 0].unique()) == 20
+    assert torch.equal(made.means, start(path, [], count=20).means)
+    assert not torch.equal(made.means, start(path, [], seed=1, count=20).means)
+
+
+def test_a_splat_ply_comes_as_it_is(tmp_path: Path) -> None:
+    first = initialise(GaussianSettings(count=10, sh_degree=1), generator())
+    save_ply(tmp_path / "a.PLY", first)  # endings in any case
+    again = start(tmp_path / "a.PLY", sh_degree=2, count=5)  # a splat file is not thinned
+    for name in ("means", "scales", "quats", "opacities", "sh0"):
+        torch.testing.assert_close(getattr(again, name), getattr(first, name))
+    assert again.sh_degree == 2
+
+
+def record(**changes: tuple[float, ...]) -> bytes:
+    """A .splat record, by the description of its layout."""
+    parts = {"mean": (1.0, -2.0, 3.0), "scale": (0.5, 0.25, 0.125)} | changes
+    rgba, quat = parts.get("rgba", (255, 0, 51, 204)), parts.get("quat", (128, 128, 255, 128))
+    packed = struct.pack("<6f", *parts["mean"], *parts["scale"])
+    return packed + bytes(int(v) for v in rgba) + bytes(int(v) for v in quat)
+
+
+def test_a_splat_file(tmp_path: Path) -> None:
+    (tmp_path / "a.splat").write_bytes(record() + record(rgba=(0, 0, 0, 0)) + record(rgba=(0, 0, 0, 255)))
+    made = start(tmp_path / "a.splat", sh_degree=1, count=1)
+    assert len(made) == 3
+    assert made.sh_degree == 1
+    means, quats, scales, opacities, _ = made.activated()
+    assert means[0].tolist() == [1.0, -2.0, 3.0]
+    torch.testing.assert_close(scales[0], torch.tensor([0.5, 0.25, 0.125]))
+    torch.testing.assert_close(0.5 + SH_C0 * made.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
+    torch.testing.assert_close(quats[0], torch.tensor([0.0, 0.0, 127 / 128, 0.0]))  # wxyz
+    torch.testing.assert_close(opacities, torch.tensor([0.8, 0.5 / 255, 1 - 0.5 / 255]))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "holds no Gaussians"),
+        (record()[:-1], "31 bytes, no multiple of 32"),
+        (record() + record(mean=(0, float("nan"), 0)), "record 1 has a position that is not finite"),
+        (record(scale=(1, 0, 1)), "record 0 has a scale that is not positive"),
+        (record(scale=(1, float("inf"), 1)), "record 0 has a scale that is not positive"),
+        (record(quat=(128, 128, 128, 128)), "record 0 has no rotation"),
+    ],
+)
+def test_a_bad_splat_file_is_one_line(tmp_path: Path, data: bytes, says: str) -> None:
+    (tmp_path / "a.splat").write_bytes(data)
+    with pytest.raises(InputError, match=says):
+        start(tmp_path / "a.splat")
+
+
+def test_a_splat_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*: No such file"):
+        load_splat(tmp_path / "a.splat")
+
+
+HEADER = (
+    b"ply\nformat ascii 1.0\nelement vertex %d\n"
+    b"property float x\nproperty float y\nproperty float z\nend_header\n"
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"not a ply",
+        b"ply\nformat ascii 1.0\nend_header\n",
+        HEADER % 0,
+        HEADER % 2 + b"0 0 0\n",
+        HEADER % 1 + b"0 nan 0\n",
+        HEADER % 1 + b"0 inf 0\n",
+        (HEADER % 1).replace(b"float y", b"list uchar float y") + b"0 1 5 0\n",
+        (HEADER % 1).replace(b"property float y\n", b"") + b"0 0\n",
+    ],
+)
+def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "bad.ply"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot start from .*bad\.ply: ") as caught:
+        start(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_endings_are_refused_with_the_list(tmp_path: Path) -> None:
+    (tmp_path / "a.fbx").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"a\.fbx'.*\.ply, \.splat, \.glb, \.gltf, \.obj, \.stl"):
+        start(tmp_path / "a.fbx")
+    (tmp_path / "folder.glb").mkdir()
+    with pytest.raises(InputError, match="it is a folder"):
+        start(tmp_path / "folder.glb")
