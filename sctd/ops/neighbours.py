@@ -39,12 +39,10 @@ def knn_mean_distance(points: Tensor, k: int = 3) -> Tensor:
     import numpy as np
     from scipy.spatial import cKDTree  # here: it takes longer to load than to run
 
-    # k + 1 copies of a place hold k neighbours at distance 0; more would be one leaf, searched in O(N^2).
-    places, place_of, copies = np.unique(
-        points.cpu().double().numpy(), axis=0, return_inverse=True, return_counts=True
-    )
-    stored = np.repeat(places, np.minimum(copies, k + 1), axis=0)
-    distances, _ = cKDTree(stored, balanced_tree=False, compact_nodes=False).query(places, k + 1)
+    # Each place is asked for once: N points at one place, a leaf of the tree, would otherwise cost O(N^2).
+    cloud = points.cpu().numpy()
+    places, place_of = np.unique(cloud, axis=0, return_inverse=True)
+    distances, _ = cKDTree(cloud, balanced_tree=False, compact_nodes=False).query(places, k + 1)
     # The nearest is the point itself or one at the same place: distance 0 either way.
     mean = distances[:, 1:].mean(axis=1)[place_of.reshape(-1)]
     return torch.from_numpy(mean).to(points)

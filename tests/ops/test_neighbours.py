@@ -49,13 +49,15 @@ def test_known_distances() -> None:
 
 
 def test_as_many_points_as_the_paper_starts_from_are_quick() -> None:
-    """81,920 points: 0.2 s on one core; points at one place must not bring back O(N^2), which is minutes."""
-    made = torch.Generator().manual_seed(0)
-    points = torch.randn(81_920, 3, generator=made)
+    """81,920 points: 0.17 s of one core; all pairs would be minutes, and so would points at one place."""
+    points = torch.randn(81_920, 3, generator=torch.Generator().manual_seed(0))
     for cloud in (points, torch.zeros_like(points)):
-        began = time.process_time()
-        ops.knn_mean_distance(cloud)
-        assert time.process_time() - began < 5.0  # of a busy machine
+        seconds = []
+        for _ in range(3):
+            began = time.process_time()
+            ops.knn_mean_distance(cloud)
+            seconds.append(time.process_time() - began)
+        assert min(seconds) < 0.5
 
 
 def test_bad_points_are_refused() -> None:
