@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sctd.errors import InputError
-from sctd.settings import GaussianSettings
+
+if TYPE_CHECKING:
+    from sctd.settings import GaussianSettings
 
 SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"

@@ -10,6 +10,7 @@ import plyfile
 import pytest
 import torch
 
+from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.export.ply import save_ply
 from sctd.export.splat import load_splat
@@ -132,6 +133,14 @@ def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     with pytest.raises(InputError, match=r"cannot start from .*bad\.ply: ") as caught:
         start(path)
     assert "\n" not in str(caught.value)
+
+
+def test_as_many_gaussians_as_the_preset_says() -> None:
+    """81,920 is what the released run of the method starts from."""
+    for preset, count in (("sd21", 81_920), ("embedded", 1500)):
+        assert load_config(preset, prompt="x").gaussians.count == count
+    many = load_config("sd21", prompt="x").gaussians
+    assert len(initialise(many, generator())) == 81_920
 
 
 def test_other_endings_are_refused_with_the_list(tmp_path: Path) -> None:
