@@ -10,7 +10,6 @@ interrupted run goes on where it stopped. Writes results.json, one contact sheet
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import statistics
 from dataclasses import asdict
@@ -21,23 +20,16 @@ import torch
 import typer
 
 from sctd.config import load_config
+from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import Score, asset_views, score, truth_views
-from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, Subject
+from sctd.embedded.world import Subject
 from sctd.export.ply import load_ply
 from sctd.gaussians import initialise
 from sctd.pipeline import generate
 from sctd.trainer import random_streams
 
-TUNING = (
-    Subject("mushroom", "red"),
-    Subject("cactus", "green"),
-    Subject("duck", "yellow"),
-    Subject("car", "blue"),
-    Subject("donut", "pink"),
-    Subject("bear", "brown"),
-)
 MEANINGS = {
     "iou": "IoU of silhouettes",
     "azimuth": "best match among all azimuths is within 45 degrees (kinds with a front)",
@@ -48,21 +40,6 @@ MEANINGS = {
 Row = dict[str, Any]
 Results = dict[str, Any]
 BARS = {"iou": 0.65, "azimuth": 0.60, "kind": 0.90, "color": 0.90}
-
-
-def drawn_subjects(n: int, seed: int = 2025) -> list[Subject]:
-    """n subjects, half of kinds with a front, no kind twice before all were drawn, none of TUNING."""
-    rng = random.Random(seed)
-    halves = []
-    for kinds in (list(KINDS_WITH_FRONT), list(KINDS_WITHOUT_FRONT)):
-        half: list[Subject] = []
-        while len(half) < n // 2:
-            for kind in rng.sample(kinds, len(kinds)):
-                subject = Subject(kind, rng.choice(list(COLORS)))
-                if subject not in TUNING and subject not in half:
-                    half.append(subject)
-        halves.append(half[: n // 2])
-    return [subject for pair in zip(*halves, strict=True) for subject in pair]
 
 
 def made(subject: Subject, seed: int, out: Path, overrides: list[str]) -> tuple[Path, float, int]:

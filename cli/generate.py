@@ -34,7 +34,7 @@ def generate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings to start from.  [default: embedded; sd21 when --prior names another prior]"
+            help="Settings to start from: embedded, sd21, paper.  [default: embedded; sd21 for other priors]"
         ),
     ] = None,
     config: Annotated[
@@ -48,7 +48,7 @@ def generate(
     ] = None,
     prior: Annotated[
         str | None,
-        typer.Option(help="embedded, or a Stable Diffusion folder, .safetensors file or hub id."),
+        typer.Option(help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id."),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
@@ -77,7 +77,7 @@ def generate(
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
     else:
-        settings = _settings(prompt, options, preset, config, set_ or [])
+        settings = new_settings(prompt, options, preset, config, set_ or [])
     if not resume:  # a run goes on from its checkpoint, whatever became of the file
         initial.check(settings.gaussians)
     if dry_run:
@@ -88,7 +88,7 @@ def generate(
     typer.echo(_run(settings, folder, resume=resume, overwrite=overwrite))
 
 
-def _settings(
+def new_settings(
     prompt: str | None, options: dict[str, Any], preset: str | None, config: Path | None, overrides: list[str]
 ) -> Config:
     """The checked settings of a new run; loads no torch."""
@@ -98,7 +98,7 @@ def _settings(
         prompt = inputs.check_prompt(prompt)
     elif config is None:
         raise InputError('the prompt is missing; for example: sctd generate "a red mushroom"')
-    if preset is None and options["prior"] not in (None, "embedded"):
+    if preset is None and options["prior"] not in (None, "embedded", "analytic"):
         preset = "sd21"  # a prior from outside has the size of Stable Diffusion, not that of the embedded one
     settings = load_config(preset, config, overrides, prompt=prompt, **options)
     _check_known(settings)

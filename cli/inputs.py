@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -128,6 +128,22 @@ def check_writable(out: Path, needed: int = NEEDED_BYTES) -> None:
             f"only {free / 2**20:.0f} MiB are free for {out}, a run needs about {needed / 2**20:.0f} MiB; "
             "free some, or write somewhere else with --out"
         )
+
+
+def check_new_files(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Find out before the work starts whether small files can be written.
+
+    Raises:
+        InputError: one exists and may not be replaced, is a folder, or its place cannot be written.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file")
+    existing = [str(path) for path in paths if os.path.lexists(path)]
+    if existing and not overwrite:
+        raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose another name")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        check_writable(folder, needed=1 << 20)
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, doctor, failures, generate, prior, render
+from . import analyze, bench, compare, doctor, evaluate, failures, generate, prior, render, suite
 
 app = typer.Typer(
     name="sctd",
@@ -24,6 +24,10 @@ app.command("generate")(generate.generate)
 app.command("render")(render.render)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")
+app.command("analyze")(analyze.analyze)
+app.command("compare")(compare.compare)
+app.command("evaluate")(evaluate.evaluate)
+app.command("suite")(suite.suite)
 app.command("doctor")(doctor.doctor)
 
 _debug = False

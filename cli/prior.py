@@ -92,7 +92,7 @@ def check(
     ] = 0.75,
 ) -> None:
     """Show a finished asset to the recogniser; exit code 1 when it does not see what was asked for."""
-    from sctd.evaluate import recognise_run
+    from sctd.evaluate.recognition import recognise_run
 
     seen = recognise_run(folder)
     views = len(seen.kinds)

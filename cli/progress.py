@@ -31,6 +31,12 @@ def reporter() -> Reporter:
     return RichReporter() if sys.stderr.isatty() else PlainReporter()
 
 
+def say(text: str) -> None:
+    """One line to stderr, at once."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def describe(scalars: Mapping[str, float]) -> str:
     """For example "self 0.12  cross 1.3  gaussians 1500"; empty when nothing of interest was logged."""
     return "  ".join(f"{SHOWN[key]} {scalars[key]:.4g}" for key in SHOWN if key in scalars)
@@ -110,8 +116,7 @@ class PlainReporter:
         self.message(name)
 
     def message(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        say(text)
 
     def finish(self) -> None:
         pass

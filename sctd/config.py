@@ -45,7 +45,8 @@ class Config(Section):
     prior: str = Field(
         "embedded",
         min_length=1,
-        description="embedded, or a Stable Diffusion folder, .safetensors file or hub id",
+        description="embedded; analytic, a known mixture for tests; or a Stable Diffusion folder, "
+        ".safetensors file or hub id",
     )
     method: str = Field(
         "sctd", min_length=1, description="sctd, sds, csd, cds, ism or gcs; its section has its name"
@@ -149,9 +150,16 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _read_preset(name: str) -> dict[str, Any]:
+    """A preset's tree; `extends: NAME` in it puts it on top of another one."""
     if name not in preset_names():
         raise InputError(f"unknown preset {name!r}; choose one of: {', '.join(preset_names())}")
-    return _read_yaml(PRESETS_FOLDER / f"{name}.yaml", "preset")
+    tree = _read_yaml(PRESETS_FOLDER / f"{name}.yaml", "preset")
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    whole = _read_preset(base)
+    _merge(whole, tree)
+    return whole
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:

@@ -120,11 +120,11 @@ def generate(
         keep_freed_memory()
         folder = RunFolder.reopen(out, config) if resume else None
         found = _latest(folder, report) if folder else None
-        # Before the prior: a file is refused at once, and Shap-E and the prior are never in memory together.
+        # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
         start = Start.at(config, found) if found else _start(config, report)
         if prior is None:
             report.stage("loading the prior")
-            prior = load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
+            prior = prior_of(config)
         trainer = Trainer(config, prior, start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
         folder = folder or RunFolder.create(out, config, overwrite=overwrite)
@@ -133,6 +133,15 @@ def generate(
             return _finish(trainer, folder, report, seconds)
         except OSError as exc:
             raise write_failed(out, exc) from exc
+
+
+def prior_of(config: Config) -> Prior:
+    """The prior that a config names, loaded on its device in its precision; several runs may share it.
+
+    Raises:
+        InputError: it cannot be found or read, or the device is not there.
+    """
+    return load_prior(config.prior, resolve_device(config.device), _dtype(config.dtype))
 
 
 def resolve_device(name: str) -> torch.device:

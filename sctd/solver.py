@@ -9,12 +9,21 @@ from __future__ import annotations
 from torch import Tensor
 
 from sctd import ops
+from sctd.ops.reference import clean_and_noise
 from sctd.schedule import Schedule
 
 
 def add_noise(schedule: Schedule, z0: Tensor, noise: Tensor, t: int) -> Tensor:
     """z_t = alpha_t z0 + sigma_t noise, all [B, ...]."""
     return ops.noise(z0, noise, *schedule.levels(t, z0))
+
+
+def clean(schedule: Schedule, z: Tensor, out: Tensor, t: int, prediction: str = "epsilon") -> Tensor:
+    """F(z, t, y) = (z - sigma_t eps) / alpha_t, the clean latents that a network's output means; [B, ...].
+
+    Source: SegmentDreamer supplement, S-(1).
+    """
+    return clean_and_noise(z, out.to(z), schedule.levels(t, z), prediction)[0]
 
 
 def phi(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sctd.bench.table import number, percent
 from sctd.bench.timing import spread
 from sctd.errors import InputError
 from sctd.export.files import whole_file
+from sctd.extras import need_matplotlib
 
 COLORS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49")
 """By contender; apart in grey too."""
@@ -27,10 +27,7 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"--plot writes a picture and must end in .png; got {str(path)!r}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError(
-            '--plot needs matplotlib; run `pip install "sctd[bench]"` or `pip install matplotlib`'
-        )
+    need_matplotlib("--plot")
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

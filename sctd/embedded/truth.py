@@ -8,7 +8,9 @@ the wrong one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -44,6 +46,8 @@ class Score:
     """Share of views in which the recogniser names the kind, 0..1."""
     color: float
     """Share of views in which the recogniser names the colour, 0..1."""
+    consistency: float
+    """Share of the pairs of views that the recogniser gives equal kinds and colours, right or not, 0..1."""
 
 
 def truth_views(subject: Subject, n: int = AZIMUTHS, size: int = SIZE) -> tuple[Tensor, Tensor]:
@@ -108,4 +112,11 @@ def score_views(
         azimuth=float((away * 360 / AZIMUTHS <= MATCH_DEG).mean()),
         kind=sum(v.kind == subject.kind for v in verdicts) / views,
         color=sum(v.color == subject.color for v in verdicts) / views,
+        consistency=agreement([(v.kind, v.color) for v in verdicts]),
     )
+
+
+def agreement(verdicts: Sequence[object]) -> float:
+    """Share of all pairs that are equal, 0..1; 1 for a single one."""
+    pairs = list(combinations(verdicts, 2))
+    return sum(a == b for a, b in pairs) / len(pairs) if pairs else 1.0

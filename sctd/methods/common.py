@@ -78,6 +78,29 @@ class NoiseSource:
         return noise.to(z0)
 
 
+def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of L_CP = |D(own) - D(wanted)|^2 by ``own``, and the residual D(own) - D(wanted).
+
+    It is 2 J^T (D(own) - D(wanted)) with the decoder's Jacobian J at ``own``; ``wanted`` is held fixed.
+
+    Args:
+        own, wanted: clean latents [B, C, h, w].
+
+    Returns:
+        (gradient [B, C, h, w], residual [B, 3, H, W] in pixel values of 0..1), both detached.
+
+    Source: SegmentDreamer supplement, S-(1).
+    """
+    with torch.no_grad():
+        target = prior.decode(wanted)
+    with torch.enable_grad():
+        leaf = own.detach().requires_grad_()
+        image = prior.decode(leaf)
+        residual = image.detach() - target
+        (grad,) = torch.autograd.grad(image, leaf, 2 * residual)
+    return grad, residual
+
+
 def mean_norm(x: Tensor) -> float:
     """The Euclidean norm of each image's tensor, mean over the batch."""
     return float(x.detach().flatten(1).norm(dim=1).mean())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, answer, mean_norm
+from sctd.methods.common import Network, NoiseSource, answer, mean_norm, pixel_constraint
 from sctd.methods.method_settings import GcsSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint
@@ -15,12 +15,13 @@ from sctd.text import ViewTexts
 
 
 class Gcs:
-    """lambda sigma_t / alpha_t [cc (G_self - G_null) + cg (F_e - F_cond) + cp (E D F_e - E D F_cond,y)].
+    """The gradient of lambda (cc L_CC + cg L_CG + cp L_CP), S-(1), with the network's outputs held fixed:
 
-    S-(1), each norm's residual taken as the gradient, as sctd does; E and D are the VAE. Source: Li et al.,
-    ECCV 2024, and the SegmentDreamer supplement, section A. Our choices: the weight and the sign of the first
-    term are sctd's; only the prediction at z_t is guided; t is uniform, then e, then s between them; the
-    decoder's transposed Jacobian is replaced by the encoder, for priors decode without gradient.
+    lambda [2 alpha_e cc (G_null - G_self) + 2 cg (F_e - F_cond) + 2 cp J^T (D F_e - D F_cond,y)],
+
+    J being the decoder's Jacobian at F_e. Source: Li et al., ConnectCD, ECCV 2024, arXiv:2407.13584, and the
+    SegmentDreamer supplement, section A. Which side of each norm is held fixed (G_self, F_cond) and that
+    every y is guided follows ConnectCD's code. Our choice: t is uniform, then e, then s between them.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class Gcs:
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
-        8 B evaluations; B less when neg is '', B less without L_CP.
+        9 B evaluations, 7 B without L_CP; 7 B and 6 B when neg is ''. L_CP also decodes 2 B images, B of
+        them with the gradient.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
         network.evaluations = 0
@@ -51,24 +53,22 @@ class Gcs:
         eps_e = network.null_noise(z_e, e)
         z_s = phi(schedule, z_e, eps_e, e, s)
         z_t = phi(schedule, z_s, network.null_noise(z_s, s), s, t)
-        eps_null, eps_w = self._at_t(z_t, t, y)
+        eps_null, eps_w = self._null_and_guided(z_t, t, y)
         zhat_s = phi(schedule, z_t, eps_w, t, s)
         g_null, g_cond = (phi(schedule, z_t, eps, t, e) for eps in (eps_null, eps_w))
         g_self = phi(schedule, zhat_s, network.null_noise(zhat_s, s), s, e)
 
         f_e = schedule.clean(z_e, eps_e, e)
-        consistency, guidance = (
-            g_self - g_null,
-            f_e - schedule.clean(g_cond, network.null_noise(g_cond, e), e),
-        )
-        pixels = self._through_pixels(f_e, g_cond, e, y)
-        weight = rule.guidance_weight * schedule.snr_weight(t)
-        grad = weight * (rule.cc_weight * consistency + rule.cg_weight * guidance + rule.cp_weight * pixels)
+        consistency = g_null - g_self
+        guidance, pull, pixels = self._cross(f_e, g_cond, e, y)
+        alpha_e = schedule.level(e).alpha  # dG_null/dz0, for every step scales z by a ratio of alphas
+        grad = 2 * rule.cc_weight * alpha_e * consistency + 2 * rule.cg_weight * guidance
+        grad = rule.guidance_weight * (grad + rule.cp_weight * pull)
         scalars = {
             "t": float(t),
             "s": float(s),
             "e": float(e),
-            "weight": weight,
+            "weight": rule.guidance_weight,
             "evaluations": float(network.evaluations),
             "self_consistency": mean_norm(consistency),
             "conditional_guidance": mean_norm(guidance),
@@ -78,19 +78,20 @@ class Gcs:
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, "F_e": f_e, "pixels": pixels}
         return answer(grad, scalars, made)
 
-    def _at_t(self, z_t: Tensor, t: int, y: Tensor) -> tuple[Tensor, Tensor]:
-        """eps(z_t, t, '') and the guided prediction; '' is not asked again when it is neg."""
+    def _null_and_guided(self, z: Tensor, t: int, y: Tensor) -> tuple[Tensor, Tensor]:
+        """eps(z, t, '') and the guided prediction; '' is not asked again when it is neg."""
         texts = self._network.texts
         prompts = (texts.negative, y) if texts.negative_is_null else (texts.negative, y, texts.null)
-        eps = self._network.noises(z_t, t, *prompts)
+        eps = self._network.noises(z, t, *prompts)
         eps_null = eps[0] if texts.negative_is_null else eps[2]
         return eps_null, eps[0] + self._settings.guidance_scale * (eps[1] - eps[0])
 
-    def _through_pixels(self, f_e: Tensor, g_cond: Tensor, e: int, y: Tensor) -> Tensor:
-        """L_CP's residual in pixels, brought back to latents by the encoder; 0 when its weight is."""
+    def _cross(self, f_e: Tensor, g_cond: Tensor, e: int, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """F_e - F(G_cond, e, ''); L_CP's gradient and its residual in pixels, both 0 without L_CP."""
+        schedule, network = self._schedule, self._network
         if self._settings.cp_weight == 0:
-            return torch.zeros_like(f_e)
-        prior = self._network.prior
-        f_cond = self._schedule.clean(g_cond, self._network.noises(g_cond, e, y)[0], e)
-        own, wanted = (prior.encode_images(prior.decode_latents(f)).to(f) for f in (f_e, f_cond))
-        return own - wanted
+            guidance = f_e - schedule.clean(g_cond, network.null_noise(g_cond, e), e)
+            return guidance, torch.zeros_like(f_e), torch.zeros_like(f_e)
+        eps_null, eps_w = self._null_and_guided(g_cond, e, y)
+        f_null, f_y = (schedule.clean(g_cond, eps, e) for eps in (eps_null, eps_w))
+        return f_e - f_null, *pixel_constraint(network.prior, f_e, f_y)

@@ -92,6 +92,11 @@ class CdsSettings(_Shared):
         default=40.0, ge=0, le=200, description="Guidance w of the last iteration; linear between."
     )
     interval: int = Field(default=50, ge=1, le=900, description="t - s, timesteps (our choice).")
+    trained: Literal["noisier", "cleaner"] = Field(
+        default="noisier",
+        description="The estimate that is pulled to the other: noisier, x0(z_t, t); or cleaner, x0(z_s, s), "
+        "which is the sign of Consistent3D's code.",
+    )
     noise: Literal["fixed", "fresh"] = Field(
         default="fixed", description="One noise for the run (Consistent3D), or a new one every iteration."
     )
@@ -103,7 +108,7 @@ class CdsSettings(_Shared):
 
 
 class GcsSettings(_Shared):
-    """Guided consistency sampling. Li et al., ConnectCD, ECCV 2024; SegmentDreamer supplement, S-(1)."""
+    """Guided consistency sampling. ConnectCD, ECCV 2024, arXiv:2407.13584; supplement, S-(1)."""
 
     guidance_weight: float = Field(
         default=0.1, gt=0, le=100, description="Factor of the whole gradient, no unit (as for sctd)."
@@ -114,7 +119,7 @@ class GcsSettings(_Shared):
     cc_weight: float = Field(default=1.0, ge=0, le=100, description="Weight of L_CC, no unit.")
     cg_weight: float = Field(default=0.5, ge=0, le=100, description="Weight of L_CG, no unit.")
     cp_weight: float = Field(
-        default=0.5, ge=0, le=100, description="Weight of L_CP, no unit; 0 saves B evaluations and decoding."
+        default=0.5, ge=0, le=100, description="Weight of L_CP, no unit; 0 saves evaluations and decodings."
     )
     margin: int = Field(
         default=40, ge=1, le=400, description="Least distance of s from e and from t, timesteps (ours)."

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from sctd import ops
 from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, broken
+from sctd.methods.common import Network, NoiseSource, broken, mean_norm, pixel_constraint
 from sctd.methods.settings import SctdSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, Timesteps, TimestepSampler
-from sctd.solver import add_noise, guided_phi, phi
+from sctd.solver import add_noise, clean, guided_phi, phi
 from sctd.text import ViewTexts
 
 
@@ -36,6 +36,7 @@ class Sctd:
         self._schedule = Schedule(prior.alphas_cumprod)
         self._timesteps = TimestepSampler(settings, iterations)
         self._network = Network(prior, texts)
+        self._scale = settings.guidance_scale if settings.guided_condition else 1.0
         self._noise = NoiseSource(
             fixed=settings.noise == "fixed", offset=settings.effective_noise_offset, seed=seed
         )
@@ -46,7 +47,8 @@ class Sctd:
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
-        Costs 5 B evaluations of one image, 4 B below t_threshold; Perp-Neg adds 2 B, exact_null B.
+        Costs 5 B evaluations of one image, 4 B below t_threshold; Perp-Neg adds 2 B, exact_null B,
+        cp_weight 2 B (4 B with Perp-Neg) and two decodings.
         """
         steps = self._timesteps.draw(iteration, generator)
         noise = self._noise(z0, generator)
@@ -62,11 +64,12 @@ class Sctd:
 
         self._network.evaluations = 0
         z_e = add_noise(schedule, z0, noise, e)
-        z_t = self._invert(z_e, steps)
-        out_null, out_cond, wrong, out_empty = self._predict(z_t, t, azimuth, elevation)
-        scale = rule.guidance_scale if rule.guided_condition else 1.0
+        z_t, out_e = self._invert(z_e, steps)
+        out_null, out_cond, wrong, out_empty = self._predict(
+            z_t, t, azimuth, elevation, with_empty=rule.exact_null
+        )
         zhat_s, g_cond, _ = guided_phi(
-            schedule, z_t, out_null, out_cond, scale, t, (s, e), wrong=wrong, prediction=kind
+            schedule, z_t, out_null, out_cond, self._scale, t, (s, e), wrong=wrong, prediction=kind
         )
         # z_e stands for G_m(z_t, t, ''): supplement section E, "computation reduction trick"
         g_null = z_e if out_empty is None else phi(schedule, z_t, out_empty, t, e, kind)
@@ -79,6 +82,11 @@ class Sctd:
             rule.guidance_scale,
             prediction=kind,
         )
+        pixels: dict[str, Tensor] = {}
+        if rule.cp_weight > 0:
+            f_e = clean(schedule, z_e, out_e, e, kind)
+            pixels = self._pixels(f_e, g_cond, e, azimuth, elevation)
+            grad = grad + rule.cp_weight * pixels["L_CP gradient"]
         self_norm, cross_norm, bad = stats.double().mean(0).tolist()
         scalars = {
             "t": float(t),
@@ -89,7 +97,9 @@ class Sctd:
             "self_consistency": self_norm,
             "cross_consistency": cross_norm,
         }
-        if bad == 0:
+        if pixels:
+            scalars["pixel_constraint"] = mean_norm(pixels["pixels"])
+        if bad == 0 and (not pixels or bool(torch.isfinite(grad).all())):
             return Guidance(grad, scalars)
         made = {
             "z0": z0,
@@ -100,38 +110,56 @@ class Sctd:
             "zhat_s": zhat_s,
         }
         g_self = phi(schedule, zhat_s, out_s, s, e, kind)
-        made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self}
+        made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, **pixels}
         return broken(grad, scalars, made)
 
-    def _invert(self, z_e: Tensor, steps: Timesteps) -> Tensor:
-        """z_e => z_t up the unconditional ODE: through s from t_threshold on, in one step below."""
+    def _pixels(
+        self, f_e: Tensor, g_cond: Tensor, e: int, azimuth: Tensor, elevation: Tensor
+    ) -> dict[str, Tensor]:
+        """L_CP's residual between F(z_e, e, '') and F(G_cond, e, y), in pixels, and its gradient, by name."""
+        kind = self._prior.prediction
+        out_null, out_cond, wrong, _ = self._predict(g_cond, e, azimuth, elevation, with_empty=False)
+        _, _, guided = guided_phi(
+            *(self._schedule, g_cond, out_null, out_cond, self._scale, e, (e, e)),
+            wrong=wrong,
+            prediction=kind,
+        )
+        wanted = clean(self._schedule, g_cond, guided, e, kind)
+        pull, residual = pixel_constraint(self._prior, f_e, wanted)
+        return {"F_cond": wanted, "pixels": residual, "L_CP gradient": pull}
+
+    def _invert(self, z_e: Tensor, steps: Timesteps) -> tuple[Tensor, Tensor]:
+        """z_e => z_t up the unconditional ODE: through s from t_threshold on, in one step below.
+
+        Also the network's output at z_e, for the text ''.
+        """
         (t, s, e), kind = steps, self._prior.prediction
-        out = self._unconditional(z_e, e)
+        out_e = self._unconditional(z_e, e)
         if t < self._settings.t_threshold:
-            return phi(self._schedule, z_e, out, e, t, kind)
-        z_s = phi(self._schedule, z_e, out, e, s, kind)
-        return phi(self._schedule, z_s, self._unconditional(z_s, s), s, t, kind)
+            return phi(self._schedule, z_e, out_e, e, t, kind), out_e
+        z_s = phi(self._schedule, z_e, out_e, e, s, kind)
+        return phi(self._schedule, z_s, self._unconditional(z_s, s), s, t, kind), out_e
 
     def _unconditional(self, z: Tensor, t: int) -> Tensor:
         """The network's output at z for the text ''."""
         return self._network.outputs(z, t, self._texts.null)[0]
 
     def _predict(
-        self, z_t: Tensor, t: int, azimuth: Tensor, elevation: Tensor
+        self, z: Tensor, t: int, azimuth: Tensor, elevation: Tensor, *, with_empty: bool
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
-        """The network's outputs at z_t, in one batch: for neg, for y of each view, for Perp-Neg's wrong
-        directions with their weights, and for '' (exact_null)."""
+        """The network's outputs at z, in one batch: for neg, for y of each view, for Perp-Neg's wrong
+        directions with their weights, and, where wanted, for ''."""
         rule, texts = self._settings, self._texts
         prompts = [texts.negative, texts.embeddings(azimuth, elevation)]
         wrong_weights = None
         if rule.perp_neg.enabled:
             wrong, wrong_weights = texts.perp_neg(azimuth, elevation, rule.perp_neg)
             prompts += [wrong[:, 0], wrong[:, 1]]
-        needs_empty = rule.exact_null and not texts.negative_is_null
+        needs_empty = with_empty and not texts.negative_is_null
         if needs_empty:
             prompts.append(texts.null)
 
-        parts = self._network.outputs(z_t, t, *prompts)
-        out_empty = (parts[-1] if needs_empty else parts[0]) if rule.exact_null else None
+        parts = self._network.outputs(z, t, *prompts)
+        out_empty = (parts[-1] if needs_empty else parts[0]) if with_empty else None
         away = None if wrong_weights is None else (torch.stack(parts[2:4], dim=1), wrong_weights)
         return parts[0], parts[1], away, out_empty

@@ -140,6 +140,13 @@ class SctdSettings(Settings):
         default=True,
         description="The conditional prediction carries guidance (released); false: eps(z_t, t, y) as it is.",
     )
+    cp_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Weight of the pixel term L_CP, no unit, not times guidance_weight; costs 2 more "
+        "evaluations (4 with Perp-Neg) and 2 decodings. 0: off (released).",
+    )
     as_latent: float = Field(
         default=0.2,
         ge=0,

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 """Name of the prior that comes with the package."""
 
+ANALYTIC = "analytic"
+"""Name of the prior with a closed form, :mod:`sctd.prior.toy`: loads at once, for tests and comparisons."""
+
 
 def load_prior(spec: str, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Prior:
     """Loads a prior.
 
     Args:
-        spec: "embedded", a folder in diffusers' Stable Diffusion layout, a .safetensors file, or a hub id.
+        spec: "embedded", "analytic", a folder in diffusers' Stable Diffusion layout, a .safetensors file,
+            or a hub id.
         device: torch device, e.g. "cpu" or "cuda:0".
         dtype: of network and latents; None: float32 on a CPU, float16 on a GPU.
 

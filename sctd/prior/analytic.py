@@ -54,7 +54,7 @@ class AnalyticPrior:
         self._alphas_cumprod = scaled_linear_alphas_cumprod()
         channels = means.shape[1]
         # any fixed full-rank map from colours to channels serves as a VAE
-        self._mix = torch.eye(max(channels, 3), dtype=means.dtype)[:channels, :3] + 0.1
+        self._mix = torch.eye(max(channels, 3)).to(means)[:channels, :3] + 0.1
         self.evaluations = 0
         """Images whose noise was predicted so far."""
 
@@ -141,6 +141,10 @@ class AnalyticPrior:
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] => [B, 3, H, W]; least-squares inverse of :meth:`encode_images`."""
+        """:meth:`decode`, clamped to 0..1."""
+        return self.decode(latents).clamp(0, 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] => [B, 3, H, W]; least-squares inverse of :meth:`encode_images`, linear."""
         small = torch.einsum("rc,bchw->brhw", torch.linalg.pinv(self._mix), latents)
-        return F.interpolate(small / 2 + 0.5, scale_factor=self._factor, mode="nearest").clamp(0, 1)
+        return F.interpolate(small / 2 + 0.5, scale_factor=self._factor, mode="nearest")

@@ -74,3 +74,7 @@ class Prior(Protocol):
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] => images [B, 3, H, W] clamped to 0..1, no gradient."""
         ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [B, C, h, w] => images [B, 3, H, W], 0..1 but not clamped to it, differentiable."""
+        ...

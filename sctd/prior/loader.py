@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED
+from sctd.prior import ANALYTIC, EMBEDDED
 from sctd.prior.base import Prior
-from sctd.prior.diffusers_prior import DiffusersPrior, Parts
+from sctd.prior.decoding import DecodingPrior
+from sctd.prior.diffusers_prior import Parts
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
 
@@ -28,6 +29,10 @@ def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Pr
     """See :func:`sctd.prior.load_prior`."""
     where = _device(device)
     kind = dtype or (torch.float32 if where.type == "cpu" else torch.float16)
+    if spec == ANALYTIC:
+        from sctd.prior.toy import toy_prior
+
+        return toy_prior(where, kind)
     if spec == EMBEDDED:
         from sctd.embedded.world import check_prompt
 
@@ -37,8 +42,8 @@ def load(spec: str, device: str | torch.device, dtype: torch.dtype | None) -> Pr
                 "reinstall sctd or give --prior FOLDER"
             )
         parts = load_folder(EMBEDDED_FOLDER, EMBEDDED, kind)
-        return DiffusersPrior(parts, EMBEDDED, where, kind, prompt_check=check_prompt)
-    return DiffusersPrior(_find(spec, kind), spec, where, kind)
+        return DecodingPrior(parts, EMBEDDED, where, kind, prompt_check=check_prompt)
+    return DecodingPrior(_find(spec, kind), spec, where, kind)
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -24,6 +24,10 @@ sys.exit(code)
 COMMANDS = [
     "generate",
     "render",
+    "analyze",
+    "compare",
+    "evaluate",
+    "suite",
     "doctor",
     "prior",
     "prior train",

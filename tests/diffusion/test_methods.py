@@ -123,28 +123,31 @@ def plain_ism(p: Plain, z0: Tensor, noise: Tensor, at: Scalars, rule: Any) -> Te
 
 
 def plain_gcs(p: Plain, z0: Tensor, noise: Tensor, at: Scalars, rule: Any) -> Tensor:
+    """S-(1) as three norms, differentiated by autograd; the network's outputs are constants."""
     t, s, e = (int(at[k]) for k in "tse")
+    z0 = z0.clone().requires_grad_()
 
-    def consistency(z: Tensor, a: int, eps: Tensor) -> Tensor:
-        return p.step(z, eps, a, e)
-
-    def clean(z: Tensor, text: Tensor) -> Tensor:
-        return p.x0(z, p.eps(z, e, text), e)
-
-    def pixels(z: Tensor) -> Tensor:
-        return p.prior.encode_images(p.prior.decode_latents(z))
+    def clean(z: Tensor, eps: Tensor) -> Tensor:
+        return p.x0(z, eps, e)
 
     z_e = p.mix(z0, noise, e)
-    z_s = p.step(z_e, p.eps(z_e, e, p.null), e, s)
+    null_e = p.eps(z_e, e, p.null)
+    z_s = p.step(z_e, null_e, e, s)
     z_t = p.step(z_s, p.eps(z_s, s, p.null), s, t)
     guided = p.cfg(z_t, t, rule.guidance_scale)
     back = p.step(z_t, guided, t, s)
-    g_cond = consistency(z_t, t, guided)
-    cc = consistency(back, s, p.eps(back, s, p.null)) - consistency(z_t, t, p.eps(z_t, t, p.null))
-    cg = clean(z_e, p.null) - clean(g_cond, p.null)
-    cp = pixels(clean(z_e, p.null)) - pixels(clean(g_cond, p.y))
-    weight = 0.1 * ((1 - p.abar[t]) / p.abar[t]).sqrt()
-    return weight * (rule.cc_weight * cc + rule.cg_weight * cg + rule.cp_weight * cp)
+    g_cond = p.step(z_t, guided, t, e)
+    g_null = p.step(z_t, p.eps(z_t, t, p.null), t, e)
+    g_self = p.step(back, p.eps(back, s, p.null), s, e)
+    f_e = clean(z_e, null_e)
+    f_null = clean(g_cond, p.eps(g_cond, e, p.null))
+    f_y = clean(g_cond, p.cfg(g_cond, e, rule.guidance_scale))
+
+    loss_cc = (g_null - g_self.detach()).square().sum()
+    loss_cg = (f_e - f_null.detach()).square().sum()
+    loss_cp = (p.prior.decode(f_e) - p.prior.decode(f_y.detach())).square().sum()
+    loss = rule.cc_weight * loss_cc + rule.cg_weight * loss_cg + rule.cp_weight * loss_cp
+    return torch.autograd.grad(0.1 * loss, z0)[0]
 
 
 PLAIN: dict[str, Callable[..., Tensor]] = {
@@ -211,10 +214,26 @@ def test_a_broken_latent_is_named(prior, name, monkeypatch):
     assert run(prior, name, 10).offender == "z0"
 
 
+def test_cds_in_terms_of_noise_has_the_sign_of_its_code(prior):
+    """Consistent3D's code descends along eps(z_t, t) - eps(z_s, s), which is -alpha_s/sigma_s times x0's."""
+    given, code = (run(prior, "cds", 10, trained=side) for side in ("noisier", "cleaner"))
+    assert torch.equal(code.grad, -given.grad)
+    t, s, w = int(code.scalars["t"]), int(code.scalars["s"]), code.scalars["guidance_scale"]
+    noise, z0 = drawn("cds", 10, None), latents()
+    for i in range(BATCH):
+        p = Plain(prior, i, "blurry")
+        z_t = p.mix(z0[i : i + 1], noise[i : i + 1], t)
+        eps_t = p.cfg(z_t, t, w)
+        eps_s = p.cfg(p.step(z_t, eps_t, t, s), s, w)
+        ratio = ((1 - p.abar[s]) / p.abar[s]).sqrt()
+        torch.testing.assert_close(code.grad[i : i + 1], ratio * (eps_t - eps_s), rtol=1e-8, atol=1e-9)
+
+
 def test_gcs_without_the_pixel_term_costs_less(prior):
-    assert run(prior, "gcs", 10).scalars["evaluations"] == 8 * BATCH
+    assert run(prior, "gcs", 10).scalars["evaluations"] == 9 * BATCH
     assert run(prior, "gcs", 10, cp_weight=0).scalars["evaluations"] == 7 * BATCH
     assert run(prior, "gcs", 10, negative="").scalars["evaluations"] == 7 * BATCH
+    assert run(prior, "gcs", 10, negative="", cp_weight=0).scalars["evaluations"] == 6 * BATCH
 
 
 @pytest.mark.parametrize("name", methods.BUILT)

@@ -103,6 +103,15 @@ def test_decoding_undoes_the_scale_and_stays_in_range(prior):
     torch.testing.assert_close(images, (prior._vae.decode(z / 0.5).sample / 2 + 0.5).clamp(0, 1))
 
 
+def test_decoding_with_gradient_is_the_same_without_the_clamp(prior):
+    z = (torch.randn(2, 4, 8, 8) * 3).requires_grad_()
+    images = prior.decode(z)
+    torch.testing.assert_close(images.detach().clamp(0, 1), prior.decode_latents(z))
+    (gradient,) = torch.autograd.grad(images.square().sum(), z)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+    assert not any(p.requires_grad for p in prior._vae.parameters())
+
+
 def test_prompt_too_long_for_the_encoder_is_refused(prior):
     prior.check_prompt("short")
     with pytest.raises(PromptError, match=r"tokens, prior .* reads 24; shorten it"):

@@ -7,7 +7,7 @@ import torch
 
 from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
-from sctd.embedded.truth import AZIMUTHS, BACKGROUND, score, score_views, truth_views
+from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
 from sctd.embedded.world import KINDS_WITH_FRONT, Subject
 from sctd.gaussians import initialise
 from sctd.trainer import random_streams
@@ -75,3 +75,9 @@ def test_an_undistilled_ball_fails(kind: str, blind: Recogniser) -> None:
 def test_truth_stands_on_the_grey_it_says() -> None:
     images, alpha = truth_views(Subject("cube", "white"), 4)
     assert torch.all((images.permute(0, 2, 3, 1)[alpha == 0] - BACKGROUND).abs() < 1e-6)
+
+
+def test_agreement_counts_pairs() -> None:
+    assert agreement("aab") == pytest.approx(1 / 3)
+    assert agreement("aaa") == agreement("a") == 1
+    assert agreement("abc") == 0

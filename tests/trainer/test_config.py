@@ -42,6 +42,17 @@ def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:
     assert (c.views.left, c.views.right) == ("left side view", "right side view")
 
 
+def test_the_paper_preset_is_the_released_one_but_for_what_is_published() -> None:
+    paper, released = (load_config(preset, prompt="x") for preset in ("paper", "sd21"))
+    assert differences(released, paper) == [
+        "sctd.warmup_lower_bound",
+        "sctd.noise_offset",
+        "sctd.exact_null",
+        "sctd.guided_condition",
+    ]
+    assert (paper.sctd.exact_null, paper.sctd.guided_condition, paper.sctd.noise_offset) == (True, False, 0)
+
+
 @pytest.mark.parametrize("preset", preset_names())
 def test_yaml_round_trip(preset: str, tmp_path: Path) -> None:
     c = load_config(preset, prompt='a "quoted": ünicode # prompt', seed=2**63 - 1)

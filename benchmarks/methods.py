@@ -1,0 +1,265 @@
+"""All distillation methods on the suite of the embedded world, under one budget of network evaluations.
+
+    python benchmarks/methods.py --out runs/methods --page docs/methods.md
+
+Each run has the same prior, cameras and first Gaussians as the others of its prompt and seed. As many
+processes as there are cores, with one thread each. An interrupted run goes on where it stopped; a failed one
+is reported. Writes results.json, a picture and, with --page, the page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+
+from sctd import methods, suites
+from sctd.analysis.comparison import Job, carry_out, is_done, plan, run_lengths
+from sctd.analysis.runs import read_run
+from sctd.config import load_config
+from sctd.errors import InputError
+from sctd.evaluate.intervals import FEWEST
+from sctd.evaluate.report import METRICS, Judges, Report, Row, meaning, score_run, verdict
+
+BASELINE = "sctd"
+BUDGET = 6700  # what SCTD's 350 iterations of the preset take
+VIEWS = 4
+Results = dict[str, Any]
+
+
+def _begin() -> None:
+    """A worker: one thread, and the prior loaded once."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _done(job: Job) -> tuple[Row | None, str]:
+    """Make, resume or reuse a run, and score it."""
+    if not is_done(job):
+        from sctd.prior import load_prior
+
+        global _prior
+        _prior = _prior or load_prior(job.config.prior)
+        outcome = carry_out(job, _prior)
+        if outcome.run is None:
+            return None, outcome.error
+    return score_run(read_run(job.folder), Judges()), ""
+
+
+_prior: Any = None
+
+
+def carry_out_jobs(jobs: Sequence[Job], processes: int) -> tuple[list[Row], dict[str, str]]:
+    """Rows in the order of the jobs, and the errors of those that failed."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "SCTD_NUM_THREADS": "1"}  # read by the workers when they begin
+    found: dict[Path, tuple[Row | None, str]] = {}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        running = {pool.submit(_done, job): job for job in jobs}
+        for future in as_completed(running):
+            job = running[future]
+            try:
+                found[job.folder] = future.result()
+            except BrokenExecutor:  # takes every other worker with it
+                found[job.folder] = (
+                    None,
+                    "a worker was killed, perhaps for memory; fewer --processes need less",
+                )
+            error = found[job.folder][1]
+            print(
+                f"{len(found)}/{len(jobs)} {job.folder} {'failed: ' + error if error else 'done'}", flush=True
+            )
+    rows = [row for job in jobs if (row := found[job.folder][0]) is not None]
+    failed = {f"{job.config.prompt}, {job.name}": found[job.folder][1] for job in jobs}
+    return rows, {name: error for name, error in failed.items() if error}
+
+
+def picture(prompts: Sequence[str], names: Sequence[str], jobs: Sequence[Job], path: Path) -> None:
+    """A row a prompt: VIEWS views of the truth, then of each method's first asset; white where it failed."""
+    import torch
+
+    from sctd.embedded.sample import save_grid
+    from sctd.embedded.truth import asset_views, truth_views
+    from sctd.embedded.world import check_prompt
+    from sctd.export.ply import load_ply
+
+    tiles = []
+    for prompt in prompts:
+        truth = truth_views(check_prompt(prompt), VIEWS)[0]
+        tiles += [*truth, torch.ones_like(truth[0, :, :, :8]).repeat(1, 1, 8)]
+        for name in names:
+            job = next(j for j in jobs if (j.config.prompt, j.config.method) == (prompt, name))
+            made = is_done(job)
+            tiles += list(
+                asset_views(load_ply(job.folder / "asset.ply"), VIEWS)[0] if made else torch.ones_like(truth)
+            )
+    save_grid(torch.stack(tiles), path, 1 + VIEWS * (1 + len(names)))
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the runs and results.json.")] = Path("runs/methods"),
+    names: Annotated[
+        str | None, typer.Option("--methods", help="Separated by commas.  [default: all]")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="The first so many prompts of the suite.")] = 24,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = 3,
+    evaluations: Annotated[int, typer.Option(min=1, help="Network evaluations of every run.")] = BUDGET,
+    processes: Annotated[int | None, typer.Option(min=1, help="At once.  [default: all cores]")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of all runs, as of sctd generate.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
+) -> None:
+    """Run, score, compare, and write down what came out, whoever wins."""
+    chosen = list(methods.BUILT) if names is None else [name.strip() for name in names.split(",")]
+    texts = suites.prompts("embedded")[:prompts]
+    overrides = ["output.turntable_frames=0", *(settings or [])]
+    try:
+        base = load_config("embedded", None, overrides, prompt=texts[0])
+        lengths = run_lengths(base, chosen, evaluations)
+        jobs = [
+            job
+            for text in texts
+            for job in plan(
+                base.model_copy(update={"prompt": text}),
+                chosen,
+                range(seeds),
+                out / text.replace(" ", "-"),
+                lengths,
+            )
+        ]
+    except InputError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    rows, failed = carry_out_jobs(jobs, processes or len(os.sched_getaffinity(0)))
+    report = Report(rows)
+    results: Results = {
+        "command": {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []},
+        "iterations": lengths,
+        **report.as_json(),
+        "difference": {
+            m: {k: asdict(e) for k, e in d.items()} for m, d in report.differences(BASELINE).items()
+        },
+        "failed": failed,
+        "machine": _machine(),
+    }
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    picture(texts, chosen, jobs, out / "methods.png")
+    print(report.text() if rows else "every run failed")
+    if page is not None:
+        write_page(page, out, results, report, chosen)
+    if failed:
+        print(f"{len(failed)} of {len(jobs)} runs failed; the same command tries them again", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _machine() -> dict[str, Any]:
+    from sctd.bench.machine import facts
+
+    told = facts(1)
+    return {
+        key: told[key] for key in ("cpu", "usable_cores", "torch", "python", "sctd", "commit") if key in told
+    }
+
+
+def write_page(page: Path, out: Path, results: Results, report: Report, names: Sequence[str]) -> None:
+    """The results as Markdown, with the picture and the numbers copied beside it."""
+    pictures = page.parent / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    shutil.copy(out / "results.json", page.with_suffix(".json"))
+    shutil.copy(out / "methods.png", pictures / f"{page.stem}.png")
+    lines = [
+        "# The methods compared",
+        "",
+        _conditions(page, results),
+        "",
+        *_means(report, results, names),
+        "",
+        *_differences(report),
+        "",
+        f"Left to right: the truth, then {', '.join(names)}; four views each, seed 0, a row a prompt.",
+        "",
+        f"![every method's assets](pictures/{page.stem}.png)",
+        "",
+    ]
+    if results["failed"]:
+        lines += ["Failed runs, which no mean above contains:", ""]
+        lines += [f"- {name}: {error}" for name, error in results["failed"].items()] + [""]
+    page.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _conditions(page: Path, results: Results) -> str:
+    """One paragraph: what was run, where, and what was equal."""
+    command, machine = results["command"], results["machine"]
+    called = (
+        f"python benchmarks/methods.py --methods {','.join(results['iterations'])} "
+        f"--prompts {len(command['prompts'])} --seeds {command['seeds']} "
+        f"--evaluations {command['evaluations']} --page docs/{page.name}"
+    )
+    called += "".join(f" --set {setting}" for setting in command["settings"])
+    text = (
+        f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
+        f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
+        "optimiser are the same; each method has the settings of its own section. "
+        f"{machine['cpu']}, a process a core with one thread each; commit {machine['commit']}. "
+        "In brackets: 95%, bootstrap over prompts and their seeds."
+    )
+    return f"    {called}\n\n{textwrap.fill(text, 124)}"
+
+
+def _means(report: Report, results: Results, names: Sequence[str]) -> list[str]:
+    metrics, summary = report.metrics(), report.summary()
+    lines = [
+        f"| | runs | iterations | evaluations | seconds | {' | '.join(metrics)} |",
+        "|" + "---|" * (5 + len(metrics)),
+    ]
+    for name in names:
+        own = report.of(name)
+        if not own:
+            lines.append(f"| {name} | 0 |" + " - |" * (3 + len(metrics)))
+            continue
+        seconds = fmean(row.seconds or 0.0 for row in own)
+        used = fmean(row.evaluations or 0 for row in own)
+        cells = [summary[name][m].text(METRICS[m].digits) if m in summary[name] else "-" for m in metrics]
+        facts = [name, str(len(own)), str(results["iterations"][name]), f"{used:,.0f}", f"{seconds:.0f}"]
+        lines.append("| " + " | ".join([*facts, *cells]) + " |")
+    return [*lines, "", *(f"- {m}: {meaning(m)}" for m in metrics)]
+
+
+def _differences(report: Report) -> list[str]:
+    found = report.differences(BASELINE)
+    if not found:
+        return []
+    explained = textwrap.fill(
+        f"The other method less {BASELINE}, run by run of the same prompt and seed. A difference is called "
+        f"one only where its interval excludes 0 and at least {FEWEST} prompts stand behind it; the "
+        "intervals are not corrected for their number.",
+        124,
+    )
+    lines = [
+        f"## Against {BASELINE}",
+        "",
+        explained,
+        "",
+        "| method | number | difference | |",
+        "|---|---|---|---|",
+    ]
+    for method, metrics in found.items():
+        for name, d in metrics.items():
+            text = d.text(METRICS[name].digits)
+            lines.append(f"| {method} | {name} | {text} | {verdict(name, d, BASELINE)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    typer.run(main)

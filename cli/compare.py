@@ -1,0 +1,110 @@
+"""``sctd compare``: one prompt by several methods, everything else equal, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sctd.errors import InputError, SctdError
+
+from . import inputs
+from .failures import Interrupted
+from .generate import new_settings
+from .progress import reporter, say
+
+if TYPE_CHECKING:
+    from sctd.analysis.comparison import Job, Outcome
+    from sctd.config import Config
+    from sctd.prior.base import Prior
+
+
+def compare(
+    prompt: Annotated[str, typer.Argument(help="What to make, in quotes.")],
+    methods: Annotated[
+        str | None, typer.Option(help="Distillation losses, separated by commas.  [default: all]")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs and the page.  [default: runs/compare-PROMPT]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Iterations of every run.  [default: the preset's]")
+    ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images through the network in every run, instead of equal --steps."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting of all runs; may be repeated."),
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    clip: Annotated[str | None, typer.Option(help="A CLIP to score with: folder or hub id.")] = None,
+) -> None:
+    """Run methods side by side and write index.html; the same command goes on after an interruption."""
+    if steps is not None and evaluations is not None:
+        raise InputError("--steps and --evaluations exclude each other: one of them sets the runs' length")
+    from sctd import methods as known
+    from sctd.extras import need_matplotlib
+
+    need_matplotlib("sctd compare")
+    names = list(known.BUILT) if methods is None else [known.check(name) for name in _split(methods)]
+    numbers = _seeds(seeds)
+    options = {"seed": None, "iterations": steps, "prior": prior, "method": None, "device": device}
+    base = new_settings(prompt, options, preset, config, set_ or [])
+    folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
+    inputs.check_writable(folder)
+
+    from sctd.analysis.comparison import plan, run_lengths
+
+    jobs = plan(base, names, numbers, folder, run_lengths(base, names, evaluations))
+    with inputs.nothing_left_behind(folder, "*/checkpoints/*"):
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = _carry_out(base, jobs)
+        typer.echo(_page(folder, outcomes, evaluations, clip))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        raise SctdError(
+            f"{len(failed)} of {len(jobs)} runs failed, first {failed[0].job.name}: {failed[0].error}; "
+            "the same command tries them again"
+        )
+
+
+def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
+    from sctd.analysis.comparison import carry_out_all
+    from sctd.pipeline import prior_of
+
+    def load() -> Prior:
+        say("loading the prior")
+        return prior_of(base)
+
+    try:
+        return carry_out_all(jobs, load, reporter, say)
+    except KeyboardInterrupt as exc:
+        raise Interrupted("stopped; the same command goes on from here") from exc
+
+
+def _page(folder: Path, outcomes: list[Outcome], evaluations: int | None, clip: str | None) -> Path:
+    from sctd.analysis import page
+    from sctd.evaluate.clip import Clip
+    from sctd.evaluate.report import Judges, score_run
+
+    judges = Judges(clip=None if clip is None else Clip.load(clip))
+    scores = {o.job.name: score_run(o.run, judges).scores for o in outcomes if o.run is not None}
+    return page.write(folder, outcomes, scores, evaluations)
+
+
+def _seeds(text: str) -> list[int]:
+    parts = _split(text)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"--seeds must be whole numbers of at least 0, separated by commas; got {text!r}")
+    return [int(part) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,76 @@
+"""How many iterations of a method cost a given number of network evaluations.
+
+The method itself tells: it is run over a prior with a closed form, which costs next to nothing, for
+iterations spread over the whole run, and what it logs as ``evaluations`` is averaged.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sctd import methods
+from sctd.analysis.runs import evaluations_of
+from sctd.cameras import sample_cameras
+from sctd.config import Config
+from sctd.errors import InputError
+from sctd.prior.analytic import AnalyticPrior
+from sctd.text import ViewTexts
+from sctd.trainer import random_streams
+
+SAMPLES = 200
+"""Iterations that the mean is taken over: for SCTD it is then known to about half a percent."""
+LATENT = (4, 4, 4)
+LIMIT = 1_000_000  # of the setting `iterations`
+
+
+def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
+    """Mean number of images that an iteration of the config sends through the network.
+
+    Raises:
+        InputError: the method is unknown, or does not tell.
+    """
+    prior = AnalyticPrior(torch.zeros(1, *LATENT), torch.ones(1), torch.ones(1), {"": [0]})
+    texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
+    make, settings = methods.get(config.method), getattr(config, config.method)
+    method = make(prior, texts, settings, iterations=config.iterations, seed=config.seed)
+    random = random_streams(config.seed)
+    z0 = torch.zeros(config.cameras.batch, *LATENT)
+    samples = min(samples, config.iterations)
+    total = 0.0
+    for k in range(samples):
+        i = k * config.iterations // samples
+        cameras = sample_cameras(config.cameras, i, random["cameras"])
+        guidance = method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        told = evaluations_of(guidance.scalars, config)
+        if told is None:
+            raise InputError(
+                f"method {config.method!r} does not log its network evaluations, so that no number of "
+                "iterations follows from --evaluations; use --steps"
+            )
+        total += told
+    return total / samples
+
+
+def iterations_for(config: Config, evaluations: int) -> int:
+    """Iterations of the config's method that cost about ``evaluations``, to the nearest iteration.
+
+    Methods that draw timesteps with unequal costs hit it on average: the log has what a run really took.
+
+    Raises:
+        InputError: see :func:`evaluations_per_step`; or there are too few for one iteration, or too many.
+    """
+    count = config.iterations
+    for _ in range(3):  # warm-ups are shares of a run, so that the mean hardly depends on its length
+        per_step = evaluations_per_step(config.model_copy(update={"iterations": count}))
+        if evaluations < per_step:
+            raise InputError(
+                f"{evaluations} network evaluations are less than one iteration of {config.method} takes "
+                f"({per_step:.0f}); give more"
+            )
+        count = round(evaluations / per_step)
+        if count > LIMIT:
+            raise InputError(
+                f"{evaluations} network evaluations make more than {LIMIT} iterations of {config.method} "
+                f"({per_step:.0f} each); give fewer"
+            )
+    return count

@@ -1,0 +1,142 @@
+"""One prompt by several methods and seeds, everything else equal; resumable, and no run stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sctd import methods
+from sctd.analysis.runs import Run, is_finished, read_run
+from sctd.config import Config, differences
+from sctd.errors import InputError, SctdError
+from sctd.pipeline import Reporter, generate
+from sctd.prior.base import Prior
+from sctd.runlog import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that the comparison needs."""
+
+    config: Config
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    run: Run | None
+    """The finished run; None when it failed."""
+    error: str = ""
+    """Why it failed, one line."""
+    reused: bool = False
+    """It was finished before."""
+
+
+def plan(
+    base: Config, names: Sequence[str], seeds: Sequence[int], out: Path, lengths: Mapping[str, int]
+) -> list[Job]:
+    """The runs of every seed by every method, seed by seed.
+
+    Cameras and first Gaussians are those of the seed whatever the method
+    (:func:`sctd.trainer.random_streams`).
+
+    Args:
+        base: settings of all of them but method and seed.
+        out: each run goes into the folder METHOD-seedSEED there.
+        lengths: iterations of each method; see :func:`run_lengths`.
+
+    Raises:
+        InputError: a method is unknown or named twice, a seed too; a folder holds a run of other settings.
+    """
+    for what, values in (("method", names), ("seed", seeds)):
+        if not values:
+            raise InputError(f"no {what} is given; name at least one")
+        if len(set(values)) != len(values):
+            raise InputError(f"a {what} is named twice: {', '.join(map(str, values))}")
+    jobs = []
+    for seed in seeds:
+        for name in names:
+            update = {"method": name, "seed": seed, "iterations": lengths[name]}
+            job = Job(Config.model_validate({**base.model_dump(), **update}), out / f"{name}-seed{seed}")
+            _refuse_other_settings(job)
+            jobs.append(job)
+    return jobs
+
+
+def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> dict[str, int]:
+    """Iterations of each method: those of the config, or as many as cost the given network evaluations.
+
+    Raises:
+        InputError: a method is unknown, or see :func:`sctd.analysis.budget.iterations_for`.
+    """
+    configs = {methods.check(name): base.model_copy(update={"method": name}) for name in names}
+    if evaluations is None:
+        return dict.fromkeys(configs, base.iterations)
+    from sctd.analysis.budget import iterations_for
+
+    return {name: iterations_for(config, evaluations) for name, config in configs.items()}
+
+
+def _refuse_other_settings(job: Job) -> None:
+    if (job.folder / CONFIG).is_file():
+        changed = differences(read_config(job.folder), job.config)
+        changed = [key for key in changed if not key.startswith(MAY_CHANGE)]
+        if changed:
+            raise InputError(
+                f"{job.folder} holds a run with other settings ({', '.join(changed[:5])}); "
+                "choose another --out, or the settings that it was made with"
+            )
+
+
+def is_done(job: Job) -> bool:
+    """Whether a job's run is finished."""
+    if not (job.folder / CONFIG).is_file() or not (job.folder / LOG).is_file():
+        return False
+    return is_finished(job.folder, job.config, read_log(job.folder / LOG))
+
+
+def carry_out(job: Job, prior: Prior, report: Reporter | None = None) -> Outcome:
+    """Make or resume the run of a job; any failure but an interruption is in the outcome."""
+    try:
+        resume = (job.folder / CONFIG).is_file()
+        generate(job.config, job.folder, resume=resume, report=report, prior=prior)
+        return Outcome(job, read_run(job.folder))
+    except SctdError as exc:
+        return Outcome(job, None, " ".join(str(exc).split()))
+    except Exception as exc:  # out of memory, a bug in one method: the others still have their results
+        return Outcome(job, None, f"{type(exc).__name__}: {' '.join(str(exc).split())[:500]}")
+
+
+def carry_out_all(
+    jobs: Sequence[Job],
+    load: Callable[[], Prior],
+    reporter: Callable[[], Reporter],
+    say: Callable[[str], None],
+) -> list[Outcome]:
+    """All jobs, one after the other, with one prior, which is not loaded when every run is finished.
+
+    Raises:
+        KeyboardInterrupt: what was done stays, and the same call goes on with it.
+    """
+    outcomes: list[Outcome] = []
+    prior: Prior | None = None
+    for number, job in enumerate(jobs, 1):
+        finished = is_done(job)
+        say(f"{number}/{len(jobs)} {job.name}{': finished before' if finished else ''}")
+        if finished:
+            outcomes.append(Outcome(job, read_run(job.folder), reused=True))
+            continue
+        prior = prior or load()
+        outcomes.append(carry_out(job, prior, reporter()))
+        if outcomes[-1].error:
+            say(f"failed: {outcomes[-1].error}")
+    return outcomes

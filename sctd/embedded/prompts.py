@@ -1,0 +1,35 @@
+"""The prompts that results of the embedded world are measured on, and those that its settings were chosen on.
+
+Loads no torch.
+"""
+
+from __future__ import annotations
+
+import random
+
+from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, Subject
+
+TUNING = (
+    Subject("mushroom", "red"),
+    Subject("cactus", "green"),
+    Subject("duck", "yellow"),
+    Subject("car", "blue"),
+    Subject("donut", "pink"),
+    Subject("bear", "brown"),
+)
+"""Settings were chosen on these, so that no result is reported on them."""
+
+
+def drawn_subjects(n: int, seed: int = 2025) -> list[Subject]:
+    """n subjects, half of kinds with a front, no kind twice before all were drawn, none of TUNING."""
+    rng = random.Random(seed)
+    halves = []
+    for kinds in (list(KINDS_WITH_FRONT), list(KINDS_WITHOUT_FRONT)):
+        half: list[Subject] = []
+        while len(half) < n // 2:
+            for kind in rng.sample(kinds, len(kinds)):
+                subject = Subject(kind, rng.choice(list(COLORS)))
+                if subject not in TUNING and subject not in half:
+                    half.append(subject)
+        halves.append(half[: n // 2])
+    return [subject for pair in zip(*halves, strict=True) for subject in pair]

@@ -1,0 +1,252 @@
+"""Scores of many runs: one row a run, and by method the means with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sctd.analysis.runs import ASSET, Run, read_run
+from sctd.cameras import orbit_cameras
+from sctd.errors import InputError
+from sctd.evaluate.clip import VIEWS, Clip, scores
+from sctd.evaluate.intervals import Estimate, estimate
+from sctd.evaluate.t3bench import Reward, quality
+from sctd.export.ply import load_ply
+from sctd.gaussians import Gaussians
+from sctd.prior import EMBEDDED
+from sctd.render import render_images
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number means."""
+
+    meaning: str
+    higher_is_better: bool = True
+    digits: int = 3
+    """Behind the point, in tables."""
+
+
+METRICS = {
+    "iou": Metric("IoU with the true silhouettes, 0..1"),
+    "psnr": Metric("PSNR against the true views, dB", digits=1),
+    "azimuth": Metric(
+        "views nearest to the truth at their own azimuth (45 degrees), kinds with a front, 0..1"
+    ),
+    "kind": Metric("views whose kind the recogniser names, 0..1"),
+    "color": Metric("views whose colour the recogniser names, 0..1"),
+    "consistency": Metric("pairs of views that the recogniser gives the same kind and colour, 0..1"),
+    "clip": Metric("CLIP score, 100 x cosine of view and prompt", digits=1),
+    "r_precision": Metric("CLIP R-precision: views nearest to their own prompt, 0..1"),
+    "janus": Metric("azimuths off the front where CLIP says front view, 0..1", higher_is_better=False),
+    "t3": Metric("T3Bench quality, unscaled, in the reward model's unit"),
+}
+"""Every number, in the order of tables."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What to score with, loaded once; runs of the embedded prior have the procedural truth beside it."""
+
+    clip: Clip | None = None
+    distractors: Sequence[str] = ()
+    """Prompts for R-precision."""
+    reward: Reward | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one run."""
+
+    folder: str
+    method: str
+    prompt: str
+    seed: int
+    scores: dict[str, float]
+    iterations: int
+    evaluations: int | None
+    seconds: float | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What rows of two methods must share to be compared."""
+        return self.prompt, self.seed
+
+
+@dataclass
+class Report:
+    """All rows, and what was asked for and is missing."""
+
+    rows: list[Row]
+    missing: list[str] = field(default_factory=list)
+    """Prompts of the suite without a run."""
+
+    def metrics(self) -> list[str]:
+        """Names of what was measured, in the order of tables."""
+        return [name for name in METRICS if any(name in row.scores for row in self.rows)]
+
+    def summary(self) -> dict[str, dict[str, Estimate]]:
+        """Method => metric => mean over prompts and seeds, for what was measured."""
+        found: dict[str, dict[str, Estimate]] = {}
+        for method in dict.fromkeys(row.method for row in self.rows):
+            groups = {name: by_prompt(self.of(method), name) for name in self.metrics()}
+            found[method] = {name: estimate(values) for name, values in groups.items() if values}
+        return found
+
+    def differences(self, baseline: str) -> dict[str, dict[str, Estimate]]:
+        """Other method => metric => method less baseline, paired by the prompts and seeds that both have."""
+        own = {row.key: row for row in self.of(baseline)}
+        found: dict[str, dict[str, Estimate]] = {}
+        for method in dict.fromkeys(row.method for row in self.rows if row.method != baseline):
+            pairs = [(row, own[row.key]) for row in self.of(method) if row.key in own]
+            found[method] = {}
+            for name in self.metrics():
+                groups: dict[str, list[float]] = {}
+                for row, base in pairs:
+                    if name in row.scores and name in base.scores:
+                        groups.setdefault(row.prompt, []).append(row.scores[name] - base.scores[name])
+                if groups:
+                    found[method][name] = estimate(groups)
+        return found
+
+    def of(self, method: str) -> list[Row]:
+        """The rows of one method."""
+        return [row for row in self.rows if row.method == method]
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file: what the numbers mean, means with intervals, every run."""
+        return {
+            "metrics": {name: asdict(METRICS[name]) for name in self.metrics()},
+            "interval": "95%, bootstrap over prompts and their seeds",
+            "summary": {m: {k: asdict(e) for k, e in found.items()} for m, found in self.summary().items()},
+            "missing": self.missing,
+            "runs": [asdict(row) for row in self.rows],
+        }
+
+    def text(self) -> str:
+        """A table for people, a line a method; what the columns mean stands below it."""
+        names = self.metrics()
+        lines = [["method", "prompts", "runs", *names]]
+        for method, found in self.summary().items():
+            own = self.of(method)
+            cells = [found[n].text(METRICS[n].digits) if n in found else "-" for n in names]
+            lines.append([method, str(len({row.prompt for row in own})), str(len(own)), *cells])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        notes = [f"{n}: {meaning(n)}" for n in names]
+        return "\n".join([*table, "", *notes, "[...]: 95%, bootstrap over prompts and their seeds"])
+
+
+def meaning(name: str) -> str:
+    """What a metric is, and whether low is good."""
+    metric = METRICS[name]
+    return metric.meaning + ("" if metric.higher_is_better else "; low is good")
+
+
+def verdict(name: str, difference: Estimate, baseline: str) -> str:
+    """What a paired difference of a metric, other method less baseline, says about the baseline."""
+    sign = difference.sign()
+    if sign is None:
+        return "too few prompts to tell"
+    if sign == 0:
+        return "no difference seen"
+    return f"{baseline} is {'worse' if (sign > 0) == METRICS[name].higher_is_better else 'better'}"
+
+
+def by_prompt(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
+    """A metric's values of the rows that have it, prompt by prompt."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if name in row.scores:
+            found.setdefault(row.prompt, []).append(row.scores[name])
+    return found
+
+
+def evaluate(
+    folders: Sequence[Path],
+    judges: Judges,
+    suite: Sequence[str] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Score finished runs.
+
+    Args:
+        suite: score only runs of these prompts, and name the prompts without one.
+
+    Raises:
+        InputError: a run is not finished, none is left to score, or nothing can judge one.
+    """
+    runs = [read_run(folder) for folder in folders]
+    if suite is not None:
+        runs = [run for run in runs if run.config.prompt in suite]
+    if not runs:
+        raise InputError("none of the runs has a prompt of the suite; `sctd suite NAME` prints them")
+    for run in runs:
+        _refuse_unfinished(run)
+        _refuse_unjudged(run, judges)
+    rows = []
+    for number, run in enumerate(runs, 1):
+        say(f"{number}/{len(runs)} {run.folder}")
+        rows.append(score_run(run, judges))
+    have = {run.config.prompt for run in runs}
+    return Report(rows, [prompt for prompt in suite or () if prompt not in have])
+
+
+def _refuse_unfinished(run: Run) -> None:
+    if not run.finished:
+        raise InputError(
+            f"the run in {run.folder} is not finished: {len(run.rows)} of {run.config.iterations} iterations "
+            "are done; go on with --resume, or leave it out"
+        )
+
+
+def _refuse_unjudged(run: Run, judges: Judges) -> None:
+    if run.config.prior != EMBEDDED and judges.clip is None and judges.reward is None:
+        raise InputError(
+            f"nothing to score {run.folder} with: only runs of the embedded prior have a procedural truth; "
+            "give --clip FOLDER"
+        )
+
+
+def score_run(run: Run, judges: Judges) -> Row:
+    """All scores of one finished run that the judges can give; none where nothing fits its prior."""
+    gaussians = load_ply(run.folder / ASSET)
+    config = run.config
+    found: dict[str, float] = {}
+    if config.prior == EMBEDDED:
+        found |= _truth_scores(gaussians, config.prompt)
+    if judges.clip is not None:
+        found |= _clip_scores(gaussians, run, judges.clip, judges.distractors)
+    if judges.reward is not None:
+        found["t3"] = quality(gaussians, config.prompt, judges.reward)
+    return Row(
+        folder=str(run.folder),
+        method=config.method,
+        prompt=config.prompt,
+        seed=config.seed,
+        scores=found,
+        iterations=config.iterations,
+        evaluations=run.evaluations,
+        seconds=run.seconds,
+    )
+
+
+def _truth_scores(gaussians: Gaussians, prompt: str) -> dict[str, float]:
+    from sctd.embedded.truth import score
+    from sctd.embedded.world import check_prompt
+
+    subject = check_prompt(prompt)
+    found = asdict(score(gaussians, subject))
+    names = [name for name in METRICS if name in found and (name != "azimuth" or subject.has_front)]
+    return {name: float(found[name]) for name in names}
+
+
+def _clip_scores(gaussians: Gaussians, run: Run, clip: Clip, distractors: Sequence[str]) -> dict[str, float]:
+    o = run.config.output
+    cameras = orbit_cameras(VIEWS, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), clip.image_size)
+    images = render_images(gaussians, cameras, run.config.background.color)
+    told = asdict(scores(clip, images, run.config.prompt, distractors))
+    return {name: value for name, value in told.items() if value is not None}

@@ -1,0 +1,72 @@
+"""Prints the numbers of docs/algorithm.md, section 9: python tests/theory/report.py, half a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import test_bounds as bounds
+import test_convergence as convergence
+import test_modes as modes
+from mixtures import separate, smooth
+
+from sctd.prior.analytic import AnalyticPrior
+
+MIXTURES: dict[str, Callable[[], AnalyticPrior]] = {"smooth": smooth, "separate": separate}
+WAYS = {
+    "sctd": ("sctd",),
+    "cds, w = 1": ("cds", *modes.CONDITIONAL),
+    "cds, w = 1, cleaner": ("cds", *modes.CONDITIONAL, "cds.trained=cleaner"),
+    "cds": ("cds",),
+    "cds, cleaner": ("cds", "cds.trained=cleaner"),
+}
+
+
+def show(name: str, values: list[float], places: str = ".3g") -> None:
+    print(f"{name:24}", *(f"{value:>8{places}}" for value in values))
+
+
+def theorem_1() -> None:
+    print("sup |G_m - exact|, N_s =", *convergence.COUNTS, "; then the slopes")
+    for name, make in MIXTURES.items():
+        for low in (20, 212):
+            found = [convergence.worst(make(), convergence.segments(low, 980, n)) for n in convergence.COUNTS]
+            show(f"{name}, {low}..980", found + convergence.slopes(found))
+        for e in (212, 404, 596, 788):
+            lengths = [convergence.worst(make(), [e, e + width]) for width in (32, 16, 8, 4)]
+            show(f"{name}, slopes from {e}", convergence.slopes(lengths))
+
+
+def in_a_row() -> None:
+    counts = (1, 2, 4, 5, 8, 16, 32)
+    print("N_s in a row,", *counts, "; then the last slope")
+    for name, make in MIXTURES.items():
+        found = convergence.in_a_row(make(), counts)
+        show(name, found + convergence.slopes(found)[-1:])
+
+
+def order_of_bounds() -> None:
+    print("error over alpha_e: sup, mean")
+    for name, make in MIXTURES.items():
+        for method, (top, mean) in bounds.measure(make()).items():
+            show(f"{name}, {method}", [top, mean])
+
+
+def where_gradients_lead() -> None:
+    print("distance to the conditional mode; nearest component; cosine of end and start, seen from the mode")
+    for spread in (0.02, 0.2, 0.5):
+        prior = modes.mixture(spread)
+        mode = prior._means[modes.MODE]
+        begin = (modes.start() - mode).flatten(1)
+        for name, way in WAYS.items():
+            end = modes.descend(prior, *way)
+            table = modes.distances(prior, end)
+            cosine = ((end - mode).flatten(1) * begin).sum(1) / (table[:, modes.MODE] * begin.norm(dim=1))
+            show(f"{spread}, {name}", [*table[:, modes.MODE].tolist(), *table.argmin(1).tolist()], ".3g")
+            show("", cosine.tolist())
+
+
+if __name__ == "__main__":
+    theorem_1()
+    in_a_row()
+    order_of_bounds()
+    where_gradients_lead()
