@@ -101,15 +101,26 @@ def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) 
 
 
 def _colors(surface: Surface, faces: Tensor, weights: Tensor) -> Tensor:
-    """Linear colours [n, 3] in faces [n, 3] at barycentric weights [n, 3]: vertices times nearest texel."""
+    """Linear colours [n, 3] in faces [n, 3] at barycentric weights [n, 3]: vertices times texture."""
     colors = (weights[:, :, None] * surface.colors[faces].double()).sum(1)
     if surface.texture is None or surface.uvs is None:
         return colors
-    height, width, _ = surface.texture.shape
-    uv = (weights[:, :, None] * surface.uvs[faces].double()).sum(1) % 1.0
-    column = (uv[:, 0] * width).long().clamp(max=width - 1)
-    row = ((1 - uv[:, 1]) * height).long().clamp(max=height - 1)
-    return colors * srgb_to_linear(surface.texture[row, column].double() / 255)
+    return colors * _texels(surface.texture, (weights[:, :, None] * surface.uvs[faces].double()).sum(1))
+
+
+def _texels(texture: Tensor, uv: Tensor) -> Tensor:
+    """Linear colours [n, 3] at uv [n, 2]: the four nearest texels, weighted, with the texture repeated.
+
+    That is glTF's sampler where a file names none (2.0 specification, sections 3.8.4.2 and 3.8.4.3), and what
+    OBJ does; other samplers are lost in trimesh. So u = 1 is u = 0, the last column and the first in equal
+    parts; a texture that is meant to be clamped differs from that within half a texel of its border.
+    """
+    size = torch.tensor(texture.shape[1::-1])
+    place = torch.stack((uv[:, 0] % 1, -uv[:, 1] % 1), dim=1) * size - 0.5  # texel centres at whole numbers
+    near = place.floor().long()[:, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+    share = (1 - (place[:, None] - near).abs()).prod(-1, keepdim=True)
+    column, row = (near % size).unbind(-1)
+    return (share * srgb_to_linear(texture[row, column].double() / 255)).sum(1)
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
