@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -35,6 +35,11 @@ FovAngle = Annotated[float, Field(gt=0.01, lt=3.0)]
 FovRange = Annotated[tuple[FovAngle, FovAngle], AfterValidator(_ordered)]
 ElevationAngle = Annotated[float, Field(ge=-89, le=89)]
 ElevationRange = Annotated[tuple[ElevationAngle, ElevationAngle], AfterValidator(_ordered)]
+Init = Annotated[
+    Literal["ball", "sphere", "box", "shap-e", "file"],
+    # runs from before there were other files say ply, and can still be resumed
+    BeforeValidator(lambda given: "file" if given == "ply" else given),
+]
 AzimuthRange = Annotated[
     tuple[Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]],
     AfterValidator(_ordered),
@@ -44,9 +49,7 @@ AzimuthRange = Annotated[
 class GaussianSettings(Section):
     """What the optimisation starts from and the bounds it keeps."""
 
-    init: Literal["ball", "sphere", "box", "shap-e", "file"] = Field(
-        default="ball", description="shape of the first Gaussians"
-    )
+    init: Init = Field(default="ball", description="ball, sphere, box, shap-e, or file for init_path")
     init_path: str | None = Field(
         default=None,
         description="for init = file: Gaussians or points (.ply, .splat) or a mesh (.glb, .gltf, .obj, .stl)",
