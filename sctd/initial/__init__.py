@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sctd.errors import InputError
+from sctd.extras import need_trimesh
 
 if TYPE_CHECKING:
     from sctd.settings import GaussianSettings
@@ -42,12 +42,4 @@ def check(settings: GaussianSettings) -> None:
     if not path.is_file():
         raise InputError(f"cannot start from {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
     if path.suffix.lower() in MESHES:
-        check_trimesh(path)
-
-
-def check_trimesh(path: Path) -> None:
-    """Raise InputError unless the library that reads meshes is there."""
-    if find_spec("trimesh") is None:
-        raise InputError(
-            f"cannot start from {path}: meshes need trimesh; install it with pip install 'sctd[mesh]'"
-        )
+        need_trimesh(f"starting from the mesh {path}")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.export.ply import columns, load_ply, read_vertices
+from sctd.export.splat import load_splat
 from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial import MESHES, check
 from sctd.initial.surface import Surface, fit, sample, z_up_to_y_up
@@ -29,8 +31,6 @@ def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) 
     path = Path(settings.init_path or "")
     ending = path.suffix.lower()
     if ending == ".splat":
-        from sctd.export.splat import load_splat
-
         return load_splat(path).with_sh_degree(settings.sh_degree)
     try:
         if ending in MESHES:
@@ -60,22 +60,13 @@ def _from_mesh(path: Path, settings: GaussianSettings, generator: torch.Generato
 
 
 def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    import plyfile
-
-    try:
-        elements = plyfile.PlyData.read(str(path), mmap=False)
-        vertices = elements["vertex"].data
-        if "f_dc_0" in vertices.dtype.names:
-            from sctd.export.ply import load_ply
-
-            return load_ply(path).with_sh_degree(settings.sh_degree)
-        if "face" in elements and elements["face"].count:
-            return _from_mesh(path, settings, generator, say)
-        points, colors = _cloud(vertices, settings)
-    except (OSError, KeyError, ValueError, TypeError, MemoryError, plyfile.PlyParseError) as exc:
-        raise InputError(f"it is damaged or no .ply file ({exc or type(exc).__name__})") from exc
-    if len(points) == 0 or not torch.isfinite(points).all() or not torch.isfinite(colors).all():
-        raise InputError("it must hold at least one point, and all of them finite")
+    """Told apart by what only one kind has: base colours f_dc_* of Gaussians, then faces, then points."""
+    vertices, faces = read_vertices(path)
+    if "f_dc_0" in (vertices.dtype.names or ()):
+        return load_ply(path).with_sh_degree(settings.sh_degree)
+    if faces:
+        return _from_mesh(path, settings, generator, say)
+    points, colors = _cloud(vertices, path, settings)
     if len(points) > settings.count:
         say(f"{path} holds {len(points)} points; {settings.count} of them are used (gaussians.count)")
         kept = torch.randperm(len(points), generator=generator)[: settings.count]
@@ -83,11 +74,24 @@ def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator
     return round_gaussians(points, colors, settings)
 
 
-def _cloud(vertices: NDArray[np.void], settings: GaussianSettings) -> tuple[Tensor, Tensor]:
+def _cloud(vertices: NDArray[np.void], path: Path, settings: GaussianSettings) -> tuple[Tensor, Tensor]:
     """Points and colours of a .ply without Gaussians; integer colours are 0..255, others 0..1."""
-    points = torch.from_numpy(np.stack([vertices[k] for k in "xyz"], axis=1).astype(np.float32))
-    if "red" not in (vertices.dtype.names or ()):
+    names = vertices.dtype.names or ()
+    rgb = ("red", "green", "blue") if "red" in names else ()
+    missing = [name for name in (*"xyz", *rgb) if name not in names]
+    if missing:
+        raise InputError(
+            f"it holds neither Gaussians (f_dc_0) nor faces, and its vertices have no {missing[0]!r}"
+        )
+    if len(vertices) == 0:
+        raise InputError("it holds no points")
+    points = torch.from_numpy(columns(vertices, ("x", "y", "z"), path))
+    if not rgb:
         return points, torch.tensor(settings.init_color).expand_as(points)
-    rgb = np.stack([vertices[k] for k in ("red", "green", "blue")], axis=1)
-    top = 255.0 if np.issubdtype(rgb.dtype, np.integer) else 1.0
-    return points, torch.from_numpy((rgb / top).astype(np.float32)).clamp(0, 1)
+    top = 255 if vertices.dtype["red"].kind in "iu" else 1
+    colors = torch.from_numpy(columns(vertices, rgb, path)) / top
+    if not 0 <= float(colors.min()) <= float(colors.max()) <= 1:
+        raise InputError(
+            f"its colours are {vertices.dtype['red'].name} and must be 0..{top}, but some are not"
+        )
+    return points, colors

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.initial import check_trimesh
+from sctd.extras import need_trimesh
 from sctd.initial.surface import Surface, srgb_to_linear
 
 
@@ -34,7 +34,7 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
     Raises:
         InputError: trimesh is missing, or the file is damaged or holds no triangles.
     """
-    check_trimesh(path)
+    need_trimesh(f"starting from the mesh {path}")
     import trimesh
 
     with _what_it_swallows() as swallowed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,9 +66,7 @@ def test_shap_e_that_is_not_to_be_had(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    began = time.monotonic()
     done = sctd("generate", GOOD, "--init", "shap-e")
-    assert time.monotonic() - began < 10
     stage, line = done.err.splitlines()
     assert stage == "running Shap-E"
     message = Outcome(done.code, done.out, line).error_line()
@@ -86,7 +84,7 @@ def test_shap_e_that_is_not_to_be_had(
         ("bal", "give ball, sphere, box, shap-e, or a file"),
         ("", "give ball, sphere, box, shap-e, or a file"),
         ("empty.stl", "cannot start from empty.stl: "),
-        ("empty.ply", "cannot start from empty.ply: "),
+        ("empty.ply", "empty.ply is damaged or not a .ply file: "),
         ("empty.splat", "empty.splat holds no Gaussians"),
     ],
 )
@@ -95,6 +93,22 @@ def test_refused_in_one_line(sctd: Command, here: Path, init: str, says: str) ->
         (here / f"{'cloud' if ending == 'xyz' else 'empty'}.{ending}").write_bytes(b"")
     before = tree(here)
     assert says in sctd("generate", GOOD, "--init", init).error_line()
+    assert tree(here) == before
+
+
+def test_without_trimesh(sctd: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cube(here / "some.glb")
+    write_cube(here / "some.ply")  # not known to be a mesh before it is read
+    before = tree(here)
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "trimesh" else there(name, *rest)
+    )
+    for name in ("some.glb", "some.ply"):
+        done = sctd("generate", GOOD, "--init", name, *QUICK)
+        assert done.code == 2
+        assert f"error: starting from the mesh {name} needs" in done.err
+        assert done.err.endswith('needs trimesh; run `pip install "sctd[mesh]"` or `pip install trimesh`\n')
     assert tree(here) == before
 
 

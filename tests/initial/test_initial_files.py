@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import plyfile
 import pytest
 import torch
+from mesh_files import write_cube
 
 from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.export.ply import save_ply
 from sctd.export.splat import load_splat
 from sctd.gaussians import SH_C0, Gaussians, initialise
+from sctd.runlog import CONFIG, RunFolder, read_config
 from sctd.settings import GaussianSettings
 
 
@@ -130,9 +134,72 @@ def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "bad.ply"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot start from .*bad\.ply: ") as caught:
+    with pytest.raises(InputError, match=r"cannot .*bad\.ply: |bad\.ply is damaged") as caught:
         start(path)
     assert "\n" not in str(caught.value)
+
+
+def splat_without_opacity(path: Path) -> None:
+    save_ply(path, initialise(GaussianSettings(count=10), generator()))
+    path.write_bytes(path.read_bytes().replace(b" opacity\n", b" opacitz\n"))
+
+
+def faces_of_nothing(path: Path) -> None:
+    write_cube(path)
+    path.write_text(path.read_text().replace("vertex_indices", "neighbours"))
+
+
+def packed(path: Path) -> None:
+    """Points under other names, as compressed Gaussians have them."""
+    array = np.zeros(3, [("packed_position", "u4"), ("packed_color", "u4")])
+    plyfile.PlyData([plyfile.PlyElement.describe(array, "vertex")]).write(str(path))
+
+
+def coloured(kind: str, level: float) -> Callable[[Path], None]:
+    array = np.full(3, level, [(name, "f4") for name in "xyz"] + [(c, kind) for c in COLORS])
+    cloud = plyfile.PlyData([plyfile.PlyElement.describe(array, "vertex")])
+    return lambda path: cloud.write(str(path))
+
+
+COLORS = ("red", "green", "blue")
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (splat_without_opacity, "a.ply is not a splat file: property 'opacity' is missing"),
+        (faces_of_nothing, "a.ply: it is damaged or no .ply file"),
+        (packed, "a.ply: it holds neither Gaussians (f_dc_0) nor faces, and its vertices have no 'x'"),
+        (coloured("u2", 300), "a.ply: its colours are uint16 and must be 0..255, but some are not"),
+        (coloured("f4", 255), "a.ply: its colours are float32 and must be 0..1, but some are not"),
+    ],
+)
+def test_a_ply_of_another_kind_is_told_apart(
+    tmp_path: Path, write: Callable[[Path], None], says: str
+) -> None:
+    write(tmp_path / "a.ply")
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        start(tmp_path / "a.ply")
+    assert "\n" not in str(caught.value)
+
+
+def test_faces_decide_between_a_mesh_and_points(tmp_path: Path) -> None:
+    """The cube has 24 vertices; without its faces they are points."""
+    path = write_cube(tmp_path / "a.ply")
+    assert len(start(path, count=100)) == 100
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-12]).replace("element face 12", "element face 0"))
+    assert len(start(path, count=100)) == 24
+
+
+def test_runs_of_before_said_ply(tmp_path: Path) -> None:
+    """Their config.yaml is read, equals one that says file, and starts the same run."""
+    path = write_cloud(tmp_path / "points.ply")
+    new = load_config(prompt="x", overrides=["gaussians.init=file", f"gaussians.init_path={path}"])
+    (tmp_path / CONFIG).write_text(new.to_yaml().replace("init: file", "init: ply"))
+    assert "init: ply" in (tmp_path / CONFIG).read_text()
+    RunFolder.reopen(tmp_path, new)
+    assert torch.equal(initialise(read_config(tmp_path).gaussians, generator()).means, start(path).means)
 
 
 def test_as_many_gaussians_as_the_preset_says() -> None:

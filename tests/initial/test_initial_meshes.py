@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -139,20 +140,48 @@ def test_textures_are_the_right_way_up(tmp_path: Path, ending: str) -> None:
     """glTF counts v from the top, OBJ from the bottom; past 1 both begin again."""
     path = tmp_path / f"a.{ending}"
     uvs = SQUARE[:, :2] + np.array([1, 2], np.float32)
+    texture = TEXELS.repeat(16, axis=0).repeat(16, axis=1)
     if ending == "glb":
         uvs[:, 1] = 1 - uvs[:, 1]
-        write_gltf(path, SQUARE, HALVES, uvs=uvs, image=TEXELS)
+        write_gltf(path, SQUARE, HALVES, uvs=uvs, image=texture)
     else:
         from PIL import Image
 
-        Image.fromarray(TEXELS).save(tmp_path / "t.png")
+        Image.fromarray(texture).save(tmp_path / "t.png")
         (tmp_path / "a.mtl").write_text("newmtl m\nKd 0 0 0\nmap_Kd t.png\n")
         corners = [f"v {x} {y} {z}\nvt {u} {v}" for (x, y, z), (u, v) in zip(SQUARE, uvs, strict=True)]
         path.write_text("mtllib a.mtl\n" + "\n".join(corners) + "\nusemtl m\nf 1/1 2/2 3/3 4/4\n")
     made = start(path)
     right, upper = (made.means[:, :2] > 0.5).int().unbind(1)
     want = torch.from_numpy(TEXELS)[1 - upper, right] / 255.0
-    torch.testing.assert_close(colors(made), want, atol=1e-5, rtol=0)
+    from_seam = (made.means[:, :2] * 2).frac().sub(0.5).abs().amax(1)
+    inside = from_seam < 0.5 - 1 / 32  # nearer to a seam than half a texel two colours mix
+    assert 400 < int(inside.sum()) < 600
+    torch.testing.assert_close(colors(made)[inside], want[inside], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("uv", "columns", "rows"),
+    [
+        ((0.125, 0.875), [0], [0]),  # the centre of a texel
+        ((0.25, 0.875), [0, 1], [0]),
+        ((1.0, 0.875), [3, 0], [0]),  # the opposite edges meet
+        ((0.0, 0.875), [3, 0], [0]),
+        ((0.125, 1.0), [0], [0, 3]),
+        ((0.125, 0.0), [0], [0, 3]),
+        ((-1.0, 2.0), [3, 0], [3, 0]),
+        ((2.375, -0.375), [1], [1]),
+    ],
+)
+def test_texels_are_mixed_and_repeated(uv: tuple[float, float], columns: list[int], rows: list[int]) -> None:
+    """glTF's default sampler, linear and REPEAT, on a triangle that lies on one place of a texture."""
+    texture = torch.randint(256, (4, 4, 3), generator=generator(), dtype=torch.uint8)
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]).double()
+    place = torch.tensor(uv, dtype=torch.float64).expand(3, 2)
+    surface = Surface(corners, torch.tensor([[0, 1, 2]]), torch.ones(3, 3), place, texture)
+    _, got = sample([surface], 5, generator())
+    mixed = srgb_to_linear(texture[rows][:, columns].double() / 255).mean((0, 1))
+    torch.testing.assert_close(got, linear_to_srgb(mixed).float().expand(5, 3), atol=1e-6, rtol=0)
 
 
 def test_an_obj_material_without_a_texture(tmp_path: Path) -> None:
@@ -203,12 +232,15 @@ def test_a_cut_off_glb(tmp_path: Path) -> None:
         start(path)
 
 
-def test_without_trimesh_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sctd import initial
-
-    path = write_cube(tmp_path / "a.glb")
-    monkeypatch.setattr(initial, "find_spec", lambda name: None)  # stands for an environment without it
-    with pytest.raises(InputError, match=r"pip install 'sctd\[mesh\]'"):
+@pytest.mark.parametrize("name", ["a.glb", "a.ply"])
+def test_without_trimesh_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write_cube(tmp_path / name)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # an environment without it
+    with pytest.raises(
+        InputError, match=r'^starting from the mesh .* needs trimesh; run `pip install "sctd\[mesh\]"` or'
+    ):
         start(path)
 
 
