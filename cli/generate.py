@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sctd import initial
 from sctd.errors import InputError
 
 from . import inputs
@@ -75,6 +76,13 @@ def generate(
     method: Annotated[
         str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="First Gaussians: ball, sphere, box, shap-e, or a .ply, .splat, .glb, .gltf, .obj or .stl "
+            "file.  [default: ball]"
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
@@ -83,10 +91,13 @@ def generate(
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
+    options["gaussians"] = None if init is None else initial.choice(init)
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
     else:
         settings = new_settings(prompt, options, preset, config, set_ or [], card=card)
+    if not resume:  # a run goes on from its checkpoint, whatever became of the file
+        initial.check(settings.gaussians)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
         _show_memory(settings)

@@ -16,7 +16,16 @@ def need_matplotlib(what: str) -> None:
     Raises:
         InputError: matplotlib is not installed.
     """
-    if importlib.util.find_spec("matplotlib") is None:
+    _need("matplotlib", "bench", what)
+
+
+def need_trimesh(what: str) -> None:
+    """Find out whether meshes can be read; as :func:`need_matplotlib`."""
+    _need("trimesh", "mesh", what)
+
+
+def _need(package: str, extra: str, what: str) -> None:
+    if importlib.util.find_spec(package) is None:
         raise InputError(
-            f'{what} needs matplotlib; run `pip install "sctd[bench]"` or `pip install matplotlib`'
+            f'{what} needs {package}; run `pip install "sctd[{extra}]"` or `pip install {package}`'
         )

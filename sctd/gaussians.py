@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -96,6 +96,13 @@ class Gaussians:
         """Name => tensor without gradient; :meth:`from_state_dict` reads it back."""
         return {name: p.detach() for name, p in self.parameters().items()}
 
+    def with_sh_degree(self, degree: int) -> Gaussians:
+        """The same with colours of another degree, 0..3: coefficients are dropped, or start as zero."""
+        wanted = (degree + 1) ** 2 - 1
+        have = self.shN[:, :wanted]
+        missing = have.new_zeros(len(self), wanted - have.shape[1], 3)
+        return Gaussians(**{**self.parameters(), "shN": torch.cat((have, missing), dim=1)})
+
     @classmethod
     def from_state_dict(cls, state: dict[str, Tensor]) -> Gaussians:
         """Gaussians from :meth:`state_dict`; shapes are checked."""
@@ -134,17 +141,47 @@ def from_points(
     )
 
 
-def initialise(settings: GaussianSettings, generator: torch.Generator) -> Gaussians:
-    """The Gaussians that a run starts from, on the CPU, float32.
+def round_gaussians(points: Tensor, colors: Tensor, settings: GaussianSettings) -> Gaussians:
+    """:func:`from_points` with the opacity, scale and degree of the settings."""
+    return from_points(
+        points,
+        colors,
+        opacity=settings.init_opacity,
+        scale_factor=settings.init_scale_factor,
+        sh_degree=settings.sh_degree,
+    )
+
+
+def initialise(
+    settings: GaussianSettings,
+    generator: torch.Generator,
+    *,
+    prompt: str = "",
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+) -> Gaussians:
+    """The Gaussians that a run starts from, on the CPU, float32; nothing but the arguments decides them.
+
+    Args:
+        generator: on the CPU.
+        prompt: what Shap-E makes, for ``init = shap-e``.
+        device: where Shap-E runs.
+        say: told in a line what the file has and the Gaussians lack.
 
     Raises:
-        InputError: init_path cannot be read, or holds no points.
+        InputError: a file or Shap-E cannot be read, or holds nothing to start from.
     """
-    if settings.init == "ply":
-        return _from_ply(Path(settings.init_path or ""), settings, generator)
+    if settings.init == "file":
+        from sctd.initial.file import from_file
+
+        return from_file(settings, generator, say)
+    if settings.init == "shap-e":
+        from sctd.initial.shap_e import from_prompt
+
+        return from_prompt(prompt, settings, generator, device)
     points = settings.init_radius * _unit_shape(settings.init, settings.count, generator)
     noise = settings.init_color_std * torch.randn(settings.count, 3, generator=generator)
-    return _from_points(points, (torch.tensor(settings.init_color) + noise).clamp(0, 1), settings)
+    return round_gaussians(points, (torch.tensor(settings.init_color) + noise).clamp(0, 1), settings)
 
 
 def _unit_shape(shape: str, n: int, generator: torch.Generator) -> Tensor:
@@ -155,51 +192,3 @@ def _unit_shape(shape: str, n: int, generator: torch.Generator) -> Tensor:
     if shape == "sphere":
         return directions
     return directions * torch.rand(n, 1, generator=generator) ** (1 / 3)
-
-
-def _from_points(points: Tensor, colors: Tensor, settings: GaussianSettings) -> Gaussians:
-    return from_points(
-        points,
-        colors,
-        opacity=settings.init_opacity,
-        scale_factor=settings.init_scale_factor,
-        sh_degree=settings.sh_degree,
-    )
-
-
-def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator) -> Gaussians:
-    """Gaussians of a splat file as they are, or round ones at the points of a point cloud."""
-    import numpy as np
-    import plyfile
-
-    try:
-        vertices = plyfile.PlyData.read(str(path))["vertex"].data
-        names = vertices.dtype.names
-        if "f_dc_0" in names:
-            from sctd.export.ply import load_ply
-
-            return _fit_sh(load_ply(path), settings.sh_degree)
-        points = torch.from_numpy(np.stack([vertices[k] for k in "xyz"], axis=1).astype(np.float32))
-        if "red" in names:
-            rgb = np.stack([vertices[k] for k in ("red", "green", "blue")], axis=1)
-            top = 255.0 if np.issubdtype(rgb.dtype, np.integer) else 1.0
-            colors = torch.from_numpy((rgb / top).astype(np.float32)).clamp(0, 1)
-        else:
-            colors = torch.tensor(settings.init_color).expand_as(points)
-    except (OSError, KeyError, ValueError, plyfile.PlyParseError) as exc:
-        raise InputError(f"cannot start from {path}: {exc or type(exc).__name__}") from exc
-    if len(points) == 0 or not torch.isfinite(points).all():
-        raise InputError(f"cannot start from {path}: it must hold at least one point, all of them finite")
-    if len(points) > settings.count:
-        kept = torch.randperm(len(points), generator=generator)[: settings.count]
-        points, colors = points[kept], colors[kept]
-    return _from_points(points, colors, settings)
-
-
-def _fit_sh(gaussians: Gaussians, degree: int) -> Gaussians:
-    """The same Gaussians with colours of another degree: coefficients are dropped, or start as zero."""
-    wanted = (degree + 1) ** 2 - 1
-    have = gaussians.shN[:, :wanted]
-    missing = torch.zeros(len(gaussians), wanted - have.shape[1], 3)
-    gaussians.shN = torch.cat((have, missing), dim=1)
-    return gaussians

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from sctd import checkpoint as checkpoints
-from sctd import methods
+from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config
 from sctd.errors import InputError
@@ -24,7 +24,7 @@ from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
 from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_config, write_failed
-from sctd.trainer import Scalars, Trainer
+from sctd.trainer import Scalars, Start, Trainer
 
 ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
 
@@ -118,16 +118,16 @@ def generate(
         _check(config, out, resume=resume, overwrite=overwrite)
         _use_threads(config.threads)
         keep_freed_memory()
+        folder = RunFolder.reopen(out, config) if resume else None
+        found = _latest(folder, report) if folder else None
+        # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
+        start = Start.at(config, found) if found else _start(config, report)
         if prior is None:
             report.stage("loading the prior")
             prior = prior_of(config)
-        trainer = Trainer(config, prior)
-        seconds = 0.0
-        if resume:
-            folder = RunFolder.reopen(out, config)
-            seconds = _restore(trainer, folder, report)
-        else:
-            folder = RunFolder.create(out, config, overwrite=overwrite)
+        trainer = Trainer(config, prior, start=start)
+        seconds = _restore(trainer, found, report) if found else 0.0
+        folder = folder or RunFolder.create(out, config, overwrite=overwrite)
         try:
             seconds = _loop(trainer, folder, report, seconds)
             return _finish(trainer, folder, report, seconds)
@@ -173,6 +173,7 @@ def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
         read_config(out)
     else:
         check_target(out, overwrite=overwrite)
+        initial.check(config.gaussians)
 
 
 def _use_threads(threads: int) -> None:
@@ -182,14 +183,25 @@ def _use_threads(threads: int) -> None:
         set_num_threads(threads)
 
 
-def _restore(trainer: Trainer, folder: RunFolder, report: Reporter) -> float:
-    """Go to the latest checkpoint that can be read; seconds that the run took until then."""
+def _start(config: Config, report: Reporter) -> Start:
+    """The first Gaussians, made as the settings say."""
+    if config.gaussians.init == "shap-e":
+        report.stage("running Shap-E")
+    return Start.of(config, resolve_device(config.device), report.message)
+
+
+def _latest(folder: RunFolder, report: Reporter) -> checkpoints.Checkpoint | None:
+    """The latest checkpoint that can be read."""
     found, problems = checkpoints.latest(folder.checkpoints)
     for problem in problems:
         report.message(f"ignored a checkpoint: {problem}")
     if found is None:
         report.message(f"no checkpoint in {folder.path} yet: starting at iteration 0")
-        return 0.0
+    return found
+
+
+def _restore(trainer: Trainer, found: checkpoints.Checkpoint, report: Reporter) -> float:
+    """Go to a checkpoint; seconds that the run took until then."""
     trainer.restore(found)
     for what, now in (("torch", torch.__version__), ("torch_threads", torch.get_num_threads())):
         if found.counters[what] != now:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -35,6 +35,11 @@ FovAngle = Annotated[float, Field(gt=0.01, lt=3.0)]
 FovRange = Annotated[tuple[FovAngle, FovAngle], AfterValidator(_ordered)]
 ElevationAngle = Annotated[float, Field(ge=-89, le=89)]
 ElevationRange = Annotated[tuple[ElevationAngle, ElevationAngle], AfterValidator(_ordered)]
+Init = Annotated[
+    Literal["ball", "sphere", "box", "shap-e", "file"],
+    # runs from before there were other files say ply, and can still be resumed
+    BeforeValidator(lambda given: "file" if given == "ply" else given),
+]
 AzimuthRange = Annotated[
     tuple[Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]],
     AfterValidator(_ordered),
@@ -44,15 +49,34 @@ AzimuthRange = Annotated[
 class GaussianSettings(Section):
     """What the optimisation starts from and the bounds it keeps."""
 
-    init: Literal["ball", "sphere", "box", "ply"] = Field(
-        default="ball", description="shape of the first Gaussians"
+    init: Init = Field(default="ball", description="ball, sphere, box, shap-e, or file for init_path")
+    init_path: str | None = Field(
+        default=None,
+        description="for init = file: Gaussians or points (.ply, .splat) or a mesh (.glb, .gltf, .obj, .stl)",
     )
-    init_path: str | None = Field(default=None, description="a .ply of points or Gaussians, for init = ply")
+    init_fit: bool = Field(
+        default=True,
+        description="meshes and Shap-E: bounding box centred at the origin, farthest point at init_radius",
+    )
+    init_up: Literal["y", "z"] = Field(
+        default="y", description="up axis of a mesh file; z: its front is at -y, as in Blender"
+    )
+    shap_e: str = Field(
+        default="openai/shap-e", min_length=1, description="for init = shap-e: a diffusers folder or hub id"
+    )
+    shap_e_steps: int = Field(default=64, ge=2, le=1000, description="denoising steps of Shap-E")
+    shap_e_grid: int = Field(
+        default=128, ge=8, le=512, description="samples of Shap-E's distance along each axis"
+    )
+    shap_e_guidance: float = Field(
+        default=15.0, ge=1, description="guidance scale of Shap-E, no unit; 1 is no guidance"
+    )
     count: int = Field(
-        default=1500, ge=1, le=5_000_000, description="number of first Gaussians (init = ply: at most)"
+        default=1500, ge=1, le=5_000_000, description="number of first Gaussians; a file of points: at most"
     )
     init_radius: Positive = Field(
-        default=0.6, description="radius of the ball or sphere, half edge of the box; world units"
+        default=0.6,
+        description="radius of the ball, sphere or fitted mesh, half edge of the box; world units",
     )
     init_color: Color = Field(default=(0.5, 0.5, 0.5), description="mean colour, 0..1")
     init_color_std: NonNegative = Field(
@@ -86,8 +110,8 @@ class GaussianSettings(Section):
 
     @model_validator(mode="after")
     def _path_given(self) -> GaussianSettings:
-        if (self.init == "ply") != (self.init_path is not None):
-            raise ValueError("init = ply and init_path go together: set both or neither")
+        if (self.init == "file") != (self.init_path is not None):
+            raise ValueError("init = file and init_path go together: set both or neither")
         return self
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,17 +39,42 @@ def random_streams(seed: int) -> dict[str, torch.Generator]:
     return streams
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: its first Gaussians, and the random streams once these are drawn."""
+
+    gaussians: Gaussians
+    random: dict[str, torch.Generator]
+
+    @classmethod
+    def of(
+        cls, config: Config, device: torch.device, say: Callable[[str], None] = lambda text: None
+    ) -> Start:
+        """Made as the settings say; see :func:`sctd.gaussians.initialise` for what it raises."""
+        random = random_streams(config.seed)
+        made = initialise(config.gaussians, random["scene"], prompt=config.prompt, device=device, say=say)
+        return cls(made, random)
+
+    @classmethod
+    def at(cls, config: Config, checkpoint: Checkpoint) -> Start:
+        """For a trainer that goes back to a checkpoint: no file or Shap-E is needed again."""
+        return cls(Gaussians.from_state_dict(checkpoint.tensors["gaussians"]), random_streams(config.seed))
+
+
 class Trainer:
     """One run in memory. The same config, prior and number of torch threads give the same bits on a CPU."""
 
-    def __init__(self, config: Config, prior: Prior, backend: str = "auto") -> None:
+    def __init__(
+        self, config: Config, prior: Prior, backend: str = "auto", start: Start | None = None
+    ) -> None:
         """Set up iteration 0.
 
         Args:
+            start: None makes one.
             backend: which kernels render and optimise; see :func:`sctd.ops.rasterization`.
 
         Raises:
-            InputError: unknown method, prompt the prior refuses, unreadable init_path.
+            InputError: unknown method, prompt the prior refuses, nothing to start from.
         """
         self.config = config
         self.prior = prior
@@ -58,13 +85,14 @@ class Trainer:
         self.skipped = 0
         """Iterations without an update because a number was not finite."""
         self.skipped_in_a_row = 0
-        self.random = random_streams(config.seed)
+        start = start or Start.of(config, prior.device)
+        self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
         make = methods.get(config.method)
         section = getattr(config, config.method)
         self.as_latent: float = section.as_latent
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
-        first = initialise(config.gaussians, self.random["scene"]).to(prior.device)
+        first = start.gaussians.to(prior.device)
         self.optimiser = GaussianAdam(first, config.optim, config.iterations)
         self.densifier = Densifier(config.densify, self.optimiser, config.iterations)
 

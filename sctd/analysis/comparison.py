@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sctd import methods
+from sctd import initial, methods
 from sctd.analysis.runs import Run, is_finished, read_run
 from sctd.config import Config, differences
 from sctd.errors import InputError, SctdError
@@ -55,7 +55,8 @@ def plan(
         lengths: iterations of each method; see :func:`run_lengths`.
 
     Raises:
-        InputError: a method is unknown or named twice, a seed too; a folder holds a run of other settings.
+        InputError: a method is unknown or named twice, a seed too; a folder holds a run of other settings,
+            or a new one cannot start from its file.
     """
     for what, values in (("method", names), ("seed", seeds)):
         if not values:
@@ -67,7 +68,7 @@ def plan(
         for name in names:
             update = {"method": name, "seed": seed, "iterations": lengths[name]}
             job = Job(Config.model_validate({**base.model_dump(), **update}), out / f"{name}-seed{seed}")
-            _refuse_other_settings(job)
+            _check(job)
             jobs.append(job)
     return jobs
 
@@ -86,15 +87,18 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     return {name: iterations_for(config, evaluations) for name, config in configs.items()}
 
 
-def _refuse_other_settings(job: Job) -> None:
-    if (job.folder / CONFIG).is_file():
-        changed = differences(read_config(job.folder), job.config)
-        changed = [key for key in changed if not key.startswith(MAY_CHANGE)]
-        if changed:
-            raise InputError(
-                f"{job.folder} holds a run with other settings ({', '.join(changed[:5])}); "
-                "choose another --out, or the settings that it was made with"
-            )
+def _check(job: Job) -> None:
+    """Refuse a folder that holds a run of other settings, and a new run without the file it starts from."""
+    if not (job.folder / CONFIG).is_file():
+        initial.check(job.config.gaussians)
+        return
+    changed = differences(read_config(job.folder), job.config)
+    changed = [key for key in changed if not key.startswith(MAY_CHANGE)]
+    if changed:
+        raise InputError(
+            f"{job.folder} holds a run with other settings ({', '.join(changed[:5])}); "
+            "choose another --out, or the settings that it was made with"
+        )
 
 
 def is_done(job: Job) -> bool:

@@ -97,7 +97,7 @@ def load_ply(path: Path) -> Gaussians:
 
     from sctd.gaussians import Gaussians
 
-    vertices = _read_vertices(Path(path))
+    vertices, _ = read_vertices(Path(path))
     names = vertices.dtype.names or ()
     rest_count = sum(name.startswith("f_rest_") for name in names)
     missing = [name for name in property_names(0) if name not in names and name not in ("nx", "ny", "nz")]
@@ -112,7 +112,7 @@ def load_ply(path: Path) -> Gaussians:
         raise InputError(f"{path} holds no Gaussians")
 
     def tensor(*wanted: str) -> torch.Tensor:
-        return torch.from_numpy(_columns(vertices, wanted, path))
+        return torch.from_numpy(columns(vertices, wanted, path))
 
     rest = tensor(*(f"f_rest_{i}" for i in range(rest_count))).reshape(len(vertices), 3, rest_count // 3)
     return Gaussians(
@@ -131,26 +131,36 @@ def _float32() -> Any:
     return torch.float32
 
 
-def _read_vertices(path: Path) -> NDArray[np.void]:
+def read_vertices(path: Path) -> tuple[NDArray[np.void], int]:
+    """The vertices of any .ply, and its number of faces.
+
+    Raises:
+        InputError: the file is missing or damaged, or has no vertices at all.
+    """
     import plyfile
 
     try:
-        vertices: NDArray[np.void] = plyfile.PlyData.read(str(path), mmap=False)["vertex"].data
+        elements = plyfile.PlyData.read(str(path), mmap=False)
+        vertices: NDArray[np.void] = elements["vertex"].data
     except OSError as exc:
         raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except (plyfile.PlyParseError, KeyError, ValueError, UnicodeDecodeError, MemoryError) as exc:
         raise InputError(f"{path} is damaged or not a .ply file: {' '.join(str(exc).split())[:200]}") from exc
-    return vertices
+    return vertices, elements["face"].count if "face" in elements else 0
 
 
-def _columns(vertices: NDArray[np.void], names: tuple[str, ...], path: Path) -> NDArray[np.float32]:
-    """[N, len(names)] float32; every value finite."""
+def columns(vertices: NDArray[np.void], names: tuple[str, ...], path: Path) -> NDArray[np.float32]:
+    """Properties that are there, [N, len(names)] float32.
+
+    Raises:
+        InputError: one is a list, or holds a value that is not finite.
+    """
     import numpy as np
 
     out = np.empty((len(vertices), len(names)), np.float32)
     for i, name in enumerate(names):
         if vertices.dtype[name].kind not in "fiu":
-            raise InputError(f"{path} is not a splat file: property {name!r} is a list, not a number")
+            raise InputError(f"cannot use {path}: property {name!r} is a list, not a number")
         out[:, i] = vertices[name]
         if not np.isfinite(out[:, i]).all():
             raise InputError(f"{path} is damaged: property {name!r} holds values that are not finite")

@@ -1,4 +1,4 @@
-"""Ops around the optimiser: one fused Adam step, and nearest-neighbour distances for the initial scales."""
+"""One fused Adam step over all parameters."""
 
 from __future__ import annotations
 
@@ -217,37 +217,3 @@ def _check_groups(
         raise InputError(f"visible must be contiguous with shape [N]; got {list(visible.shape)}")
     if skip is not None and skip.numel() != 1:
         raise InputError(f"skip must be one bool; got shape {list(skip.shape)}")
-
-
-@torch.no_grad()
-def knn_mean_distance(points: Tensor, k: int = 3) -> Tensor:
-    """Mean distance of each point to its k nearest others; the usual start for scales.
-
-    Args:
-        points: [N, 3], float32 or float64.
-        k: number of neighbours, 1 <= k < N.
-
-    Returns:
-        [N], units of ``points``, exact.
-
-    Raises:
-        InputError: a shape or ``k`` does not fit.
-
-    Plain twin: :func:`sctd.ops.reference.knn_mean_distance`.
-    """
-    if points.dim() != 2 or points.shape[1] != 3:
-        raise InputError(f"points must have shape [N, 3]; got {list(points.shape)}")
-    check_same("points", points)
-    count = points.shape[0]
-    if not 1 <= k < count:
-        raise InputError(f"k must be in 1..N-1, as a point has N-1 neighbours; got k={k} with N={count}")
-    out = points.new_empty(count)
-    # Blocks of rows keep the distance matrix at 64 MB; 100,000 points take seconds, once a run.
-    rows = max(1, 2**23 // count)
-    for first in range(0, count, rows):
-        block = points[first : first + rows]
-        distances = torch.cdist(block, points, compute_mode="donot_use_mm_for_euclid_dist")
-        index = torch.arange(block.shape[0], device=points.device)
-        distances[index, index + first] = torch.inf
-        out[first : first + rows] = distances.topk(k, largest=False).values.mean(1)
-    return out

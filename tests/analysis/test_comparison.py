@@ -18,6 +18,7 @@ from sctd.config import differences
 from sctd.errors import InputError
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
+from sctd.runlog import RunFolder
 
 STEPS = 8
 
@@ -60,6 +61,14 @@ def test_what_cannot_be_planned_is_refused(tmp_path: Path) -> None:
         jobs_of(tmp_path, seeds=())
     with pytest.raises(InputError, match="'none' is unknown"):
         jobs_of(tmp_path, ("none",))
+
+
+def test_runs_without_the_file_they_start_from_are_refused_unless_they_began(tmp_path: Path) -> None:
+    base = small_config(STEPS, "gaussians.init=file", f"gaussians.init_path={tmp_path / 'gone.ply'}")
+    with pytest.raises(InputError, match=r"cannot start from .*gone\.ply: no such file"):
+        plan(base, ["sctd"], [0], tmp_path, {"sctd": STEPS})
+    RunFolder.create(tmp_path / "sctd-seed0", base.model_copy(update={"seed": 0}), overwrite=False)
+    plan(base, ["sctd"], [0], tmp_path, {"sctd": STEPS})
 
 
 @pytest.mark.parametrize("name", methods.BUILT)

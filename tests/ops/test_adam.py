@@ -14,7 +14,7 @@ from raster_scenes import assert_error_at_most_twice, device_of, on_every_backen
 
 from sctd import ops
 from sctd.errors import InputError
-from sctd.ops import AdamGroup, _backend, reference
+from sctd.ops import AdamGroup, _backend
 from sctd.ops.adam import _adam
 
 BETAS = {"beta1": 0.9, "beta2": 0.99}
@@ -182,17 +182,6 @@ def test_number_of_groups_and_numbers_are_checked() -> None:
     for wrong in ({"step": 0}, {"beta2": 1.0}, {"grad_clip_norm": 0.0}):
         with pytest.raises(InputError, match=r"step >= 1, betas in 0\.\.1 and grad_clip_norm > 0"):
             ops.adam_schedule([0.1], **{"step": 1, **BETAS, **wrong})
-
-
-def test_knn_mean_distance() -> None:
-    points = torch.randn(500, 3)
-    torch.testing.assert_close(ops.knn_mean_distance(points), reference.knn_mean_distance(points))
-    grid = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
-    assert ops.knn_mean_distance(grid)[0].item() == pytest.approx(2.0)
-    twins = torch.zeros(5, 3)
-    assert ops.knn_mean_distance(twins).tolist() == [0.0] * 5
-    with pytest.raises(InputError, match="got k=3 with N=3"):
-        ops.knn_mean_distance(torch.zeros(3, 3))
 
 
 def test_number_of_threads_is_checked() -> None:

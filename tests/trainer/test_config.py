@@ -88,7 +88,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("cameras.radius=[3, 2]", r"'cameras.radius': the low end 3 is above the high end 2"),
         ("cameras.radius=[3]", r"setting 'cameras.radius.1' is missing"),
         ("cameras=3", r"'cameras' must be a valid dictionary"),
-        ("gaussians.init=ply", r"init = ply and init_path go together"),
+        ("gaussians.init=file", r"init = file and init_path go together"),
         ("densify.strategy=best", r"'densify.strategy' must be 'relocate', 'original' or 'none'; got 'best'"),
         ("output.size=33", r"size must be even"),
         ("sctd.segments=0", r"'sctd.segments' must be greater than or equal to 1"),

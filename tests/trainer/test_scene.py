@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
-import plyfile
 import pytest
 import torch
 from small import small_prior
@@ -14,7 +11,6 @@ from small import small_prior
 from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
-from sctd.export.ply import save_ply
 from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
 from sctd.ops import total_variation
 from sctd.regularisers import limit_brightness, losses, project, reconstruction
@@ -72,38 +68,6 @@ def test_shapes_are_checked() -> None:
         Gaussians.from_state_dict(state | {"quats": torch.zeros(1, 3)})
     with pytest.raises(InputError, match="0, 3, 8 or 15"):
         Gaussians.from_state_dict(state | {"shN": torch.zeros(1, 4, 3)})
-
-
-def test_starting_from_a_point_cloud(tmp_path: Path) -> None:
-    rows = [(0.1 * i, 0.0, 0.0, 255, 0, 51) for i in range(30)]
-    kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    element = plyfile.PlyElement.describe(np.array(rows, dtype=kinds), "vertex")
-    plyfile.PlyData([element]).write(str(tmp_path / "points.ply"))
-    settings = GaussianSettings(init="ply", init_path=str(tmp_path / "points.ply"), count=20)
-    g = initialise(settings, generator())
-    assert len(g) == 20
-    torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
-
-
-def test_starting_from_a_splat_file(tmp_path: Path) -> None:
-    first = initialise(GaussianSettings(count=10, sh_degree=1), generator())
-    save_ply(tmp_path / "a.ply", first)
-    again = initialise(
-        GaussianSettings(init="ply", init_path=str(tmp_path / "a.ply"), sh_degree=2), generator()
-    )
-    torch.testing.assert_close(again.means, first.means)
-    torch.testing.assert_close(again.opacities, first.opacities)
-    assert again.sh_degree == 2
-
-
-@pytest.mark.parametrize("content", [None, b"", b"not a ply", b"ply\nformat ascii 1.0\nend_header\n"])
-def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "bad.ply"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot start from") as caught:
-        initialise(GaussianSettings(init="ply", init_path=str(path)), generator())
-    assert "\n" not in str(caught.value)
 
 
 def test_a_red_ball_is_seen_from_everywhere() -> None:

@@ -1,0 +1,45 @@
+"""Step 3 of 9, its sources: files, meshes and Shap-E, to start a run from. No torch is loaded here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sctd.errors import InputError
+from sctd.extras import need_trimesh
+
+if TYPE_CHECKING:
+    from sctd.settings import GaussianSettings
+
+SHAPES = ("ball", "sphere", "box")
+SHAP_E = "shap-e"
+MESHES = (".glb", ".gltf", ".obj", ".stl")
+ENDINGS = (".ply", ".splat", *MESHES)
+"""Of files that ``init = file`` reads, in any case."""
+
+
+def choice(text: str) -> dict[str, Any]:
+    """The settings that a person means by ``--init TEXT``: a name, or else a path."""
+    if text in (*SHAPES, SHAP_E):
+        return {"init": text, "init_path": None}
+    return {"init": "file", "init_path": text}
+
+
+def check(settings: GaussianSettings) -> None:
+    """Refuse a file that cannot be started from before anything heavy is loaded.
+
+    Raises:
+        InputError: it is missing, has another ending, or is a mesh and trimesh is not installed.
+    """
+    if settings.init != "file":
+        return
+    path = Path(settings.init_path or "")
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"cannot start from {str(path)!r}: give {', '.join(SHAPES)}, {SHAP_E}, "
+            f"or a file ending in {', '.join(ENDINGS)}"
+        )
+    if not path.is_file():
+        raise InputError(f"cannot start from {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
+    if path.suffix.lower() in MESHES:
+        need_trimesh(f"starting from the mesh {path}")

@@ -1,0 +1,152 @@
+"""Shap-E: a prompt => an implicit shape => coloured triangles to put the first Gaussians on.
+
+Its axes are z up with the front at -y (its first rendering looks along +y), so they are turned into ours.
+
+Source: Jun and Nichol 2023, "Shap-E: Generating Conditional 3D Implicit Functions", arXiv:2305.02463, as
+diffusers' ShapEPipeline runs it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sctd.errors import InputError
+from sctd.gaussians import Gaussians
+from sctd.initial.file import from_surfaces
+from sctd.initial.surface import Surface, z_up_to_y_up
+from sctd.prior.parts import quiet
+from sctd.settings import GaussianSettings
+
+HUB_SECONDS = 4.0
+"""How long the hub may take to answer."""
+
+_FILES = ["model_index.json", "*/*.json", "*/*.txt", "*/*model.safetensors"]  # no half-precision variants
+_NETWORKS = ("prior", "text_encoder", "shap_e_renderer")
+_INSTEAD = (
+    "set gaussians.shap_e to a diffusers folder of it, or start from --init ball, sphere, box or a mesh file"
+)
+
+
+def from_prompt(
+    prompt: str, settings: GaussianSettings, generator: torch.Generator, device: torch.device | str
+) -> Gaussians:
+    """Round Gaussians on the surface that Shap-E makes of a prompt, on the CPU.
+
+    The noise comes from the CPU generator whatever the device; the model is given up before this returns.
+
+    Raises:
+        InputError: Shap-E is not to be had or damaged, or its shape is empty.
+    """
+    with quiet():
+        pipeline = _load(settings.shap_e).to(device)
+        pipeline.set_progress_bar_config(disable=True)
+        latents = pipeline(
+            prompt,
+            num_inference_steps=settings.shap_e_steps,
+            guidance_scale=settings.shap_e_guidance,
+            generator=generator,
+            output_type="latent",
+        ).images
+        surface = decode(pipeline.shap_e_renderer, latents, settings.shap_e_grid)
+    return from_surfaces(z_up_to_y_up([surface]), settings, generator)
+
+
+def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
+    """The zero level of the signed distances, with its texture at the vertices, in Shap-E's axes.
+
+    Args:
+        renderer: a ShapERenderer.
+        latents: one shape, [1, vectors, channels].
+        grid: samples of the distance along each axis of the cube -1..1.
+
+    Raises:
+        InputError: there is none, since the distance is negative everywhere, or it is not finite.
+    """
+    try:
+        mesh = renderer.decode_to_mesh(latents, latents.device, grid_size=grid)
+    except torch.OutOfMemoryError:
+        raise
+    except (ZeroDivisionError, RuntimeError, ValueError) as exc:
+        # diffusers colours the vertices without asking whether there are any; what that raises varies
+        raise InputError(f"Shap-E made an empty shape ({_line(exc)}); try another seed; {_INSTEAD}") from exc
+    colors = torch.stack([mesh.vertex_channels[c] for c in "RGB"], dim=1)  # linear light
+    if not bool(torch.isfinite(mesh.verts).all() & torch.isfinite(colors).all()):
+        raise InputError(f"Shap-E made a shape that is not finite; its weights are damaged; {_INSTEAD}")
+    return Surface(mesh.verts.cpu().double(), mesh.faces.cpu(), colors.cpu().double())
+
+
+def _load(spec: str) -> Any:
+    """The pipeline in a folder or of a hub id, float32, every weight there; safetensors only."""
+    path = Path(spec).expanduser()
+    folder = path if path.is_dir() else _download(spec)
+    from diffusers import HeunDiscreteScheduler, PriorTransformer, ShapEPipeline
+    from diffusers.pipelines.shap_e import ShapERenderer
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+    classes = (PriorTransformer, CLIPTextModelWithProjection, ShapERenderer)
+    part = "model_index.json"
+    try:
+        if not (folder / part).is_file():
+            raise FileNotFoundError("it is not there")
+        parts = {}
+        for part, cls in zip(_NETWORKS, classes, strict=True):
+            parts[part] = _network(cls, folder, part)
+        part = "tokenizer"
+        tokenizer = CLIPTokenizer.from_pretrained(folder / part, local_files_only=True)
+        if len(tokenizer) < 100:  # what transformers makes of a missing vocabulary, silently
+            raise ValueError(f"{len(tokenizer)} tokens")
+        part = "scheduler"
+        scheduler = HeunDiscreteScheduler.from_pretrained(folder, subfolder=part, local_files_only=True)
+    except Exception as exc:  # OSError, ValueError, KeyError, SafetensorError, TypeError, ...
+        raise InputError(
+            f"Shap-E {spec}: its {part} is missing or damaged ({_line(exc)}); {_INSTEAD}"
+        ) from exc
+    return ShapEPipeline(**parts, tokenizer=tokenizer, scheduler=scheduler)
+
+
+def _network(cls: Any, folder: Path, part: str) -> Any:
+    # diffusers builds on the meta device when it may, which loses buffers that no file holds
+    plain = {} if part == "text_encoder" else {"low_cpu_mem_usage": False}
+    module, report = cls.from_pretrained(
+        folder,
+        subfolder=part,
+        torch_dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **plain,
+    )
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith("position_ids"))
+    if missing or report.get("mismatched_keys"):
+        raise ValueError(f"{len(missing)} weights missing, first {missing[:1]}; others of another shape")
+    return module
+
+
+def _download(spec: str) -> Path:
+    """The hub's snapshot folder of a pipeline, from the cache or fetched."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        with suppress(LocalEntryNotFoundError):
+            folder = Path(snapshot_download(spec, allow_patterns=_FILES, local_files_only=True))
+            if all(any((folder / part).glob("*.safetensors")) for part in _NETWORKS):  # no half download
+                return folder
+        HfApi().model_info(spec, timeout=HUB_SECONDS)  # refuses soon where the download would try for long
+        return Path(snapshot_download(spec, allow_patterns=_FILES, etag_timeout=HUB_SECONDS))
+    except HFValidationError as exc:
+        raise InputError(f"Shap-E {spec!r} is no folder and no hub id; {_INSTEAD}") from exc
+    except Exception as exc:  # hub, network and file errors have no common base
+        raise InputError(
+            f"Shap-E {spec}: tried as a folder, in the cache and on the hub ({_line(exc)}); {_INSTEAD}"
+        ) from exc
+
+
+def _line(exc: BaseException) -> str:
+    text = str(exc).strip().splitlines()
+    return (text[0] if text else type(exc).__name__)[:160]
