@@ -15,9 +15,9 @@ from sctd.text import ViewTexts
 
 
 class Cds:
-    """dL/dz0 = lambda (x0(z_t, t) - x0(z_s, s)), z_s = Phi(z_t, t -> s, eps_w), noise fixed for the run.
+    """dL/dz0 = lambda (x0(z_s, s) - x0(z_t, t)), z_s = Phi(z_t, t -> s, eps_w), noise fixed for the run.
 
-    x0(z, t) = (z - sigma_t eps_w) / alpha_t; ``trained: cleaner`` has the opposite sign. The difference is
+    x0(z, t) = (z - sigma_t eps_w) / alpha_t; ``trained: noisier`` has the opposite sign. The difference is
     sigma_s / alpha_s (eps_w(z_s, s) - eps_w(z_t, t)). Source: Wu et al., CVPR 2024, arXiv:2401.09050. Our
     choices: both x0 guided; t falls as the square root of the run's progress from t_max to t_min + interval,
     s = t - interval; w goes linearly from guidance_start to guidance_end; the difference has weight 1 at
@@ -51,8 +51,8 @@ class Cds:
         eps_t = network.guided_noise(z_t, t, y, scale)
         z_s = phi(schedule, z_t, eps_t, t, s)
         eps_s = network.guided_noise(z_s, s, y, scale)
-        residual = schedule.clean(z_t, eps_t, t) - schedule.clean(z_s, eps_s, s)
-        if rule.trained == "cleaner":
+        residual = schedule.clean(z_s, eps_s, s) - schedule.clean(z_t, eps_t, t)
+        if rule.trained == "noisier":
             residual = -residual
         scalars = {
             "t": float(t),

@@ -93,9 +93,9 @@ class CdsSettings(_Shared):
     )
     interval: int = Field(default=50, ge=1, le=900, description="t - s, timesteps (our choice).")
     trained: Literal["noisier", "cleaner"] = Field(
-        default="noisier",
-        description="The estimate that is pulled to the other: noisier, x0(z_t, t); or cleaner, x0(z_s, s), "
-        "which is the sign of Consistent3D's code.",
+        default="cleaner",
+        description="The estimate that is pulled to the other: cleaner, x0(z_s, s), the sign of "
+        "Consistent3D's code; or noisier, x0(z_t, t).",
     )
     noise: Literal["fixed", "fresh"] = Field(
         default="fixed", description="One noise for the run (Consistent3D), or a new one every iteration."

@@ -105,7 +105,7 @@ def plain_cds(p: Plain, z0: Tensor, noise: Tensor, at: Scalars, rule: Any) -> Te
     z = p.mix(z0, noise, t)
     eps = p.cfg(z, t, w)
     lower = p.step(z, eps, t, t - 50)
-    return p.x0(z, eps, t) - p.x0(lower, p.cfg(lower, t - 50, w), t - 50)
+    return p.x0(lower, p.cfg(lower, t - 50, w), t - 50) - p.x0(z, eps, t)
 
 
 def plain_ism(p: Plain, z0: Tensor, noise: Tensor, at: Scalars, rule: Any) -> Tensor:

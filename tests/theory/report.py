@@ -15,9 +15,9 @@ MIXTURES: dict[str, Callable[[], AnalyticPrior]] = {"smooth": smooth, "separate"
 WAYS = {
     "sctd": ("sctd",),
     "cds, w = 1": ("cds", *modes.CONDITIONAL),
-    "cds, w = 1, cleaner": ("cds", *modes.CONDITIONAL, "cds.trained=cleaner"),
+    "cds, w = 1, noisier": ("cds", *modes.CONDITIONAL, "cds.trained=noisier"),
     "cds": ("cds",),
-    "cds, cleaner": ("cds", "cds.trained=cleaner"),
+    "cds, noisier": ("cds", "cds.trained=noisier"),
 }
 
 

@@ -87,10 +87,10 @@ def test_self_consistency_holds_exactly_where_the_mode_is_a_point():
 def test_of_the_two_signs_of_cds_only_that_of_its_code_keeps_to_the_mode(spread):
     """docs/algorithm.md, section 10, quotes this; with guidance 20 to 40, as published, both overshoot."""
     prior = mixture(spread)
-    default, code = (
+    other, code = (
         distances(prior, descend(prior, "cds", f"cds.trained={side}")) for side in ("noisier", "cleaner")
     )
-    assert (default[:, MODE] > 100).all()
-    assert (default.argmin(1) != MODE).all()
+    assert (other[:, MODE] > 100).all()
+    assert (other.argmin(1) != MODE).all()
     assert (code[:, MODE] < 50).all()
     assert (code.argmin(1) == MODE).all()
