@@ -1,0 +1,186 @@
+"""One web page of a batch's assets, with search and filters; works from the file system, without a server.
+
+Pictures are named relative to the page and fetched by the browser as they come into view, so that a page of
+thousands of assets opens at once; the folder can be moved or copied as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from sctd.export.files import whole_file
+
+PAGE = "index.html"
+FILES = {"contact": "contact.png", "turntable": "turntable.mp4", "asset": "asset.ply"}
+"""What a run folder may hold that the page shows or links to."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One asset as the page shows it."""
+
+    name: str
+    """Of its folder, beside the page."""
+    prompt: str
+    seed: int
+    method: str
+    state: str
+    """queued, running, done or failed."""
+    seconds: float | None = None
+    """Time of its run; None where it has not ended."""
+    error: str | None = None
+    """Why it failed."""
+
+
+def write(folder: Path, cards: Sequence[Card]) -> Path:
+    """Writes the page into the batch's folder, in one piece; its path.
+
+    Args:
+        folder: holds a run folder for each card, under the card's name, or none yet.
+        cards: in the order of the page.
+    """
+    path = folder / PAGE
+    with whole_file(path) as temporary:
+        temporary.write_text(page(folder, cards), encoding="utf-8")
+    return path
+
+
+def page(folder: Path, cards: Sequence[Card]) -> str:
+    """The page's HTML."""
+    title = escape(folder.resolve().name)
+    rows = [{**asdict(card), **_links(folder, card.name)} for card in cards]
+    # "</script>" in a prompt would end the script: a browser looks for it before it reads what is inside
+    data = json.dumps(rows, ensure_ascii=False).replace("<", "\\u003c")
+    states = Counter(card.state for card in cards)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no assets yet"
+    return _PAGE.format(
+        title=title,
+        told=escape(told),
+        style=_STYLE,
+        states=_choices(states),
+        methods=_choices(Counter(card.method for card in cards)),
+        data=data,
+        script=_SCRIPT,
+    )
+
+
+def _links(folder: Path, name: str) -> dict[str, str | None]:
+    """Relative addresses of what is there."""
+    there = {what: (folder / name / file).is_file() for what, file in FILES.items()}
+    return {what: f"{quote(name)}/{file}" if there[what] else None for what, file in FILES.items()}
+
+
+def _choices(counts: Counter[str]) -> str:
+    return "".join(
+        f'<option value="{escape(name)}">{escape(name)} ({count})</option>'
+        for name, count in sorted(counts.items())
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p>{told}</p>
+<form role="search" onsubmit="return false">
+<input id="words" type="search" placeholder="words of the prompt" aria-label="words of the prompt" autofocus>
+<select id="state" aria-label="state"><option value="">any state</option>{states}</select>
+<select id="method" aria-label="method"><option value="">any method</option>{methods}</select>
+<select id="order" aria-label="order">
+<option value="">as listed</option><option value="prompt">by prompt</option>
+<option value="seconds">slowest first</option>
+</select>
+<output id="count"></output>
+</form>
+</header>
+<main id="cards"></main>
+<noscript>The assets are listed by a script, which this browser does not run.</noscript>
+<script id="data" type="application/json">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+_STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
+header { position: sticky; top: 0; background: #fffd; padding: .6em 1.2em; border-bottom: 1px solid #ddd }
+h1 { font-size: 1.25em; margin: 0 } header p { margin: .1em 0 .5em; color: #666 }
+input, select { font: inherit; padding: .25em .5em } input { width: min(24em, 60%) }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px; padding: 1.2em }
+article { border: 1px solid #ddd; border-radius: 6px; overflow: hidden }
+article > a, .empty { display: grid; place-items: center; aspect-ratio: 2 / 1; background: #f4f4f4; color: #777 }
+img { width: 100%; height: 100%; object-fit: contain; display: block }
+article div { padding: .5em .8em } h2 { font-size: 1em; margin: 0 }
+small { color: #666 } .failed small.error { color: #b3261e; display: block } small a { margin-right: .7em }
+"""
+
+_SCRIPT = """
+const cards = JSON.parse(document.getElementById("data").textContent);
+const by = id => document.getElementById(id);
+
+function element(kind, text, properties) {
+  const made = Object.assign(document.createElement(kind), properties);
+  if (text) made.textContent = text;  // never as HTML: prompts are anybody's words
+  return made;
+}
+
+function drawn(card) {
+  const box = element("article", "", { className: card.state });
+  if (card.contact) {
+    const link = element("a", "", { href: card.turntable || card.contact });
+    link.append(element("img", "", { src: card.contact, loading: "lazy", alt: "views of " + card.prompt }));
+    box.append(link);
+  } else {
+    box.append(element("div", card.state, { className: "empty" }));
+  }
+  const below = element("div", "", {});
+  const time = card.seconds === null ? "" : ", " + Math.round(card.seconds) + " s";
+  below.append(element("h2", card.prompt, {}));
+  below.append(element("small", `${card.state}: ${card.method}, seed ${card.seed}${time} `, {}));
+  const links = element("small", "", {});
+  for (const what of ["asset", "turntable"])
+    if (card[what]) links.append(element("a", what, { href: card[what] }));
+  below.append(links);
+  if (card.error) below.append(element("small", card.error, { className: "error" }));
+  box.append(below);
+  return box;
+}
+
+function show() {
+  const words = by("words").value.toLowerCase().split(/\\s+/).filter(Boolean);
+  const chosen = cards.filter(card =>
+    (!by("state").value || card.state === by("state").value) &&
+    (!by("method").value || card.method === by("method").value) &&
+    words.every(word => (card.prompt + " " + card.name).toLowerCase().includes(word)));
+  if (by("order").value === "prompt") chosen.sort((a, b) => a.prompt.localeCompare(b.prompt));
+  if (by("order").value === "seconds") chosen.sort((a, b) => (b.seconds || 0) - (a.seconds || 0));
+  by("cards").replaceChildren(...chosen.map(drawn));
+  by("count").textContent = chosen.length + " of " + cards.length;
+}
+
+// What is chosen stands in the address, so that a view can be kept and passed on.
+const inputs = ["words", "state", "method", "order"];
+const asked = new URLSearchParams(location.hash.slice(1));
+for (const id of inputs) {
+  by(id).value = asked.get(id) || "";
+  by(id).addEventListener("input", () => {
+    const given = inputs.filter(name => by(name).value).map(name => [name, by(name).value]);
+    history.replaceState(null, "", "#" + new URLSearchParams(given));
+    show();
+  });
+}
+show();
+"""
