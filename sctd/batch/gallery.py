@@ -119,9 +119,11 @@ body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #fff; marg
 header { position: sticky; top: 0; background: #fffd; padding: .6em 1.2em; border-bottom: 1px solid #ddd }
 h1 { font-size: 1.25em; margin: 0 } header p { margin: .1em 0 .5em; color: #666 }
 input, select { font: inherit; padding: .25em .5em } input { width: min(24em, 60%) }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px; padding: 1.2em }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px }
+main { padding: 1.2em }
 article { border: 1px solid #ddd; border-radius: 6px; overflow: hidden }
-article > a, .empty { display: grid; place-items: center; aspect-ratio: 2 / 1; background: #f4f4f4; color: #777 }
+article > a, .empty { display: grid; place-items: center; aspect-ratio: 2 / 1 }
+.empty { background: #f4f4f4; color: #777 }
 img { width: 100%; height: 100%; object-fit: contain; display: block }
 article div { padding: .5em .8em } h2 { font-size: 1em; margin: 0 }
 small { color: #666 } .failed small.error { color: #b3261e; display: block } small a { margin-right: .7em }
