@@ -36,7 +36,8 @@ def render_to_latents(
         images = normalise_disparity(disparity).expand(-1, 3, -1, -1)
     else:
         images = rgb
-    return prior.encode_images(fit(images, prior.image_size), generator), from_disparity
+    images = fit(images, prior.image_size)
+    return prior.encode_images(images, prior.posterior_noise(images, generator)), from_disparity
 
 
 def normalise_disparity(disparity: Tensor) -> Tensor:

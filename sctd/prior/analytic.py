@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sctd.errors import PromptError
+from sctd.prior.base import Timestep
 
 
 def scaled_linear_alphas_cumprod(count: int = 1000, first: float = 0.00085, last: float = 0.012) -> Tensor:
@@ -105,18 +106,21 @@ class AnalyticPrior:
         """The noise."""
         return "epsilon"
 
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """:meth:`predict_noise`."""
         return self.predict_noise(latents, t, embeddings)
 
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """The exact noise prediction, -sigma_t times the score of the noised mixture; [B, C, h, w].
 
         z_t ~ sum_k w_k N(alpha mean_k, (alpha^2 spread_k^2 + sigma^2) I), hence
         eps = sigma sum_k p(k | z_t) (z_t - alpha mean_k) / (alpha^2 spread_k^2 + sigma^2).
         """
-        return self.noise_at(latents, float(self._alphas_cumprod[t]), embeddings)
+        if isinstance(t, int):
+            return self.noise_at(latents, float(self._alphas_cumprod[t]), embeddings)
+        each = zip(t.tolist(), latents.split(1), embeddings.split(1), strict=True)
+        return torch.cat([self.predict_noise(z, at, y) for at, z, y in each])
 
     def noise_at(self, latents: Tensor, abar: float, embeddings: Tensor) -> Tensor:
         """:meth:`predict_noise` at any noise level, between timesteps too; for reference integrators."""
@@ -134,7 +138,10 @@ class AnalyticPrior:
         share = torch.softmax(log_p, dim=1) / variance  # [B, K]
         return sigma * torch.einsum("bk,bkn->bn", share, away).view_as(latents)
 
-    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def posterior_noise(self, images: Tensor, generator: torch.Generator) -> None:
+        """None: latents are exact."""
+
+    def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] => block means, colours mixed to C channels; no posterior noise."""
         small = F.avg_pool2d(images.to(self.dtype) * 2 - 1, self._factor)
         return torch.einsum("cr,brhw->bchw", self._mix, small)

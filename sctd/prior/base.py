@@ -7,6 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+Timestep = int | Tensor
+"""0 <= t < T for the whole batch, or one for each of its latents: [B], int64, on the CPU."""
+
 
 class Prior(Protocol):
     """A frozen text-conditioned latent diffusion model; see :func:`sctd.prior.load_prior`.
@@ -52,22 +55,35 @@ class Prior(Protocol):
         """What :meth:`predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
         ...
 
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """The network's own output [B, C, h, w], in its own precision, no gradient; arguments as below."""
         ...
 
-    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """Noisy latents [B, C, h, w], 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
 
         Whatever the model predicts natively (epsilon, v, sample) is converted.
         """
         ...
 
-    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
+        """Draws what :meth:`encode_images` samples the posterior of images [B, 3, H, W] with.
+
+        Apart from the encoding, so that pictures with generators of their own can be encoded in one batch.
+
+        Args:
+            generator: on the CPU; left alone by a prior that has no posterior.
+
+        Returns:
+            Normal, [B, C, h, w], on the CPU; None from a prior that has no posterior.
+        """
+        ...
+
+    def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Images [B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable.
 
         Args:
-            generator: CPU generator of the posterior sample; None takes the posterior's mean.
+            noise: from :meth:`posterior_noise`; None takes the posterior's mean.
         """
         ...
 

@@ -12,6 +12,7 @@ from sctd.errors import InputError, PromptError
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
+from sctd.prior.base import Timestep
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.parts import Parts, first_line
 from sctd.prior.settings import PriorSettings
@@ -183,22 +184,33 @@ class DiffusersPrior:
         return self._prediction
 
     @torch.no_grad()
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """z_t [B, C, h, w], embeddings [B, L, D] => the network's output [B, C, h, w], in its precision."""
-        return self._network(latents.to(self._dtype), self._ticks[t], embeddings).contiguous()
+        tick = self._ticks[t] if isinstance(t, int) else t.to(self._device)
+        return self._network(latents.to(self._dtype), tick, embeddings).contiguous()
 
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """:meth:`predict`, turned into noise, in the dtype of ``latents``."""
         out = self.predict(latents, t, embeddings).to(latents.dtype)
-        alpha, sigma = (latents.new_tensor([level[t]]) for level in (self._alpha, self._sigma))
+        ticks = [t] if isinstance(t, int) else t.tolist()
+        alpha, sigma = (latents.new_tensor([level[i] for i in ticks]) for level in (self._alpha, self._sigma))
         return clean_and_noise(latents, out, (alpha, sigma), self._prediction)[1]
 
-    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
+        """[B, 3, H, W] => normal [B, C, h, w], None for a tiny autoencoder; see :class:`.Prior`."""
+        if not self._vae.has_spread:
+            return None
+        channels, size, _ = self._latent_shape
+        factor = self._image_size // size
+        count, _, height, width = images.shape
+        return torch.randn((count, channels, height // factor, width // factor), generator=generator)
+
+    def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable; see :class:`.Prior`."""
         # a half-precision network still gets float32 latents: the ODE steps subtract nearly equal numbers
         wide = torch.promote_types(self._dtype, torch.float32)
-        return self._vae.encode(images.to(self._dtype) * 2 - 1, generator, wide)
+        return self._vae.encode(images.to(self._dtype) * 2 - 1, noise, wide)
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:

@@ -197,7 +197,7 @@ def _vae(prior: DiffusersPrior, batch: int) -> tuple[int, int]:
     images = torch.empty(batch, 3, size, size, device=META, requires_grad=True)
     ledger = Ledger()
     with ledger:
-        latents = prior.encode_images(images, torch.Generator())
+        latents = prior.encode_images(images, prior.posterior_noise(images, torch.Generator()))
         kept = ledger.live
         latents.sum().backward()
     return kept, ledger.peak - kept

@@ -64,6 +64,10 @@ class Autoencoder:
             image_size: pixels; tiles are half as wide.
         """
         self.module = module
+        from diffusers import AutoencoderTiny
+
+        self.has_spread = not isinstance(module, AutoencoderTiny)
+        """Whether latents are drawn from a posterior; a tiny autoencoder gives them as they are."""
         self._one_by_one = mode in ("sliced", "tiled")
         self._scale = float(module.config.scaling_factor)
         self._shift = float(getattr(module.config, "shift_factor", None) or 0.0)
@@ -75,21 +79,21 @@ class Autoencoder:
             module.tile_sample_min_size = image_size // 2
             module.tile_latent_min_size = image_size // 2 // factor
 
-    def encode(self, images: Tensor, generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
+    def encode(self, images: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
         """[B, 3, H, W] in -1..1 => scaled latents [B, C, h, w] in ``dtype``, differentiable.
 
         Args:
-            generator: CPU generator of the posterior sample; None takes the mean. A tiny autoencoder has no
-                spread.
+            noise: normal, [B, C, h, w], any device, for the posterior sample; None takes the mean. A tiny
+                autoencoder has no spread.
         """
         pieces = images.split(1) if self._one_by_one else (images,)
         coded = [self.module.encode(piece, return_dict=False)[0] for piece in pieces]
         if isinstance(coded[0], Tensor):
             return (torch.cat(coded).to(dtype) - self._shift) * self._scale
         z: Tensor = torch.cat([posterior.mean for posterior in coded]).to(dtype)
-        if generator is not None:
+        if noise is not None:
             std = torch.cat([posterior.std for posterior in coded])
-            z = z + std.to(z) * torch.randn(z.shape, generator=generator).to(z)
+            z = z + std.to(z) * noise.to(z)
         return (z - self._shift) * self._scale
 
     def decode(self, latents: Tensor, dtype: torch.dtype) -> Tensor:

@@ -81,9 +81,21 @@ def test_prediction_depends_on_text_and_time_and_has_no_gradient(prior):
     assert not torch.equal(a, prior.predict_noise(z, 100, text[:1]))
 
 
+@pytest.mark.parametrize("name", ["tiny", "analytic"])
+@pytest.mark.parametrize("call", ["predict", "predict_noise"])
+def test_each_latent_may_have_its_timestep(prior, name, call):
+    chosen = prior if name == "tiny" else load_prior(name)
+    predict = getattr(chosen, call)
+    z, text = torch.randn(3, *chosen.latent_shape), chosen.encode_text(["a red ball", "", "a red box"])
+    t = torch.tensor([20, 500, 979])
+    each = torch.cat([predict(z[i : i + 1], int(t[i]), text[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(predict(z, t, text), each)
+    assert not torch.allclose(predict(z, t.flip(0), text), each, rtol=0.01)
+
+
 def test_encoding_lets_the_gradient_through_and_scales(prior):
     images = torch.rand(2, 3, 16, 16, requires_grad=True)
-    z = prior.encode_images(images, generator())
+    z = prior.encode_images(images, prior.posterior_noise(images, generator()))
     assert z.shape == (2, 4, 8, 8)
     (gradient,) = torch.autograd.grad(z.square().sum(), images)
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
@@ -121,7 +133,7 @@ def test_prompt_too_long_for_the_encoder_is_refused(prior):
 def test_one_sctd_iteration_runs_on_it(prior):
     texts = ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", left="l", right="r", back="b"))
     method = Sctd(prior, texts, SctdSettings(), iterations=10, seed=0)
-    z0 = prior.encode_images(torch.rand(2, 3, 16, 16, requires_grad=True), generator())
+    z0 = prior.encode_images(torch.rand(2, 3, 16, 16, requires_grad=True))
     guidance = method(z0, torch.tensor([0.0, 2.0]), torch.zeros(2), 0, generator())
     assert guidance.finite
     assert guidance.grad.norm() > 0

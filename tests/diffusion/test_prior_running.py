@@ -249,7 +249,7 @@ def test_settings_that_exclude_each_other(settings: dict[str, object]) -> None:
 def encoded(prior: DiffusersPrior, images: Tensor) -> tuple[Tensor, Tensor]:
     """Latents and the gradient of a loss of them."""
     leaf = images.clone().requires_grad_()
-    z = prior.encode_images(leaf, torch.Generator().manual_seed(0))
+    z = prior.encode_images(leaf, prior.posterior_noise(leaf, torch.Generator().manual_seed(0)))
     (gradient,) = torch.autograd.grad((z * torch.linspace(-1, 1, z.numel()).view_as(z)).sum(), leaf)
     return z.detach(), gradient
 
@@ -305,6 +305,10 @@ def test_a_tiny_autoencoder_takes_the_place_of_the_vae(tiny_folder: Path, tiny_v
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
     assert prior.decode_latents(z).shape == images.shape
     assert (prior.image_size, prior.latent_shape) == (16, (4, 8, 8))
+    stream = torch.Generator().manual_seed(0)
+    before = stream.get_state()
+    assert prior.posterior_noise(images, stream) is None
+    assert torch.equal(stream.get_state(), before)
 
 
 def test_no_tiny_autoencoder(tiny_folder: Path, tmp_path: Path) -> None:

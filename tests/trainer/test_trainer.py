@@ -174,11 +174,9 @@ def test_the_failed_run_keeps_its_checkpoints_and_log(tmp_path: Path) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(self.inner, name)
 
-        def encode_images(
-            self, images: torch.Tensor, generator: torch.Generator | None = None
-        ) -> torch.Tensor:
+        def encode_images(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
             self.calls += 1
-            return self.inner.encode_images(images, generator) * (1.0 if self.calls <= 7 else float("nan"))
+            return self.inner.encode_images(images, noise) * (1.0 if self.calls <= 7 else float("nan"))
 
     with pytest.raises(TrainingFailure, match="'z0'"):
         generate(small_config(40), tmp_path / "run", prior=Broken())  # type: ignore[arg-type]
