@@ -6,14 +6,13 @@ import os
 import re
 import shutil
 import tempfile
-import unicodedata
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError, PromptError
+from sctd.names import slug as slug  # for the other commands too
 
 MAX_PROMPT = 1000
 """Characters; far above the 77 tokens that a Stable Diffusion text encoder reads."""
@@ -98,13 +97,6 @@ def default_preset(options: dict[str, Any], overrides: list[str], card: str | No
     if name is None:
         name = SD21_BASE if card else default_prior(options["device"] or "auto")
     return "embedded" if name in BUILT_IN else "sd21"
-
-
-def slug(prompt: str) -> str:
-    """A folder name made of a-z, 0-9 and single hyphens, at most 48 characters, never empty: no paths."""
-    plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
-    return words or f"prompt-{zlib.crc32(prompt.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def default_folder(prompt: str, seed: int) -> Path:

@@ -19,6 +19,10 @@ class Unsupported(InputError, NotImplementedError):
     """An option that another library has and this one does not; the message names it."""
 
 
+class OutputError(InputError):
+    """The output cannot be written: no place, no permission, no space left; the message says which."""
+
+
 class PromptError(InputError):
     """The prompt is empty, malformed, or outside what the chosen prior knows."""
 

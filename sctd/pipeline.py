@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,7 @@ def generate(
     overwrite: bool = False,
     report: Reporter | None = None,
     prior: Prior | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> RunResult:
     """Make a 3D asset from a prompt.
 
@@ -106,11 +108,12 @@ def generate(
         overwrite: replace the run in ``out``.
         report: told about progress.
         prior: an already loaded one, instead of ``config.prior``.
+        stop: asked after each iteration; True ends the run as Ctrl-C does, also outside the main thread.
 
     Raises:
         InputError: unknown or unusable settings, prompt, prior or folder; nothing is left behind.
         TrainingFailure: ten iterations in a row were not finite; checkpoints and log stay.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is saved.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or ``stop``, once a checkpoint is saved.
     """
     report = report or Silent()
     with ExitStack() as stack:
@@ -129,7 +132,7 @@ def generate(
         seconds = _restore(trainer, found, report) if found else 0.0
         folder = folder or RunFolder.create(out, config, overwrite=overwrite)
         try:
-            seconds = _loop(trainer, folder, report, seconds)
+            seconds = _loop(trainer, folder, report, seconds, stop or (lambda: False))
             return _finish(trainer, folder, report, seconds)
         except OSError as exc:
             raise write_failed(out, exc) from exc
@@ -212,21 +215,24 @@ def _restore(trainer: Trainer, found: checkpoints.Checkpoint, report: Reporter) 
     return float(found.counters["seconds"])
 
 
-def _loop(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> float:
+def _loop(
+    trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float, stop: Callable[[], bool]
+) -> float:
     """Do the iterations that are left; the run's seconds so far."""
     total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
     report.stage("optimising")
     report.start(total, trainer.iteration)
     began = time.perf_counter() - seconds
-    with IterationLog(folder.path / LOG, trainer.iteration) as log, _Interrupts() as interrupts:
+    with IterationLog(folder.path / LOG, trainer.iteration) as log, Interrupts() as interrupts:
         while trainer.iteration < total:
             scalars = trainer.step()
             seconds = time.perf_counter() - began
             log.write(trainer.iteration - 1, {**scalars, "seconds": round(seconds, 3)})
             report.update(trainer.iteration, _numbers(scalars))
-            if trainer.iteration % every == 0 or trainer.iteration == total or interrupts.pending:
+            stopping = interrupts.pending or stop()
+            if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
                 _save(trainer, folder, seconds)
-            if interrupts.pending and trainer.iteration < total:
+            if stopping and trainer.iteration < total:
                 done = f"stopped after iteration {trainer.iteration} of {total}"
                 text = f"{done}; go on with --resume --out {folder.path}"
                 report.message(text)
@@ -278,7 +284,7 @@ def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
     return render_images(gaussians, cameras, config.background.color)
 
 
-class _Interrupts:
+class Interrupts:
     """Ctrl-C and SIGTERM wait until the iteration is whole; a second one does not wait.
 
     An exception in the middle of an update would leave parameters and moments that no run could have.
@@ -288,9 +294,10 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.pending = False
+        """Whether a signal came."""
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> _Interrupts:
+    def __enter__(self) -> Interrupts:
         try:
             for number in self.SIGNALS:
                 self._before[number] = signal.signal(number, self._note)

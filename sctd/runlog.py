@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from sctd.config import Config, differences, load_config
-from sctd.errors import InputError
+from sctd.errors import InputError, OutputError
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 MAY_CHANGE = ("output.", "threads", "device")
@@ -39,6 +39,8 @@ class RunFolder:
         Raises:
             InputError: it exists already, or cannot be made or written to; nothing is left behind then.
         """
+        from sctd.checkpoint import write_atomically  # here, since it loads torch
+
         check_target(path, overwrite=overwrite)
         made: list[Path] = []
         folder = cls(path, made)
@@ -49,7 +51,7 @@ class RunFolder:
                 missing.mkdir()
                 made.append(missing)
             folder.checkpoints.mkdir()
-            (path / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+            write_atomically(path / CONFIG, config.to_yaml().encode())
         except OSError as exc:
             folder.discard()
             raise _unwritable(path, exc) from exc
@@ -111,24 +113,24 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"will not overwrite {path}: it is not the folder of a run (no {CONFIG})")
     base = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not base.is_dir() or not os.access(base, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to {base}; choose another output folder")
+        raise OutputError(f"cannot write to {base}; choose another output folder")
     free = shutil.disk_usage(base).free
     if free < SPACE_NEEDED:
-        raise InputError(
+        raise OutputError(
             f"only {free / 2**20:.0f} MB free at {base}, a run needs {SPACE_NEEDED / 2**20:.0f} MB; make room"
         )
 
 
-def _unwritable(path: Path, exc: OSError) -> InputError:
+def _unwritable(path: Path, exc: OSError) -> OutputError:
     reason = exc.strerror or type(exc).__name__
     hint = "make room" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another output folder"
-    return InputError(f"cannot write to {path}: {reason}; {hint}")
+    return OutputError(f"cannot write to {path}: {reason}; {hint}")
 
 
-def write_failed(path: Path, exc: OSError) -> InputError:
+def write_failed(path: Path, exc: OSError) -> OutputError:
     """The error of a run that could not write any more; what it saved before is still there."""
     reason = exc.strerror or str(exc) or type(exc).__name__
-    return InputError(
+    return OutputError(
         f"cannot write to {path}: {reason}; make room or fix the disk, then go on with --resume"
     )
 

@@ -152,10 +152,10 @@ def test_targets_that_are_no_folders(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, text: str, **more: object) -> int:
+    def refuse(source: Path, target: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(InputError, match="Read-only file system; choose another output folder"):
         RunFolder.create(tmp_path / "a" / "b" / "run", small_config(3), overwrite=False)
     assert list(tmp_path.iterdir()) == []
