@@ -1,0 +1,94 @@
+"""How a batch goes: counts, speed, time left, failures. Loads no torch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sctd.batch.manifest import Manifest, Sitting
+
+SILENT_S = 60.0
+"""A worker that was not heard of for as long is taken to be gone; it reports every few seconds."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A batch at a moment."""
+
+    counts: dict[str, int]
+    """Assets by state: queued, running, done, failed."""
+    at_work: bool
+    """Whether a worker was heard of lately."""
+    assets_per_hour: float | None
+    """Over the hours at work; an asset in flight counts by its iterations. None: nothing is known yet."""
+    seconds_left: float | None
+    """At that speed; None: not known, or nothing is left to do."""
+    failures: dict[str, str]
+    """Why each failed asset did, by name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        count = sum(self.counts.values())
+        states = ", ".join(f"{number} {state}" for state, number in self.counts.items())
+        work = "at work" if self.at_work else "nobody at work"
+        lines = [f"{count} assets: {states}; {work}"]
+        if self.assets_per_hour is not None:
+            left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
+            lines.append(f"{self.assets_per_hour:.1f} assets an hour{left}")
+        return lines + [f"failed: {name}: {reason}" for name, reason in self.failures.items()]
+
+
+def status(folder: Path, now: float | None = None) -> Status:
+    """Read a batch's manifest.
+
+    Args:
+        now: seconds since 1970; None: the present.
+
+    Raises:
+        InputError: there is no batch in the folder.
+    """
+    manifest = Manifest(folder)
+    try:
+        assets, sittings = manifest.assets(), manifest.sittings()
+    finally:
+        manifest.close()
+    now = time.time() if now is None else now
+    counts = Counter(asset.state for asset in assets)
+    unfinished = [asset for asset in assets if asset.state in ("queued", "running")]
+    done = sum(asset.iterations for asset in assets if asset.state != "failed")
+    left = sum(asset.total - asset.iterations for asset in unfinished)
+    hours = seconds_at_work(sittings) / 3600
+    rate = done / hours if hours > 0 and done else None  # iterations an hour
+    mean = sum(asset.total for asset in assets) / max(len(assets), 1)
+    return Status(
+        {state: counts[state] for state in ("queued", "running", "done", "failed")},
+        any(now - sitting.seen < SILENT_S for sitting in sittings) and bool(counts["running"]),
+        None if rate is None else rate / mean,
+        None if rate is None or not unfinished else 3600 * left / rate,
+        {asset.name: asset.error for asset in assets if asset.state == "failed"},
+    )
+
+
+def seconds_at_work(sittings: Sequence[Sitting]) -> float:
+    """Seconds in which at least one worker was at work."""
+    total, until = 0.0, float("-inf")
+    for sitting in sorted(sittings, key=lambda sitting: sitting.began):
+        total += max(0.0, sitting.seen - max(sitting.began, until))
+        until = max(until, sitting.seen)
+    return total
+
+
+def duration(seconds: float) -> str:
+    """For example "3 h 20 min", "4 min 10 s", "12 s"."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
