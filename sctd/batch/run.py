@@ -1,0 +1,113 @@
+"""A batch on one device: the manifest gives the entries, the worker makes them, their outcomes go back."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from sctd.batch.entry import Outcome
+from sctd.batch.folder import held
+from sctd.batch.manifest import Manifest
+from sctd.batch.memory import assets_that_fit
+from sctd.batch.worker import work
+from sctd.pipeline import Interrupts, Reporter, prior_of
+
+REPORT_S = 5.0
+"""Seconds between two entries of progress in the manifest; far less than status.SILENT_S."""
+
+
+def carry_on(
+    out: Path, report: Reporter, *, seats: int | None, retries: int
+) -> Iterator[tuple[Outcome, str]]:
+    """Make what is left of the batch in a folder, on the device that its settings name.
+
+    Ctrl-C and SIGTERM let every asset in flight finish its iteration and save a checkpoint.
+
+    Args:
+        report: told about progress, counted in iterations of all assets.
+        seats: assets in flight; None: as many as fit into memory.
+        retries: how often an asset is tried again after it failed.
+
+    Yields:
+        Each outcome, once it is in the manifest, with the asset's state there.
+
+    Raises:
+        InputError: no batch is there, its prior cannot be loaded, or the folder cannot be written.
+        SctdError: another process is at work there.
+    """
+    with held(out), closing(Manifest(out)) as manifest:
+        for name in manifest.recover(retries):
+            report.message(f"{name}: its files are missing or altered; making them again")
+        widest = manifest.widest()
+        if widest is None:
+            return
+        report.stage("loading the prior")
+        prior = prior_of(widest.config)
+        if seats is None:
+            seats, why = assets_that_fit(prior, widest.config)
+            report.message(f"up to {seats} assets in flight: {why}")
+        worker = f"{platform.node()}:{os.getpid()}"
+        board = _Board(manifest, worker, report)
+        with Interrupts() as interrupts:
+            outcomes = work(
+                lambda: manifest.take(worker), prior, out, seats, board, stop=lambda: interrupts.pending
+            )
+            for outcome in outcomes:
+                state = manifest.record(outcome, retries)
+                board.over(outcome, state)
+                yield outcome, state
+        board.write()
+
+
+class _Board:
+    """Adds up the iterations of all assets, for the screen at once and for the manifest now and then."""
+
+    def __init__(self, manifest: Manifest, worker: str, report: Reporter) -> None:
+        self._manifest, self._report = manifest, report
+        self._sitting = manifest.sit_down(worker)
+        assets = manifest.assets()
+        self._totals = {asset.name: asset.total for asset in assets}
+        self._done = {asset.name: asset.iterations for asset in assets}
+        self._over = {asset.name for asset in assets if asset.state in ("done", "failed")}
+        self._changed: dict[str, int] = {}
+        self._written = time.monotonic()
+        self._tell()
+        report.start(sum(self._totals.values()), sum(self._done.values()))
+
+    def at(self, name: str, iteration: int) -> None:
+        """An asset has done so many iterations."""
+        self._done[name] = self._changed[name] = iteration
+        self._report.update(sum(self._done.values()), {})
+
+    def message(self, text: str) -> None:
+        """One line that the user should see."""
+        self._report.message(text)
+
+    def tick(self) -> None:
+        """Write progress down when it is time."""
+        if time.monotonic() - self._written >= REPORT_S:
+            self.write()
+
+    def write(self) -> None:
+        """Write progress down."""
+        self._manifest.progress(self._sitting, self._changed)
+        self._changed = {}
+        self._written = time.monotonic()
+
+    def over(self, outcome: Outcome, state: str) -> None:
+        """An asset has left the worker and is in a state of the manifest."""
+        if outcome.state == "failed":
+            again = "; it is tried again" if state == "queued" else ""
+            self.message(f"{outcome.name}: failed: {outcome.error}{again}")
+        if state in ("done", "failed"):
+            self._over.add(outcome.name)
+            self._done[outcome.name] = self._totals[outcome.name]
+            self._changed.pop(outcome.name, None)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._report.stage(f"{len(self._over)} of {len(self._totals)} assets over")

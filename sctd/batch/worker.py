@@ -1,0 +1,129 @@
+"""Makes assets, several at a time, with one prior; knows nothing of lists, manifests and processes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from sctd.batch.calls import out_of_memory
+from sctd.batch.entry import Entry, Outcome
+from sctd.batch.manifest import checksums
+from sctd.batch.shared import SharedPrior
+from sctd.batch.turns import Job
+from sctd.errors import InputError, OutputError
+from sctd.pipeline import RunResult, Silent, generate
+from sctd.prior.base import Prior
+from sctd.runlog import CONFIG
+
+Take = Callable[[], Entry | None]
+
+
+class Board(Protocol):
+    """Where a worker tells how it goes."""
+
+    def at(self, name: str, iteration: int) -> None:
+        """An asset has done so many iterations."""
+
+    def message(self, text: str) -> None:
+        """One line that the user should see."""
+
+    def tick(self) -> None:
+        """Time goes by; called many times a second, in the worker's own thread."""
+
+
+def work(
+    take: Take, prior: Prior, out: Path, seats: int, board: Board, *, stop: Callable[[], bool]
+) -> Iterator[Outcome]:
+    """Make assets until there are none, each as ``sctd generate`` would alone, in ``out / name``.
+
+    A run folder that is there already is gone on with. As soon as an asset is over, the next one is taken.
+
+    Args:
+        take: the next entry; None when there is none, until another asset is over.
+        seats: assets in flight at most; an asset that runs out of memory beside others lowers it.
+        stop: asked all the time; once true nothing is taken any more, and what is in flight saves a
+            checkpoint and ends as ``stopped``.
+
+    Raises:
+        OutputError: the disk is full, or ``out`` cannot be written for another reason; what is in flight
+            keeps its last checkpoint.
+    """
+    shared = SharedPrior(prior, board.message)
+    flying: dict[Job[Any], Entry] = {}
+    try:
+        more = True
+        while True:
+            while more and len(flying) < seats and not stop():
+                entry = take()
+                more = entry is not None
+                if entry is not None:
+                    flying[shared.start(partial(_make, entry, out, board, stop))] = entry
+            if not flying:
+                return
+            for job in shared.advance():
+                entry = flying.pop(job)
+                if out_of_memory(job.error) and seats > 1:
+                    seats = max(1, len(flying))
+                    board.message(f"{entry.name}: out of memory; from now on {seats} assets in flight")
+                    yield Outcome(entry.name, "stopped")
+                else:
+                    yield _outcome(entry, job, out)
+                more = True
+            board.tick()
+    finally:
+        shared.close()
+
+
+def _make(entry: Entry, out: Path, board: Board, stop: Callable[[], bool], prior: Prior) -> RunResult:
+    folder = out / entry.name
+    begun = (folder / CONFIG).is_file()
+    if folder.exists() and not begun:
+        shutil.rmtree(folder)  # ended by force before its first line, so nothing is in it
+    report = _Report(entry.name, board, stop)
+    return generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
+
+
+def _outcome(entry: Entry, job: Job[Any], out: Path) -> Outcome:
+    error, result = job.error, job.result
+    if isinstance(error, OutputError):
+        raise error
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome(entry.name, "stopped")
+    if isinstance(error, Exception):
+        text = " ".join(str(error).split()) or type(error).__name__
+        known = isinstance(error, InputError)
+        return Outcome(entry.name, "failed", text, may_retry=not known)
+    if error is not None:
+        raise error
+    assert isinstance(result, RunResult)
+    made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
+    return Outcome(
+        entry.name,
+        "done",
+        seconds=result.seconds,
+        iterations=result.iterations,
+        checksums=checksums(out / entry.name, made),
+    )
+
+
+class _Report(Silent):
+    """What a run says, with its name before it."""
+
+    def __init__(self, name: str, board: Board, stop: Callable[[], bool]) -> None:
+        self._name, self._board, self._stop = name, board, stop
+
+    def start(self, total: int, start_iteration: int) -> None:
+        """The run begins at an iteration."""
+        self._board.at(self._name, start_iteration)
+
+    def update(self, iteration: int, scalars: dict[str, float]) -> None:
+        """An iteration is done."""
+        self._board.at(self._name, iteration)
+
+    def message(self, text: str) -> None:
+        """One line; how a stopped run is gone on with is the batch's to say."""
+        if not self._stop():
+            self._board.message(f"{self._name}: {text}")

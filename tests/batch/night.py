@@ -1,0 +1,91 @@
+"""A batch small enough for a test, of every method, and a child process of it that can be killed.
+
+As a script: night.py FOLDER [SEATS] begins the batch in a folder or goes on with it; a line an iteration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from sctd.batch.entry import Entry, Outcome
+from sctd.batch.folder import create
+from sctd.batch.manifest import MANIFEST
+from sctd.batch.run import carry_on
+from sctd.config import load_config
+from sctd.pipeline import Silent
+from sctd.prior.base import Prior
+
+SMALL = (
+    "cameras.size=32",
+    "gaussians.count=60",
+    "densify.every=3",
+    "densify.start=2",
+    "densify.rest=0",
+    "densify.dead_opacity=0.09",
+    "output.checkpoint_every=2",
+    "output.size=32",
+    "output.turntable_frames=0",
+    "output.contact_views=2",
+)
+
+
+def entry(name: str, method: str, *overrides: str, prompt: str = "a red ball", iterations: int = 6) -> Entry:
+    """An asset of the embedded prior; the seed comes from the name, so that each has its own."""
+    seed = sum(name.encode())
+    config = load_config(
+        prompt=prompt, seed=seed, method=method, iterations=iterations, overrides=(*SMALL, *overrides)
+    )
+    return Entry(name, config)
+
+
+def entries(prior: str = "analytic", iterations: int = 12) -> list[Entry]:
+    """Three assets that differ in method, number of cameras and length."""
+    of = f"prior={prior}"
+    return [
+        entry("one", "sctd", of, "cameras.batch=2", iterations=iterations),
+        entry("two", "sds", of, "cameras.batch=2", iterations=iterations - 2),
+        entry("three", "cds", of, "cameras.batch=3", prompt="a blue box", iterations=iterations),
+    ]
+
+
+class Lines(Silent):
+    """Says each iteration on stdout, so that a parent process can aim, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def update(self, iteration: int, scalars: dict[str, float]) -> None:
+        """One line an iteration."""
+        print(iteration, flush=True)
+
+    def message(self, text: str) -> None:
+        """Kept."""
+        self.messages.append(text)
+
+
+def finish(folder: Path, seats: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
+    """Go on with a batch: its outcomes by name, and what was said."""
+    report = Lines()
+    outcomes = {
+        outcome.name: outcome for outcome, _ in carry_on(folder, report, seats=seats, retries=retries)
+    }
+    return outcomes, report.messages
+
+
+def alone(folder: Path, entry: Entry, prior: Prior | None = None) -> Any:
+    """The same asset as sctd generate makes it."""
+    from sctd.pipeline import generate
+
+    return generate(entry.config, folder / entry.name, prior=prior)
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    out = Path(sys.argv[1])
+    if not (out / MANIFEST).exists():
+        create(out, entries())
+    finish(out, *map(int, sys.argv[2:]))

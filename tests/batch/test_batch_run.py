@@ -1,0 +1,276 @@
+"""A batch gives the assets that single runs give, whatever happens to it on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from night import alone, entries, entry, finish
+
+from sctd import pipeline
+from sctd.batch import run as batch_run
+from sctd.batch import shared as shared_module
+from sctd.batch.entry import Entry, Outcome
+from sctd.batch.folder import create
+from sctd.batch.manifest import Manifest
+from sctd.batch.worker import work
+from sctd.errors import OutputError
+from sctd.prior import load_prior
+from sctd.prior.base import Prior
+from sctd.runlog import LOG, read_log
+
+
+def log_without_times(folder: Path) -> list[dict[str, object]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder / LOG)]
+
+
+def assert_same_runs(one: Path, other: Path) -> None:
+    for file in ("asset.ply", "contact.png", "config.yaml"):
+        assert (one / file).read_bytes() == (other / file).read_bytes(), (one.name, file)
+    assert log_without_times(one) == log_without_times(other)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three analytic assets, each made alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("alone")
+    prior = load_prior("analytic")
+    for item in entries():
+        alone(folder, item, prior)
+    torch.set_num_threads(before)
+    return folder
+
+
+class Quiet:
+    """A board that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.iterations: list[tuple[str, int]] = []
+
+    def at(self, name: str, iteration: int) -> None:
+        self.iterations.append((name, iteration))
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def tick(self) -> None:
+        pass
+
+
+def made(
+    items: list[Entry], prior: Prior, out: Path, seats: int, stop: Callable[[], bool] = lambda: False
+) -> tuple[list[Outcome], Quiet]:
+    board, waiting = Quiet(), iter(items)
+    outcomes = list(work(lambda: next(waiting, None), prior, out, seats, board, stop=stop))
+    return outcomes, board
+
+
+def test_a_batched_asset_is_the_same_alone(tmp_path: Path, embedded: Prior) -> None:
+    """With the embedded prior and two seats: the third asset enters when one of the first is over."""
+    items = [
+        entry("a", "sctd", prompt="a red ball"),
+        entry("b", "sds", prompt="a blue cube", iterations=4),
+        entry("c", "gcs", "cameras.batch=2", prompt="a green cone", iterations=3),
+    ]
+    outcomes, board = made(items, embedded, tmp_path / "batch", 2)
+    assert [(outcome.name, outcome.state) for outcome in outcomes] == [
+        ("b", "done"),
+        ("a", "done"),
+        ("c", "done"),
+    ]
+    order = board.iterations
+    assert order.index(("c", 0)) < order.index(("a", 6))  # it did not wait for the slowest
+    for item in items:
+        alone(tmp_path / "alone", item, embedded)
+        assert_same_runs(tmp_path / "batch" / item.name, tmp_path / "alone" / item.name)
+
+
+def test_a_refused_prompt_fails_alone(tmp_path: Path, undisturbed: Path) -> None:
+    odd = entry("odd", "sctd", "prior=analytic", prompt="a dragon")
+    items = entries()
+    create(tmp_path / "batch", [items[0], odd, *items[1:]])
+    outcomes, said = finish(tmp_path / "batch", seats=3)
+    assert {name: outcome.state for name, outcome in outcomes.items()} == {
+        "odd": "failed",
+        "one": "done",
+        "two": "done",
+        "three": "done",
+    }
+    assert outcomes["odd"].error.startswith("prompt 'a dragon' has none of the words")
+    assert not (tmp_path / "batch" / "odd").exists()
+    assert said == [f"odd: failed: {outcomes['odd'].error}"]
+    for item in items:
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_assets(tmp_path: Path, undisturbed: Path) -> None:
+    """Three times, in the middle of what is left: 34 iterations are to do."""
+    draws = random.Random(5)
+    for _ in range(3):
+        kill_after(tmp_path / "batch", draws.randrange(3, 14))
+    finish(tmp_path / "batch")
+    manifest = Manifest(tmp_path / "batch")
+    assert [(asset.state, asset.attempts) for asset in manifest.assets()] == [("done", 1)] * 3
+    for item in entries():
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+    assert finish(tmp_path / "batch") == ({}, [])  # nothing is done twice
+
+
+def kill_after(folder: Path, lines: int) -> None:
+    """Run the batch in a process of its own and SIGKILL it after so many iterations."""
+    script = Path(__file__).with_name("night.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, str(script), str(folder), "2"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        assert child.stdout is not None
+        for _ in range(lines):
+            assert child.stdout.readline(), "the child ended by itself"
+        child.send_signal(signal.SIGKILL)
+
+
+def test_a_kill_before_the_first_line_of_a_run_is_no_obstacle(tmp_path: Path, undisturbed: Path) -> None:
+    items = entries()
+    (tmp_path / "one" / "checkpoints").mkdir(parents=True)
+    outcomes, _ = made(items[:1], load_prior("analytic"), tmp_path, 1)
+    assert outcomes[0].state == "done"
+    assert_same_runs(tmp_path / "one", undisturbed / "one")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_every_asset_in_flight(
+    tmp_path: Path, undisturbed: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(batch_run._Board):
+        def at(self, name: str, iteration: int) -> None:
+            if (name, iteration) == ("one", 5):
+                os.kill(os.getpid(), number)
+            super().at(name, iteration)
+
+    create(tmp_path / "batch", entries())
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_run, "_Board", Interrupting)
+        outcomes, said = finish(tmp_path / "batch")
+    assert {name: outcome.state for name, outcome in outcomes.items()} == {"one": "stopped", "two": "stopped"}
+    assert said == []
+    for name in ("one", "two"):
+        saved = sorted(path.name for path in (tmp_path / "batch" / name / "checkpoints").iterdir())
+        assert int(saved[-1].partition(".")[0]) in (5, 6)
+    assert not (tmp_path / "batch" / "three").exists()
+    finish(tmp_path / "batch")
+    for item in entries():
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+
+
+def test_an_asset_without_memory_beside_others_goes_on_later(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = iter([True])
+    step = pipeline.Trainer.step
+
+    def full(self: pipeline.Trainer) -> Any:
+        if self.config.method == "sds" and self.iteration == 3 and next(planted, False):
+            raise torch.OutOfMemoryError("planted")
+        return step(self)
+
+    monkeypatch.setattr(pipeline.Trainer, "step", full)
+    create(tmp_path / "batch", entries())
+    outcomes, said = finish(tmp_path / "batch", seats=3)
+    assert said == [
+        "two: out of memory; from now on 2 assets in flight",
+    ] + [text for text in said[1:] if text.startswith("two: no checkpoint")]
+    assert {outcome.state for outcome in outcomes.values()} == {"done"}
+    for item in entries():
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+
+
+def test_joint_calls_without_memory_lower_their_number_once(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = shared_module.forward
+
+    def full(prior: Prior, call: Any) -> Any:
+        if call.count > 6:  # of three pictures, under two texts
+            raise torch.OutOfMemoryError("planted")
+        return forward(prior, call)
+
+    monkeypatch.setattr(shared_module, "forward", full)
+    outcomes, board = made(entries(), load_prior("analytic"), tmp_path, 3)
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    assert board.messages == ["out of memory with 3 assets in one call: from now on at most 1"]
+    for item in entries():
+        assert_same_runs(tmp_path / item.name, undisturbed / item.name)
+
+
+def test_a_failed_asset_is_tried_again_and_stops_no_other(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = iter([True, True, False])
+    step = pipeline.Trainer.step
+
+    def unlucky(self: pipeline.Trainer) -> Any:
+        if self.config.method == "cds" and self.iteration == 5 and next(bad):
+            raise RuntimeError("a cosmic\nray")
+        return step(self)
+
+    monkeypatch.setattr(pipeline.Trainer, "step", unlucky)
+    create(tmp_path / "batch", entries())
+    outcomes, said = finish(tmp_path / "batch", retries=1)
+    assert said == ["three: failed: a cosmic ray; it is tried again", "three: failed: a cosmic ray"]
+    assert [o.state for o in outcomes.values()].count("done") == 2
+    finish(tmp_path / "batch", retries=2)
+    for item in entries():
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+
+
+def test_a_full_disk_ends_the_batch_and_loses_nothing(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSPC is planted where files are written; no file system of its own is needed for that."""
+    save = pipeline.checkpoints.save
+
+    def full(folder: Path, checkpoint: Any, keep: int) -> Path:
+        if checkpoint.iteration == 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(folder, checkpoint, keep)
+
+    create(tmp_path / "batch", entries())
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.checkpoints, "save", full)
+        with pytest.raises(OutputError, match="No space left on device; make room"):
+            finish(tmp_path / "batch")
+    manifest = Manifest(tmp_path / "batch")
+    assert [asset.state for asset in manifest.assets()] == ["running", "running", "queued"]
+    assert list((tmp_path / "batch").rglob("*.tmp*")) == []
+    finish(tmp_path / "batch")
+    for item in entries():
+        assert_same_runs(tmp_path / "batch" / item.name, undisturbed / item.name)
+
+
+def test_an_altered_asset_is_made_again(tmp_path: Path, undisturbed: Path) -> None:
+    create(tmp_path / "batch", entries())
+    finish(tmp_path / "batch")
+    (tmp_path / "batch" / "two" / "asset.ply").write_bytes(b"half")
+    outcomes, said = finish(tmp_path / "batch")
+    assert list(outcomes) == ["two"]
+    assert said == ["two: its files are missing or altered; making them again"]
+    assert_same_runs(tmp_path / "batch" / "two", undisturbed / "two")
+
+
+def test_entries_are_plain_data() -> None:
+    """They go to other processes."""
+    assert dataclasses.is_dataclass(Entry)
+    assert dataclasses.is_dataclass(Outcome)
