@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import analyze, bench, compare, doctor, evaluate, failures, generate, prior, render, suite
+from . import analyze, batch, bench, compare, doctor, evaluate, failures, generate, prior, render, suite
 
 app = typer.Typer(
     name="sctd",
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+app.command("batch")(batch.batch)
 app.command("render")(render.render)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")

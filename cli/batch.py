@@ -1,0 +1,153 @@
+"""``sctd batch``: many prompts, one prior, as many assets at a time as fit; survives interruptions."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sctd.errors import InputError, SctdError
+
+from . import inputs
+from .failures import FAILED, Interrupted
+from .progress import reporter, say
+
+if TYPE_CHECKING:
+    from sctd.batch.entry import Entry
+
+
+def batch(
+    prompts: Annotated[
+        Path | None,
+        typer.Argument(help="A .txt with a prompt a line, a .jsonl, or a .csv with a header; docs/batch.md."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of a new batch; must not exist.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Go on with the batch in this folder.")
+    ] = None,
+    status: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Say how the batch in this folder goes, and stop.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="With --status: as JSON.")] = False,
+    assets_in_flight: Annotated[
+        str, typer.Option(metavar="auto|N", help="Assets made at a time; auto: as fit into memory, up to 8.")
+    ] = "auto",
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often an asset is tried again after it failed.")
+    ] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="As for sctd generate.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings to start from.")] = None,
+    card: Annotated[str | None, typer.Option(help="Settings for a graphics card's memory.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting of all assets; may be repeated."),
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
+    method: Annotated[str | None, typer.Option(help="Distillation loss.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+) -> None:
+    """Make an asset of every prompt in a list; prints the path of each asset.ply once it is done."""
+    if sum(given is not None for given in (prompts, resume, status)) != 1:
+        raise InputError("give one of: a list of prompts with --out, --resume FOLDER, --status FOLDER")
+    if json and status is None:
+        raise InputError("--json goes with --status")
+    if status is not None:
+        _show(status, as_json=json)
+        return
+    options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
+    options["prior"] = inputs.prior_options(prior)
+    seats = _seats(assets_in_flight)
+    if prompts is not None:
+        if out is None:
+            raise InputError("--out is missing; for example: sctd batch prompts.txt --out runs/night")
+        _begin(out, _entries(prompts, options, preset, card, config, set_ or []))
+        folder = out
+    else:
+        assert resume is not None
+        settings = {**options, "out": out, "preset": preset, "card": card, "config": config, "set": set_}
+        given = [f"--{name.replace('iterations', 'steps')}" for name, value in settings.items() if value]
+        if given:
+            raise InputError(f"{', '.join(given)}: of no use with --resume, every asset keeps its settings")
+        folder = resume
+    _carry_on(folder, seats, retries)
+
+
+def _show(folder: Path, *, as_json: bool) -> None:
+    from sctd.batch.status import status
+
+    found = status(folder)
+    typer.echo(json_format.dumps(found.as_dict(), indent=2) if as_json else "\n".join(found.lines()))
+
+
+def _seats(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
+        raise InputError(f"--assets-in-flight must be auto or a number in 1..1024; got {text!r}")
+    return int(text)
+
+
+def _entries(
+    prompts: Path,
+    options: dict[str, Any],
+    preset: str | None,
+    card: str | None,
+    config: Path | None,
+    overrides: list[str],
+) -> list[Entry]:
+    """The checked assets of a list; what is wrong with its lines is said line by line."""
+    from sctd.batch.prompts import BadLines, Defaults, read_prompts
+
+    if preset is None and config is None:
+        preset = inputs.default_preset(options, overrides, card)
+    try:
+        return read_prompts(prompts, Defaults(preset, config, overrides, card, options))
+    except BadLines as exc:
+        for problem in exc.problems:
+            say(problem)
+        raise
+
+
+def _begin(out: Path, entries: list[Entry]) -> None:
+    from sctd.batch.folder import create
+    from sctd.prior import ANALYTIC, sources
+
+    settings = entries[0].config.prior
+    if settings.name != ANALYTIC:
+        sources.find(settings)  # a prior that is not there is refused before a folder is made
+    inputs.check_writable(out)
+    create(out, entries)
+
+
+def _carry_on(folder: Path, seats: int | None, retries: int) -> None:
+    """The long part."""
+    from sctd.batch.manifest import MANIFEST
+    from sctd.batch.status import status
+    from sctd.pipeline import ASSET
+
+    if not (folder / MANIFEST).is_file():
+        status(folder)  # says so
+    from sctd.batch.run import carry_on
+
+    report = reporter()
+    try:
+        for outcome, state in carry_on(folder, report, seats=seats, retries=retries):
+            if state == "done":
+                typer.echo(folder / outcome.name / ASSET)
+    except KeyboardInterrupt as exc:
+        raise Interrupted(f"interrupted; go on with sctd batch --resume {folder}") from exc
+    finally:
+        report.finish()
+    found = status(folder)
+    if found.counts["queued"]:
+        say(f"stopped, with a checkpoint of each asset; go on with sctd batch --resume {folder}")
+        raise typer.Exit(FAILED)
+    for name, reason in found.failures.items():
+        say(f"failed: {name}: {reason}")
+    if found.failures:
+        count = sum(found.counts.values())
+        raise SctdError(f"{len(found.failures)} of {count} assets failed, the reasons are above")
