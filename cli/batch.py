@@ -68,10 +68,11 @@ def batch(
         folder = out
     else:
         assert resume is not None
-        settings = {**options, "out": out, "preset": preset, "card": card, "config": config, "set": set_}
-        given = [f"--{name.replace('iterations', 'steps')}" for name, value in settings.items() if value]
-        if given:
-            raise InputError(f"{', '.join(given)}: of no use with --resume, every asset keeps its settings")
+        given = {**options, "out": out, "preset": preset, "card": card, "config": config, "set": set_}
+        idle = [key.replace("iterations", "steps") for key, value in given.items() if value is not None]
+        if idle:
+            text = ", ".join(f"--{key}" for key in idle)
+            raise InputError(f"leave out {text} with --resume: every asset keeps the settings it has")
         folder = resume
     _carry_on(folder, seats, retries)
 

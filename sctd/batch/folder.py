@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sctd.batch.entry import Entry
 from sctd.batch.manifest import MANIFEST, Manifest
@@ -52,8 +54,25 @@ def held(out: Path) -> Iterator[None]:
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}; make room or fix the disk") from exc
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise SctdError(f"another sctd batch is at work in {out}; see sctd batch --status {out}") from exc
+        if not _locked(file, fcntl.LOCK_EX):
+            time.sleep(0.1)  # whoever asks is_held() has it for a moment
+            if not _locked(file, fcntl.LOCK_EX):
+                raise SctdError(f"another sctd batch is at work in {out}; see sctd batch --status {out}")
         yield
+
+
+def is_held(out: Path) -> bool:
+    """Whether a process holds a batch's folder."""
+    try:
+        with (out / LOCK).open() as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except OSError:
+        return False  # never begun, or not ours to read
+
+
+def _locked(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

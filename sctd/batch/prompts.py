@@ -88,6 +88,7 @@ def read_prompts(path: Path, defaults: Defaults) -> list[Entry]:
         InputError: the file cannot be read or is empty, or the defaults are no good.
     """
     base = defaults.config("any")
+    _check(base)
     problems: dict[int, str] = {}
     found: list[tuple[int, str | None, Config]] = []
     for row in _rows(path):
@@ -213,9 +214,14 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     shared = [key for key in differences(base, config) if key.split(".")[0] in OF_THE_BATCH]
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Refuse what generate would refuse once its turn has come."""
     methods.check(config.method)
     initial.check(config.gaussians)
-    return config
 
 
 def _yaml(key: str, value: Any) -> str:

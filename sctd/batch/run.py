@@ -17,7 +17,7 @@ from sctd.batch.worker import work
 from sctd.pipeline import Interrupts, Reporter, prior_of
 
 REPORT_S = 5.0
-"""Seconds between two entries of progress in the manifest; far less than status.SILENT_S."""
+"""Seconds between two entries of progress in the manifest."""
 
 
 def carry_on(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sctd.batch.folder import is_held
 from sctd.batch.manifest import Manifest, Sitting
-
-SILENT_S = 60.0
-"""A worker that was not heard of for as long is taken to be gone; it reports every few seconds."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Status:
     counts: dict[str, int]
     """Assets by state: queued, running, done, failed."""
     at_work: bool
-    """Whether a worker was heard of lately."""
+    """Whether a process holds the folder."""
     assets_per_hour: float | None
     """Over the hours at work; an asset in flight counts by its iterations. None: nothing is known yet."""
     seconds_left: float | None
@@ -46,11 +43,8 @@ class Status:
         return lines + [f"failed: {name}: {reason}" for name, reason in self.failures.items()]
 
 
-def status(folder: Path, now: float | None = None) -> Status:
+def status(folder: Path) -> Status:
     """Read a batch's manifest.
-
-    Args:
-        now: seconds since 1970; None: the present.
 
     Raises:
         InputError: there is no batch in the folder.
@@ -60,7 +54,6 @@ def status(folder: Path, now: float | None = None) -> Status:
         assets, sittings = manifest.assets(), manifest.sittings()
     finally:
         manifest.close()
-    now = time.time() if now is None else now
     counts = Counter(asset.state for asset in assets)
     unfinished = [asset for asset in assets if asset.state in ("queued", "running")]
     done = sum(asset.iterations for asset in assets if asset.state != "failed")
@@ -70,7 +63,7 @@ def status(folder: Path, now: float | None = None) -> Status:
     mean = sum(asset.total for asset in assets) / max(len(assets), 1)
     return Status(
         {state: counts[state] for state in ("queued", "running", "done", "failed")},
-        any(now - sitting.seen < SILENT_S for sitting in sittings) and bool(counts["running"]),
+        is_held(folder),
         None if rate is None else rate / mean,
         None if rate is None or not unfinished else 3600 * left / rate,
         {asset.name: asset.error for asset in assets if asset.state == "failed"},

@@ -23,6 +23,7 @@ sys.exit(code)
 """
 COMMANDS = [
     "generate",
+    "batch",
     "render",
     "analyze",
     "compare",
