@@ -129,6 +129,18 @@ def test_killed_at_any_moment_it_ends_with_the_same_assets(tmp_path: Path, undis
     assert finish(tmp_path / "batch") == ({}, [])  # nothing is done twice
 
 
+def test_a_killed_asset_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """The same asset would also come of beginning anew; the time of a night would not."""
+    items = entries()[:1]
+    kill_one = iter(range(5))
+    outcomes, _ = made(items, load_prior("analytic"), tmp_path, 1, stop=lambda: next(kill_one, None) is None)
+    assert outcomes[0].state == "stopped"
+    newest = max(int(path.stem) for path in (tmp_path / "one" / "checkpoints").iterdir())
+    assert 0 < newest < 12
+    _, board = made(items, load_prior("analytic"), tmp_path, 1)
+    assert board.iterations[:2] == [("one", newest), ("one", newest + 1)]
+
+
 def kill_after(folder: Path, lines: int) -> None:
     """Run the batch in a process of its own and SIGKILL it after so many iterations."""
     script = Path(__file__).with_name("night.py")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sctd.batch import calls as calls_module
-from sctd.batch.calls import Joint
+from sctd.batch.calls import Call, Joint, forward, join
 from sctd.batch.shared import SharedPrior
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
@@ -94,6 +94,43 @@ def test_requests_of_one_kind_are_one_call() -> None:
     watched = Watched(load_prior("analytic"))
     together(watched, [step(seed) for seed in range(4)], exact=False)
     assert watched.calls == [("encode_images", 8), ("predict", 8), ("predict", 16)]
+
+
+def test_a_newcomer_begins_with_the_others_next_iteration() -> None:
+    """Its encoding waits for theirs, or the two would never be joined."""
+
+    def iterations(count: int) -> Step:
+        def run(prior: Prior) -> None:
+            for _ in range(count):
+                images = torch.rand(1, 3, prior.image_size, prior.image_size).requires_grad_()
+                z = prior.encode_images(images)
+                prior.predict(z, 500, prior.encode_text(["a red ball"]))
+                z.sum().backward()
+
+        return run
+
+    watched = Watched(load_prior("analytic"))
+    shared = SharedPrior(watched, lambda text: None, exact=False)
+    waiting = {shared.start(iterations(3))}
+    for _ in range(2):
+        waiting -= set(shared.advance())
+    waiting.add(shared.start(iterations(2)))
+    while waiting:
+        waiting -= set(shared.advance())
+    assert watched.calls == [(kind, count) for count in (1, 2, 2) for kind in ("encode_images", "predict")]
+
+
+def test_runs_may_ask_for_their_gradients_one_after_the_other(embedded: Prior) -> None:
+    """The graph stays for the second one."""
+    images = torch.rand(2, 3, embedded.image_size, embedded.image_size)
+    calls = [Call("encode_images", (image, None), grad=True) for image in images.split(1)]
+    leaf, out = forward(embedded, join(calls))
+    joint, grads = Joint(calls, leaf, out), torch.randn(out.shape).split(1)
+    pulled = [joint.pull({index: grads[index]})[index] for index in (1, 0)]
+    for index, call in enumerate(calls):
+        alone = joint.pull_again(embedded, index, grads[index])
+        torch.testing.assert_close(pulled[1 - index], alone, rtol=1e-4, atol=1e-6)
+        assert call.count == 1
 
 
 def test_what_differs_in_its_last_bits_is_not_joined(embedded: Prior) -> None:
