@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from . import analyze, batch, bench, compare, doctor, evaluate, failures, generate, prior, render, suite
+from . import (
+    analyze,
+    batch,
+    bench,
+    compare,
+    doctor,
+    evaluate,
+    failures,
+    gallery,
+    generate,
+    prior,
+    render,
+    suite,
+)
 
 app = typer.Typer(
     name="sctd",
@@ -28,6 +41,7 @@ app.add_typer(bench.app, name="bench")
 app.command("analyze")(analyze.analyze)
 app.command("compare")(compare.compare)
 app.command("evaluate")(evaluate.evaluate)
+app.command("gallery")(gallery.gallery)
 app.command("suite")(suite.suite)
 app.command("doctor")(doctor.doctor)
 

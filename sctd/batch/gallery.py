@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from sctd.batch.manifest import Asset, Manifest
 from sctd.export.files import whole_file
 
 PAGE = "index.html"
@@ -36,6 +38,22 @@ class Card:
     """Time of its run; None where it has not ended."""
     error: str | None = None
     """Why it failed."""
+
+
+def cards_of(folder: Path) -> list[Card]:
+    """The assets of a batch, as its manifest has them now.
+
+    Raises:
+        InputError: there is no batch in the folder.
+    """
+    with closing(Manifest(folder)) as manifest:
+        return [_card(asset) for asset in manifest.assets()]
+
+
+def _card(asset: Asset) -> Card:
+    seconds = asset.seconds if asset.state == "done" else None
+    error = asset.error if asset.state == "failed" else None
+    return Card(asset.name, asset.prompt, asset.seed, asset.method, asset.state, seconds, error)
 
 
 def write(folder: Path, cards: Sequence[Card]) -> Path:

@@ -27,6 +27,7 @@ CREATE TABLE assets (
     name TEXT NOT NULL UNIQUE,
     prompt TEXT NOT NULL,
     seed INTEGER NOT NULL,
+    method TEXT NOT NULL,
     config TEXT NOT NULL,               -- YAML, as in the run folder
     config_hash TEXT NOT NULL,          -- SHA-256 of it
     total INTEGER NOT NULL,             -- iterations
@@ -46,7 +47,8 @@ CREATE TABLE sittings (id INTEGER PRIMARY KEY, worker TEXT NOT NULL, began REAL 
 """
 
 _COLUMNS = (
-    "name, prompt, seed, total, state, error, attempts, seconds, iterations, checksums, worker, updated"
+    "name, prompt, seed, method, total, state, error, attempts, seconds, iterations, checksums, worker, "
+    "updated"
 )
 
 
@@ -57,6 +59,7 @@ class Asset:
     name: str
     prompt: str
     seed: int
+    method: str
     total: int
     """Iterations that it takes."""
     state: str
@@ -123,8 +126,9 @@ class Manifest:
             with closing(sqlite3.connect(temporary)) as db, db:
                 db.executescript(_TABLES)
                 db.executemany(
-                    "INSERT INTO assets (name, prompt, seed, config, config_hash, total, cameras, updated) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO assets "
+                    "(name, prompt, seed, method, config, config_hash, total, cameras, updated) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (_row(entry, clock()) for entry in entries),
                 )
             os.replace(temporary, path)
@@ -286,4 +290,4 @@ def _row(entry: Entry, now: float) -> tuple[object, ...]:
     digest = hashlib.sha256(text.encode()).hexdigest()
     config = entry.config
     sizes = config.iterations, config.cameras.batch
-    return entry.name, config.prompt, config.seed, text, digest, *sizes, now
+    return entry.name, config.prompt, config.seed, config.method, text, digest, *sizes, now

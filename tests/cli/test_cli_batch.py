@@ -49,6 +49,13 @@ def test_a_list_from_start_to_end(sctd: Command, here: Path, prompts: Path) -> N
     assert alone.code == 0, alone.err
     assert Path("alone/asset.ply").read_bytes() == Path("night/box/asset.ply").read_bytes()
 
+    page = here / sctd("gallery", "night").out.strip()
+    assert page == here / "night" / "index.html"
+    text = page.read_text(encoding="utf-8")
+    assert "2 done, 1 failed" in text
+    assert '"box/contact.png"' in text
+    assert '<option value="sds">sds (1)</option>' in text
+
     lines = sctd("batch", "--status", "night").out.splitlines()
     assert lines[0] == "3 assets: 0 queued, 0 running, 2 done, 1 failed; nobody at work"
     assert lines[1].endswith(" assets an hour")
@@ -143,3 +150,9 @@ def test_sigterm_saves_and_says_how_to_go_on(sctd_process: Command, here: Path) 
     assert len(list((here / "night").glob("*/checkpoints/*.safetensors"))) == 2
     status = sctd_process("batch", "--status", "night")
     assert status.out.startswith("3 assets: 3 queued, 0 running, 0 done, 0 failed")
+
+
+def test_a_gallery_of_no_batch_is_refused(sctd: Command, here: Path) -> None:
+    line = sctd("gallery", "nowhere").error_line()
+    assert "no batch in nowhere" in line
+    assert tree(here) == []
