@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sctd.errors import InputError, SctdError
+from sctd.extras import need_ray
 
 from . import inputs
 from .failures import FAILED, Interrupted
 from .progress import reporter, say
 
 if TYPE_CHECKING:
-    from sctd.batch.entry import Entry
+    from sctd.batch.entry import Entry, Outcome
+    from sctd.pipeline import Reporter
 
 
 def batch(
@@ -34,6 +38,19 @@ def batch(
     assets_in_flight: Annotated[
         str, typer.Option(metavar="auto|N", help="Assets made at a time; auto: as fit into memory, up to 8.")
     ] = "auto",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|ADDRESS",
+            help="Make assets on a Ray cluster: auto is the one that runs here, or else this machine alone.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --cluster.  [default: one a GPU, else one a machine]")
+    ] = None,
+    cpus_per_worker: Annotated[
+        int | None, typer.Option(min=1, help="With --cluster: CPU cores of a worker.  [default: all shared]")
+    ] = None,
     retries: Annotated[
         int, typer.Option(min=0, help="How often an asset is tried again after it failed.")
     ] = 1,
@@ -55,6 +72,10 @@ def batch(
         raise InputError("give one of: a list of prompts with --out, --resume FOLDER, --status FOLDER")
     if json and status is None:
         raise InputError("--json goes with --status")
+    if cluster is None and (workers or cpus_per_worker):
+        raise InputError("--workers and --cpus-per-worker go with --cluster auto or --cluster ADDRESS")
+    if cluster is not None:
+        need_ray("sctd batch --cluster")
     if status is not None:
         _show(status, as_json=json)
         return
@@ -74,7 +95,7 @@ def batch(
             text = ", ".join(f"--{key}" for key in idle)
             raise InputError(f"leave out {text} with --resume: every asset keeps the settings it has")
         folder = resume
-    _carry_on(folder, seats, retries)
+    _carry_on(folder, Crew(seats, retries, cluster, workers, cpus_per_worker))
 
 
 def _show(folder: Path, *, as_json: bool) -> None:
@@ -124,7 +145,36 @@ def _begin(out: Path, entries: list[Entry]) -> None:
     create(out, entries)
 
 
-def _carry_on(folder: Path, seats: int | None, retries: int) -> None:
+@dataclass(frozen=True)
+class Crew:
+    """Who makes the assets: the options as they were given."""
+
+    seats: int | None
+    retries: int
+    cluster: str | None
+    workers: int | None
+    cpus: int | None
+
+    def carry_on(self, folder: Path, report: Reporter) -> Iterator[tuple[Outcome, str]]:
+        """Here, or on a cluster."""
+        if self.cluster is None:
+            from sctd.batch.run import carry_on
+
+            return carry_on(folder, report, seats=self.seats, retries=self.retries)
+        from sctd.batch import cluster
+
+        return cluster.carry_on(
+            folder,
+            report,
+            address=self.cluster,
+            seats=self.seats,
+            retries=self.retries,
+            workers=self.workers,
+            cpus=self.cpus,
+        )
+
+
+def _carry_on(folder: Path, crew: Crew) -> None:
     """The long part."""
     from sctd.batch.manifest import MANIFEST
     from sctd.batch.status import status
@@ -132,11 +182,9 @@ def _carry_on(folder: Path, seats: int | None, retries: int) -> None:
 
     if not (folder / MANIFEST).is_file():
         status(folder)  # says so
-    from sctd.batch.run import carry_on
-
     report = reporter()
     try:
-        for outcome, state in carry_on(folder, report, seats=seats, retries=retries):
+        for outcome, state in crew.carry_on(folder, report):
             if state == "done":
                 typer.echo(folder / outcome.name / ASSET)
     except KeyboardInterrupt as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 from sctd.errors import InputError
 
@@ -22,6 +23,14 @@ def need_matplotlib(what: str) -> None:
 def need_trimesh(what: str) -> None:
     """Find out whether meshes can be read; as :func:`need_matplotlib`."""
     _need("trimesh", "mesh", what)
+
+
+def need_ray(what: str) -> Any:
+    """The module ray; as :func:`need_matplotlib`."""
+    _need("ray", "cluster", what)
+    import ray
+
+    return ray
 
 
 def _need(package: str, extra: str, what: str) -> None:

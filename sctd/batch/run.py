@@ -51,19 +51,19 @@ def carry_on(
             seats, why = assets_that_fit(prior, widest.config)
             report.message(f"up to {seats} assets in flight: {why}")
         worker = f"{platform.node()}:{os.getpid()}"
-        board = _Board(manifest, worker, report)
+        progress = Progress(manifest, worker, report)
         with Interrupts() as interrupts:
             outcomes = work(
-                lambda: manifest.take(worker), prior, out, seats, board, stop=lambda: interrupts.pending
+                lambda: manifest.take(worker), prior, out, seats, progress, stop=lambda: interrupts.pending
             )
             for outcome in outcomes:
                 state = manifest.record(outcome, retries)
-                board.over(outcome, state)
+                progress.over(outcome, state)
                 yield outcome, state
-        board.write()
+        progress.write()
 
 
-class _Board:
+class Progress:
     """Adds up the iterations of all assets, for the screen at once and for the manifest now and then."""
 
     def __init__(self, manifest: Manifest, worker: str, report: Reporter) -> None:

@@ -1,0 +1,323 @@
+"""A batch on several devices and machines. Ray starts and places the workers and says when one is gone.
+
+One worker for each GPU, or for so many CPU cores, each with its own prior; whoever has a free seat takes the
+next asset from the desk, which alone writes the manifest. A worker that dies is replaced, and what it had in
+flight goes on from its last checkpoint wherever a seat is free. All of them see the batch's folder: on more
+than one machine it lies on a file system that they share.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sctd
+from sctd.batch.entry import Entry, Outcome
+from sctd.batch.folder import held
+from sctd.batch.manifest import MANIFEST, Manifest
+from sctd.batch.run import Progress
+from sctd.config import Config
+from sctd.errors import InputError, SctdError
+from sctd.extras import need_ray
+from sctd.pipeline import Interrupts, Reporter
+
+POLL_S = 0.5
+"""Seconds between two looks at what the workers say, and between two of their calls."""
+DEATHS = 3
+"""As many workers may die one after the other without an asset being over; then the batch ends."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How a cluster is cut into workers."""
+
+    workers: int
+    cpus: int
+    """Of each; as many threads has its torch."""
+    gpus: int
+    """Of each: 1, or 0 where there are none."""
+
+
+def carry_on(
+    out: Path,
+    report: Reporter,
+    *,
+    address: str,
+    seats: int | None,
+    retries: int,
+    workers: int | None = None,
+    cpus: int | None = None,
+) -> Iterator[tuple[Outcome, str]]:
+    """:func:`sctd.batch.run.carry_on`, on a Ray cluster.
+
+    Args:
+        address: "auto": the cluster that runs on this machine, or else a new one of this machine alone; or a
+            cluster's address.
+        workers, cpus: None: one worker a GPU; without GPUs one for each machine, with all its cores.
+
+    Raises:
+        InputError: as there; or Ray is missing, the cluster does not answer, is too small or cannot see the
+            folder.
+        SctdError: as there; or workers keep dying.
+    """
+    ray = need_ray("sctd batch --cluster")
+    out = out.resolve()  # workers have working directories of their own
+    with held(out), closing(Manifest(out)) as manifest:
+        for name in manifest.recover(retries):
+            report.message(f"{name}: its files are missing or altered; making them again")
+        widest = manifest.widest()
+        if widest is None:
+            return
+        with _connected(ray, address), Interrupts() as interrupts:
+            size = _size(ray, workers, cpus)
+            report.message(f"{size.workers} workers with {size.cpus} CPU cores and {size.gpus} GPUs each")
+            crew = _Crew(ray, size, out, widest.config, seats, retries)
+            progress = Progress(manifest, address, report)
+            while crew.at_work():
+                if interrupts.pending:
+                    crew.stop()
+                yield from _heard(crew, progress)
+                progress.tick()
+            yield from _heard(crew, progress)
+            progress.write()
+
+
+def _heard(crew: _Crew, progress: Progress) -> Iterator[tuple[Outcome, str]]:
+    for kind, *what in crew.news():
+        if kind == "at":
+            progress.at(*what)
+        elif kind == "message":
+            progress.message(*what)
+        else:
+            progress.over(*what)
+            yield what[0], what[1]
+
+
+@contextmanager
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    try:
+        if address != "auto":
+            ray.init(address=address, **quiet)
+        else:
+            try:
+                ray.init(address="auto", **quiet)
+            except ConnectionError:
+                # nothing large is sent: pictures and checkpoints go through the folder
+                ray.init(include_dashboard=False, object_store_memory=128 << 20, **quiet)
+    except Exception as exc:  # grpc, timeouts and bad addresses have no common base
+        reason = " ".join(str(exc).split())[:200]
+        raise InputError(
+            f"cannot reach a Ray cluster at {address} ({reason}); start one with `ray start --head`, "
+            "or give --cluster auto"
+        ) from exc
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _size(ray: Any, workers: int | None, cpus: int | None) -> Size:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    every_cpu, every_gpu = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
+    machines = sum(node.get("CPU", 0) >= 1 for node in nodes)
+    if workers is None:
+        workers = every_gpu or (every_cpu // cpus if cpus else machines)
+    if workers < 1:
+        raise InputError(f"the cluster has {every_cpu} CPU cores; a worker with {cpus or 1} does not fit")
+    gpus = int(every_gpu >= workers)
+    if cpus is None:
+        cpus = max(1, every_cpu // workers)
+    if workers * cpus > every_cpu:
+        raise InputError(
+            f"{workers} workers with {cpus} CPU cores each need {workers * cpus}, the cluster has "
+            f"{every_cpu}; give fewer --workers or --cpus-per-worker"
+        )
+    return Size(workers, cpus, gpus)
+
+
+class _Crew:
+    """The desk and the workers of a batch, as the command sees them."""
+
+    def __init__(
+        self, ray: Any, size: Size, out: Path, config: Config, seats: int | None, retries: int
+    ) -> None:
+        self._ray, self._size = ray, size
+        self._arguments = out, config, seats
+        self._desk = ray.remote(num_cpus=0)(Desk).remote(out, retries)
+        self._at_work: dict[Any, tuple[str, Any]] = {}
+        self._hired = 0
+        self._deaths = 0
+        self._stopping = False
+        for _ in range(size.workers):
+            self._hire()
+
+    def at_work(self) -> bool:
+        """Waits a moment; whether any worker has not ended. Replaces the dead.
+
+        Raises:
+            SctdError: a worker found something that ends the batch, or workers keep dying.
+        """
+        over, _ = self._ray.wait(list(self._at_work), num_returns=1, timeout=POLL_S)
+        for future in over:
+            name, _ = self._at_work.pop(future)
+            try:
+                self._ray.get(future)
+                # it may have been told to go by its machine, and left something behind
+                if not self._stopping and self._ray.get(self._desk.waiting.remote()):
+                    self._hire()
+            except self._ray.exceptions.RayActorError as exc:
+                self._bury(name, exc)
+            except self._ray.exceptions.RayTaskError as exc:
+                raise exc.cause if isinstance(exc.cause, SctdError) else SctdError(str(exc.cause)) from exc
+        return bool(self._at_work)
+
+    def news(self) -> list[tuple[Any, ...]]:
+        """What the workers said since the last time."""
+        found: list[tuple[Any, ...]] = self._ray.get(self._desk.news.remote())
+        if any(kind == "over" for kind, *_ in found):
+            self._deaths = 0
+        return found
+
+    def stop(self) -> None:
+        """Have every worker save what it has in flight, and end."""
+        if not self._stopping:
+            self._stopping = True
+            self._ray.get(self._desk.stop.remote())
+
+    def _hire(self) -> None:
+        self._hired += 1
+        name = f"worker {self._hired}"
+        actor = self._ray.remote(num_cpus=self._size.cpus, num_gpus=self._size.gpus)(Worker)
+        worker = actor.remote(name, self._desk, self._size.cpus, sctd.__version__)
+        self._at_work[worker.run.remote(*self._arguments)] = name, worker
+
+    def _bury(self, name: str, exc: BaseException) -> None:
+        self._deaths += 1
+        self._ray.get(self._desk.lost.remote(name))
+        if self._deaths >= DEATHS:
+            reason = " ".join(str(exc).split())[:300]
+            raise SctdError(f"{DEATHS} workers died one after the other, the last one so: {reason}")
+        if not self._stopping:
+            self._hire()
+
+
+class Desk:
+    """Gives out entries and takes back outcomes; an actor, so that one call is answered at a time."""
+
+    def __init__(self, out: Path, retries: int) -> None:
+        self._manifest = Manifest(out)
+        self._retries = retries
+        self._news: list[tuple[Any, ...]] = []
+        self._stopping = False
+
+    def take(self, worker: str) -> Entry | None:
+        """The next entry; None: there is none, or the batch is to stop."""
+        return None if self._stopping else self._manifest.take(worker)
+
+    def over(self, outcome: Outcome) -> None:
+        """An asset has left its worker."""
+        self._news.append(("over", outcome, self._manifest.record(outcome, self._retries)))
+
+    def tell(self, iterations: dict[str, int], messages: list[str]) -> bool:
+        """What else a worker has to say; whether it is to stop."""
+        self._news += [("at", name, count) for name, count in iterations.items()]
+        self._news += [("message", text) for text in messages]
+        return self._stopping
+
+    def lost(self, worker: str) -> None:
+        """A worker is dead: that was an attempt for each asset that it had."""
+        self._news.append(("message", f"{worker} died; its assets go on elsewhere"))
+        for asset in self._manifest.assets("running"):
+            if asset.worker == worker:
+                self.over(Outcome(asset.name, "failed", "its worker died", may_retry=True))
+
+    def waiting(self) -> bool:
+        """Whether an asset is queued."""
+        return self._manifest.widest() is not None
+
+    def stop(self) -> None:
+        """Nothing is given out any more."""
+        self._stopping = True
+
+    def news(self) -> list[tuple[Any, ...]]:
+        """Everything since the last call, in order."""
+        found, self._news = self._news, []
+        return found
+
+
+class Worker:
+    """One device with a prior; an actor."""
+
+    def __init__(self, name: str, desk: Any, threads: int, version: str) -> None:
+        self._name, self._desk, self._threads = name, desk, threads
+        if sctd.__version__ != version:
+            raise SctdError(f"a machine of the cluster has sctd {sctd.__version__}, this one {version}")
+
+    def run(self, out: Path, config: Config, seats: int | None) -> None:
+        """Make assets until the desk has none left."""
+        import ray
+        import torch
+
+        from sctd.batch.memory import assets_that_fit
+        from sctd.batch.worker import work
+        from sctd.pipeline import prior_of
+
+        if not (out / MANIFEST).is_file():
+            raise InputError(
+                f"a machine of the cluster cannot see {out}; use a folder that all of them share"
+            )
+        torch.set_num_threads(self._threads)
+        prior = prior_of(config)
+        if seats is None:
+            seats, _ = assets_that_fit(prior, config)
+        # a machine that is taken away says so with a signal: its assets are saved and go on elsewhere
+        with Interrupts() as interrupts:
+            line = _Line(self._desk, interrupts)
+            outcomes = work(
+                lambda: ray.get(self._desk.take.remote(self._name)), prior, out, seats, line, stop=line.stop
+            )
+            for outcome in outcomes:
+                line.say()
+                ray.get(self._desk.over.remote(outcome))
+        line.say()
+
+
+class _Line:
+    """A worker's side of the talk with the desk."""
+
+    def __init__(self, desk: Any, interrupts: Interrupts) -> None:
+        self._desk, self._interrupts = desk, interrupts
+        self._iterations: dict[str, int] = {}
+        self._messages: list[str] = []
+        self._stopping = False
+        self._said = time.monotonic()
+
+    def at(self, name: str, iteration: int) -> None:
+        """An asset has done so many iterations."""
+        self._iterations[name] = iteration
+
+    def message(self, text: str) -> None:
+        """One line that the user should see."""
+        self._messages.append(text)
+
+    def tick(self) -> None:
+        """Speak when it is time."""
+        if time.monotonic() - self._said >= POLL_S:
+            self.say()
+
+    def say(self) -> None:
+        """Tell the desk everything, and hear whether to stop."""
+        import ray
+
+        self._stopping = ray.get(self._desk.tell.remote(self._iterations, self._messages))
+        self._iterations, self._messages = {}, []
+        self._said = time.monotonic()
+
+    def stop(self) -> bool:
+        """Whether to stop: the desk says so, or a signal came."""
+        return self._stopping or self._interrupts.pending

@@ -1,0 +1,134 @@
+"""A batch on a Ray cluster of this machine: a worker is killed, one is told to go; what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sctd.batch.manifest import Asset, Manifest
+
+PROMPTS = ["a red ball", "a blue box", "a green ball", "a yellow box"]
+OPTIONS = [
+    *("--prior", "analytic", "--device", "cpu", "--steps", "60", "--assets-in-flight", "1"),
+    *("--set=cameras.size=32", "--set=cameras.batch=2", "--set=gaussians.count=60", "--set=output.size=32"),
+    *("--set=output.turntable_frames=0", "--set=output.contact_views=2", "--set=output.checkpoint_every=5"),
+]
+TWO = ["--cluster", "auto", "--workers", "2", "--cpus-per-worker", "1"]
+MANY_SECONDS = 120
+"""A test that waits longer has failed; no time is asserted otherwise."""
+
+
+def sctd(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    # one thread everywhere, as a worker of one core has
+    alone = {"OMP_NUM_THREADS": "1", "SCTD_NUM_THREADS": "1", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    call = "import sys; from sctd_cli.main import run; sys.exit(run(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", call, *arguments],
+        cwd=folder,
+        env={**os.environ, **alone},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=MANY_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, out, err
+
+
+def assets(folder: Path) -> list[Asset]:
+    with closing(Manifest(folder)) as manifest:
+        return manifest.assets()
+
+
+def sums(folder: Path) -> dict[str, str]:
+    found = {path.parent.name: path.read_bytes() for path in folder.glob("*/asset.ply")}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+
+
+def wait_for_iterations(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Until an asset in flight has so many iterations in its log, past its first checkpoints."""
+    deadline = time.monotonic() + MANY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        logs = [path for path in folder.glob("*/log.jsonl") if not (path.parent / "asset.ply").exists()]
+        if any(len(path.read_bytes().splitlines()) >= count for path in logs):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no run got that far: {ended(process)}")
+
+
+def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    every = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in every if "ray::Worker.run" in " ".join(child.cmdline())]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS) + "\n")
+    return tmp_path
+
+
+def test_a_killed_worker_is_replaced_and_its_asset_goes_on(place: Path) -> None:
+    code, _, err = ended(sctd("batch", "prompts.txt", "--out", "here", *OPTIONS, folder=place))
+    assert code == 0, err
+
+    command = sctd("batch", "prompts.txt", "--out", "cluster", *OPTIONS, *TWO, folder=place)
+    wait_for_iterations(command, place / "cluster", 8)
+    both = workers(command)
+    assert len(both) == 2
+    both[0].kill()
+    code, _, err = ended(command)
+    assert code == 0, err
+    assert "2 workers with 1 CPU cores and 0 GPUs each" in err
+    assert "died; its assets go on elsewhere" in err
+    assert len(sums(place / "here")) == len(PROMPTS)
+    assert sums(place / "cluster") == sums(place / "here")
+    found = assets(place / "cluster")
+    assert {asset.state for asset in found} == {"done"}
+    assert sorted(asset.attempts for asset in found) == [1, 1, 1, 2]
+
+
+def test_a_worker_that_is_told_to_go_saves_and_so_does_the_command(place: Path) -> None:
+    """A spot instance gets SIGTERM before it is taken away, a command when its time in a queue is over."""
+    command = sctd("batch", "prompts.txt", "--out", "night", *OPTIONS, *TWO, folder=place)
+    wait_for_iterations(command, place / "night", 3)
+    workers(command)[0].send_signal(signal.SIGTERM)
+    wait_for_iterations(command, place / "night", 30)
+    command.send_signal(signal.SIGTERM)
+    code, _, err = ended(command)
+    assert code == 1, err
+    assert "died" not in err  # it went by itself
+    assert err.splitlines()[-1].endswith("go on with sctd batch --resume night")
+    assert {asset.state for asset in assets(place / "night")} <= {"queued", "done"}
+    assert list((place / "night").glob("*/checkpoints/*"))
+
+    code, _, err = ended(sctd("batch", "--resume", "night", "--assets-in-flight", "2", folder=place))
+    assert code == 0, err
+    assert len(sums(place / "night")) == len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (["--workers", "2"], "--workers and --cpus-per-worker go with --cluster"),
+        ([*TWO[:2], "--workers", "999"], "give fewer --workers"),
+    ],
+)
+def test_what_cannot_be_had(place: Path, options: list[str], cause: str) -> None:
+    code, _, err = ended(sctd("batch", "prompts.txt", "--out", "no", *OPTIONS, *options, folder=place))
+    assert code == 2
+    assert cause in err.splitlines()[-1]
