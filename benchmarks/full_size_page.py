@@ -63,8 +63,8 @@ faster than the second number, none that computes these products than the first.
 PAPERS = """
 The publication reports {iterations} iterations in {minutes} minutes on an A100: {seconds:.2f} s each,
 with {evaluations} images through the network. That is {first:.1f} times the first bound and
-{second:.1f} times the second; its code, settings and card need not be what is counted here. At the second bound
-{iterations} iterations would take {low}.
+{second:.1f} times the second; its code, settings and card need not be what is counted here. At the
+second bound {iterations} iterations would take {low}.
 """
 
 
