@@ -7,7 +7,7 @@ preset sd21, one camera of 512 pixels. Shapes and gradients are checked, memory 
 of sctd/prior/memory.py, and seconds, FLOPs and bytes are booked by stage. Then the preset's own iteration,
 four cameras in float16, is counted with networks that have shapes and no numbers: the bounds for cards.
 
-Takes 9 GB. benchmarks/full_size_page.py makes the page out of what is found here.
+Takes 10 GB. The networks are made in full_size_networks.py, the page in full_size_page.py.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes
 
+from benchmarks.full_size_networks import Hollow, fill, read_shapes
 from benchmarks.full_size_page import page
 from sctd.bench.machine import facts
-from sctd.bench.memory import peak_mb, present_mb, reset_peak
+from sctd.bench.memory import give_back_mb, peak_mb, present_mb, reset_peak
 from sctd.bench.stages import StageClock, instrumented
 from sctd.bench.timing import busy_seconds
 from sctd.bench.work import DEVICES, Operation, Work, bound
@@ -38,8 +38,7 @@ from sctd.export.files import whole_file
 from sctd.prior import memory
 from sctd.prior.architectures import write_configs
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.parts import Parts, quiet, read_scheduler
-from sctd.prior.single_file import skeleton
+from sctd.prior.parts import Parts, quiet
 from sctd.prior.sources import NETWORKS
 from sctd.render import Render
 from sctd.trainer import Scalars, Trainer
@@ -49,73 +48,10 @@ LATENTS = (4, 64, 64)
 """Of a picture of 512 pixels, as published: not what the code under test says."""
 TOLERANCE = 0.15
 """The estimate of memory may be off by as much."""
-POOL = 4_194_301
-"""Random numbers that all weights are filled from, over and over: to draw 1.3 billion takes longer. A prime,
-so that no two rows of a weight are alike."""
 NETWORK = "network"
 Dtype = Literal["float32", "bfloat16"]
 
 Say = Callable[[str], None]
-
-
-class Bytes:
-    """A tokenizer for texts that nobody reads: a byte is a token. Takes the calls of the prior alone."""
-
-    def __init__(self, length: int) -> None:
-        """Takes the tokens that the text encoder reads."""
-        self.model_max_length = length
-
-    @dataclass(frozen=True)
-    class Tokens:
-        """What transformers' tokenizers give."""
-
-        input_ids: Any
-
-    def __call__(self, texts: str | list[str], **how: Any) -> Tokens:
-        """One text => its tokens; several => [n, length] int64, padded with 0 and cut."""
-        if isinstance(texts, str):
-            return self.Tokens(list(texts.encode()))
-        length = self.model_max_length
-        rows = [text.encode()[:length].ljust(length, b"\0") for text in texts]
-        return self.Tokens(torch.tensor([list(row) for row in rows]))
-
-
-def read_shapes(folder: Path, dtype: torch.dtype) -> Parts:
-    """The networks of a folder's configs, on the meta device."""
-    with quiet():
-        networks = {part: network.to(dtype) for part, network in skeleton(folder, folder.name).items()}
-        tokenizer = Bytes(networks["text_encoder"].config.max_position_embeddings)
-        return Parts(**networks, tokenizer=tokenizer, scheduler=read_scheduler(folder))
-
-
-@torch.no_grad()
-def fill(parts: Parts, seed: int) -> Parts:
-    """Gives the networks memory and random weights that keep the numbers between layers near 1 in size."""
-    pool, at = torch.randn(POOL, generator=torch.Generator().manual_seed(seed)), 0
-    for network in (parts.unet, parts.vae, parts.text_encoder):
-        network.to_empty(device="cpu")
-        for name, buffer in network.named_buffers():
-            if not name.endswith("position_ids"):
-                raise SctdError(f"the networks have a buffer {name}, whose values are not known here")
-            buffer.copy_(torch.arange(buffer.shape[-1]))
-        for name, weight in network.named_parameters():
-            if weight.dim() < 2:
-                weight.fill_(float(name.endswith("weight")))  # of norms; all biases are 0
-            else:
-                at = _fill_from(pool, at, weight.view(-1))
-                weight.mul_(weight[0].numel() ** -0.5)
-    return parts
-
-
-def _fill_from(pool: Tensor, at: int, flat: Tensor) -> int:
-    """Copies the pool round and round, from ``at`` on; where the next one goes on."""
-    done = 0
-    while done < len(flat):
-        piece = pool[at : at + len(flat) - done]
-        flat[done : done + len(piece)].copy_(piece)
-        done += len(piece)
-        at = (at + len(piece)) % len(pool)
-    return at
 
 
 class Watched(Trainer):
@@ -152,66 +88,6 @@ def _expect(what: str, x: Tensor | None, shape: tuple[int, ...]) -> None:
         raise SctdError(f"{what}: expected shape {shape}, got {None if x is None else tuple(x.shape)}")
     if not bool(torch.isfinite(x).all()) or not bool(x.any()):
         raise SctdError(f"{what}: expected finite numbers and not only zeros")
-
-
-class Hollow(DiffusersPrior):
-    """Networks on the meta device inside a trainer with real numbers.
-
-    Every call runs the network without numbers, for those who count, and answers with noise of its shape.
-    """
-
-    @property
-    def device(self) -> torch.device:
-        """Where the numbers are."""
-        return torch.device("cpu")
-
-    def encode_text(self, texts: list[str]) -> Tensor:
-        """See :class:`.Prior`; the text encoder does not run: a run asks it once."""
-        return torch.randn(
-            len(texts),
-            self._tokenizer.model_max_length,
-            self._unet.config.cross_attention_dim,
-            dtype=self.dtype,
-        )
-
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
-        """See :class:`.Prior`."""
-        out = super().predict(_without_numbers(latents), t, _without_numbers(embeddings))
-        return _noise_like(out)
-
-    def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """See :class:`.Prior`."""
-        encode = super().encode_images
-        return _Through.apply(images, lambda shape: encode(shape, generator))
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """See :class:`.Prior`."""
-        return _noise_like(super().decode_latents(_without_numbers(latents)))
-
-
-def _without_numbers(x: Tensor) -> Tensor:
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-
-
-def _noise_like(x: Tensor) -> Tensor:
-    with _disable_current_modes():  # no network draws it: it is not to be counted
-        return torch.randn(x.shape, dtype=torch.float32).to(x.dtype)
-
-
-class _Through(torch.autograd.Function):
-    """A function of shapes, forward and backward, between tensors with numbers."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        with torch.enable_grad():
-            ctx.shape = _without_numbers(images).requires_grad_()
-            ctx.out = function(ctx.shape)
-        return _noise_like(ctx.out)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = torch.autograd.grad(ctx.out, ctx.shape, _without_numbers(grads[0]))
-        return _noise_like(grad), None
 
 
 class NumberedClock(StageClock):
@@ -273,6 +149,7 @@ def rehearse(plan: Plan, say: Say) -> dict[str, Any]:
     iterations = [_iteration(trainer, clock, say) for _ in range(plan.iterations)]
     say("one more iteration, counted")
     work = summary(count(trainer, parts, clock))
+    freed = give_back_mb()
     say("the preset's iteration, counted without numbers")
     estimate = memory.estimate_memory(plan.config, plan.dtype)
     return {
@@ -280,6 +157,7 @@ def rehearse(plan: Plan, say: Say) -> dict[str, Any]:
         "iterations": iterations,
         "memory": {
             "loaded_mb": loaded,
+            "freed_mb": freed,
             "peak_mb": max(clock.peaks.values()) - start,
             "stages_mb": {stage: peak - start for stage, peak in clock.peaks.items()},
             "estimate_mb": {name: size / 1e6 for name, size in estimate.parts.items()},

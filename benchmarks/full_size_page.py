@@ -15,20 +15,19 @@ TITLE = """\
 # Stable Diffusion 2.1 at full size, without its weights
 
 Written by `python -m benchmarks.full_size --page docs/full_size.md`; every number is in `full_size.json`.
-No GPU took part. The networks have the published shapes ({parameters}) and random weights, so what is drawn
-means nothing; shapes, memory, FLOPs and bytes are the real ones. Latents of 4 x 64 x 64, finite and non-zero
-gradients of every parameter and of the latents were checked in each iteration; otherwise there
-would be no page.
+No GPU took part. The networks have the published shapes and random weights, so what is drawn means nothing;
+shapes, memory, FLOPs and bytes are the real ones: {parameters}.
+Each iteration is checked, and there is no page if it fails: latents are 4 x 64 x 64, and they, their gradient
+and that of every parameter of the Gaussians have their shapes, are finite and not zero.
 
 Machine: {machine}.
 """
 ITERATION = """
 ## One iteration on this machine
 
-Preset sd21, method sctd, one camera of 512 pixels, {gaussians:,} Gaussians, networks in {dtype}; networks
-built and filled in {loading:.0f} s. The iteration took
-{iteration}; other processes kept {others} cores busy meanwhile. FLOPs and bytes are
-of one more iteration, with the same shapes.
+Preset sd21, method sctd, one camera of 512 pixels, {gaussians:,} Gaussians, networks in {dtype}, built and
+filled in {loading:.0f} s. The iteration took {iteration}; other processes kept {others} cores busy meanwhile.
+FLOPs and bytes are of one more iteration, with the same shapes.
 """
 COUNTED = """
 FLOPs are torch's count: two for each multiply-add of matrix products, convolutions and attention, nothing
@@ -47,15 +46,16 @@ MEMORY = """
 """
 MEMORY_END = """
 The two lines marked as assumed are for a card's allocator and libraries, which are not here: the count is
-what is held to {tolerance:.0%} by the benchmark, and with them the estimate is {whole:+.1%} off. What the
-count does not know are the workspaces of this machine's convolutions, and what Python and the C library keep.
+what the benchmark holds to {tolerance:.0%}; with them the estimate is {whole:+.1%} off. Not counted are the
+workspaces of this machine's convolutions, and freed memory that the C library keeps instead of returning it
+to the system, {freed:.0f} MB after the last iteration.
 """
 BOUNDS = """
 ## What an iteration cannot be faster than
 
 The preset's own iteration, four cameras of 512 pixels, 81,920 Gaussians, networks in float16, counted with
 networks of shapes alone. **Bounds, not timings: nothing here ran on a card.** Peaks are the makers' data
-sheets': {peaks}.
+sheets, float16 summed in float32 and memory: {peaks}.
 First number: the FLOPs alone at the peak of the tensor cores. Second: each operation a kernel of its own
 that reads from memory and writes to it, at the larger of its FLOPs and its bytes; fused kernels can be
 faster than the second number, none that computes these products than the first. Milliseconds.
@@ -88,11 +88,10 @@ def page(found: dict[str, Any], tolerance: float, counted_mb: float) -> str:
         "iteration": f"{sum(last['wall_s'].values()):.0f} s",
         "others": others,
         "tolerance": tolerance,
+        "freed": found["memory"]["freed_mb"],
         "whole": sum(found["memory"]["estimate_mb"].values()) / found["memory"]["peak_mb"] - 1,
         "peaks": "; ".join(
-            f"{d.name} {d.flops_per_s / 1e12:.0f} TFLOPS in float16 summed in float32, "
-            f"{d.bytes_per_s / 1e9:.0f} GB/s"
-            for d in DEVICES
+            f"{d.name} {d.flops_per_s / 1e12:.0f} TFLOPS, {d.bytes_per_s / 1e9:.0f} GB/s" for d in DEVICES
         ),
     }
     return "".join(
@@ -148,7 +147,7 @@ def _stages(found: dict[str, Any]) -> str:
 
 def _counts(stage: dict[str, Any]) -> list[str]:
     numbers = (stage[key] / 1e9 for key in ("flops", "bytes", "weights"))
-    return [str(stage["operations"]), *(f"{x:.3f}" if x else "0" for x in numbers)]
+    return [str(stage["operations"]), *(f"{x:.2f}" if x else "0" for x in numbers)]
 
 
 def _memory(memory: dict[str, Any], counted_mb: float) -> str:
@@ -184,7 +183,7 @@ def _bound(stages: dict[str, dict[str, Any]], device: str) -> dict[str, float]:
 
 
 def _pair(bound: dict[str, float]) -> str:
-    return " / ".join(f"{1e3 * bound[kind]:.3g}" for kind in ("arithmetic", "by_operation"))
+    return " / ".join(f"{1e3 * bound[kind]:.2f}" for kind in ("arithmetic", "by_operation"))
 
 
 def _paper(stages: dict[str, dict[str, Any]]) -> str:

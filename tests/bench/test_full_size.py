@@ -13,8 +13,10 @@ from tiny import write_folder
 from torch import nn
 
 from benchmarks import full_size
-from benchmarks.full_size import Plan, check_estimate, counted_mb, fill, read_shapes, rehearse
+from benchmarks.full_size import Plan, check_estimate, counted_mb, rehearse
+from benchmarks.full_size_networks import fill, read_shapes
 from benchmarks.full_size_page import page
+from sctd.bench.memory import give_back_mb, present_mb
 from sctd.bench.stages import StageClock
 from sctd.bench.work import DEVICES, Device, Operation, Work, bound
 from sctd.config import load_config
@@ -122,6 +124,17 @@ def test_estimate_off_by_more_than_the_tolerance_is_an_error() -> None:
     for off in (840.0, 1160.0):
         with pytest.raises(SctdError, match="more than 15% apart"):
             check_estimate(memory(off))
+
+
+def test_memory_that_is_freed_is_given_back() -> None:
+    kept = [bytearray(4096) for _ in range(20_000)]  # too small for pages of their own
+    last = bytearray(4096)  # behind them: what is before it cannot go back by itself
+    del kept
+    held = present_mb()
+    assert give_back_mb() == pytest.approx(held - present_mb(), abs=8)
+    assert held - present_mb() > 20
+    assert give_back_mb() < 8
+    del last
 
 
 def operations(function: Any, *weights: torch.Tensor) -> list[Operation]:
