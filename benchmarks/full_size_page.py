@@ -25,8 +25,8 @@ Machine: {machine}.
 ITERATION = """
 ## One iteration on this machine
 
-Preset sd21, method sctd, one camera of 512 pixels, {gaussians:,} Gaussians, networks in {dtype}, built and
-filled in {loading:.0f} s. The iteration took {iteration}; other processes kept {others} cores busy meanwhile.
+Preset sd21, method sctd, one camera of 512 pixels, {gaussians:,} Gaussians, networks in {dtype}, filled
+in {loading:.0f} s. The iteration took {iteration}; other processes kept {others} cores busy meanwhile.
 FLOPs and bytes are of one more iteration, with the same shapes.
 """
 COUNTED = """
@@ -34,7 +34,7 @@ FLOPs are torch's count: two for each multiply-add of matrix products, convoluti
 for the rest. So the rasterizer and the optimiser have none here; `docs/kernels.md` counts their
 instructions. Bytes: each operation reads its operands once and writes its results once, attention is one
 operation; nothing stays in a cache. "Weights" are the frozen ones among the bytes. "Largest" is the resident
-memory's high-water mark in the stage, above what the process held before the networks.
+memory's high-water mark in the stage, above what the process held when the networks had no memory yet.
 """
 MEMORY = """
 ## Memory against the estimate

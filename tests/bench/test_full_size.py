@@ -164,9 +164,11 @@ def test_work_counts_attention_and_convolutions_backward() -> None:
     assert [op.flops for op in counted if op.flops] == [4 * 2 * 64 * 64 * 16, 10 * 2 * 64 * 64 * 16]
 
     x, weight = torch.rand(1, 3, 8, 8, requires_grad=True), torch.rand(4, 3, 3, 3)
-    counted = operations(lambda: nn.functional.conv2d(x, weight, padding=1).sum().backward(), weight)
-    products = 2 * 4 * 3 * 9 * 64
-    assert [op.flops for op in counted if op.flops] == [products, products]  # none for the weight's gradient
+    head = torch.rand(1, 4, 8, 8)
+    counted = operations(lambda: nn.functional.conv2d(x, weight, padding=1).backward(head), weight)
+    products, moved = 2 * 4 * 3 * 9 * 64, 4 * (head.numel() + weight.numel() + x.numel())
+    convolutions = [(op.flops, op.bytes) for op in counted if op.flops]
+    assert convolutions == [(products, moved), (products, moved)]  # nothing for the weight's gradient
 
 
 def test_bound_takes_the_larger_of_products_and_traffic() -> None:
