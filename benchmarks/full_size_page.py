@@ -46,8 +46,9 @@ MEMORY = """
 """
 MEMORY_END = """
 The benchmark fails when one of the two sums is more than {tolerance:.0%} off. CUDA's own memory has no
-counterpart on a CPU. What is lost between blocks has one: freed memory that the C library keeps instead of returning it
-to the system, {freed:.0f} MB after the last iteration. The workspaces of convolutions are not counted.
+counterpart on a CPU. What is lost between blocks has one: freed memory that the C library keeps instead of
+returning it to the system, {freed:.0f} MB after the last iteration. The workspaces of
+convolutions are not counted.
 """
 BOUNDS = """
 ## What an iteration cannot be faster than

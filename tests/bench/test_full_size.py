@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 from pathlib import Path
@@ -86,6 +87,18 @@ def test_page_has_every_stage_and_each_card(found: dict[str, Any]) -> None:
     for word in ("VAE backward", "network, call 4", "the rest of the step", *(d.name for d in DEVICES)):
         assert f"{word} |" in text
     assert "Bounds, not timings" in text
+
+
+def test_committed_page_is_that_of_the_committed_numbers() -> None:
+    docs = Path(full_size.__file__).parents[1] / "docs"
+    kept = json.loads((docs / "full_size.json").read_text(encoding="utf-8"))
+    check_estimate(kept)
+    text = page(kept, full_size.TOLERANCE, comparable_mb(kept["memory"]))
+    assert text == (docs / "full_size.md").read_text(encoding="utf-8")
+    for device in DEVICES:  # the guide's table rounds them
+        for kind in ("arithmetic", "by_operation"):
+            ms = 1e3 * sum(stage["bounds_s"][device.name][kind] for stage in kept["preset"].values())
+            assert f"| {ms:.0f} |" in (docs / "gpu.md").read_text(encoding="utf-8")
 
 
 def test_wrong_latents_end_it(folder: Path) -> None:
