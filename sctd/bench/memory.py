@@ -9,6 +9,7 @@ is reset first; elsewhere getrusage's is used, which the warm-up may have raised
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import resource
@@ -46,6 +47,14 @@ def present_mb() -> float:
     """Resident size of this process now, MB; the peak where the system does not tell."""
     found = _status("VmRSS")
     return peak_mb() if found is None else found
+
+
+def give_back_mb() -> float:
+    """Has the C library return freed memory to the system; how much it was, MB; 0 where it is no glibc."""
+    before = present_mb()
+    if sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
+    return max(0.0, before - present_mb())
 
 
 def _status(field: str) -> float | None:

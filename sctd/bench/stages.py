@@ -46,6 +46,11 @@ class StageClock:
     _open: list[str] = field(default_factory=list)
     _last: tuple[float, float] = (0.0, 0.0)
 
+    @property
+    def stage(self) -> str | None:
+        """The innermost stage that is open; None outside all of them."""
+        return self._open[-1] if self._open else None
+
     def enter(self, stage: str) -> None:
         """Time runs for ``stage`` until it is left or another one is entered."""
         self._settle()

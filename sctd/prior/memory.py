@@ -114,7 +114,7 @@ def estimate_memory(config: Config, dtype: torch.dtype = torch.float16) -> Estim
         **({} if config.prior.offload_text else {"text encoder": parts.text_encoder}),
     }
     sizes = {f"weights of the {name}": _weights(network) for name, network in networks.items()}
-    with _fused_attention():
+    with fused_attention():
         kept, passes = _vae(prior, config.cameras.batch)
         batch = widest_batch(config)
         unet = _unet(prior, batch, int(parts.unet.config.cross_attention_dim))
@@ -225,29 +225,13 @@ def _scene(config: Config) -> dict[str, int]:
     }
 
 
-class _Fused(torch.autograd.Function):
-    """Attention as fused kernels take memory: inputs and output are kept, never the weights of all pairs."""
-
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """An output without values."""
-        out = torch.empty_like(q)
-        ctx.save_for_backward(q, k, v, out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients without values."""
-        q, k, v, _ = ctx.saved_tensors
-        return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-
-
 @contextmanager
-def _fused_attention() -> Iterator[None]:
-    """torch's attention on the meta device would be the plain formula, which no GPU runs."""
+def fused_attention() -> Iterator[None]:
+    """torch's attention on the meta device would be the plain formula, which no GPU runs: it is one operation
+    here that keeps inputs, output and a number a row, never the weights of all pairs."""
 
     def fused(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
-        out: Tensor = _Fused.apply(q, k, v)  # type: ignore[no-untyped-call]
+        out: Tensor = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0]
         return out
 
     plain = nn.functional.scaled_dot_product_attention
