@@ -95,12 +95,12 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_documentation_names_files_that_exist() -> None:
     """Everything in the documentation that looks like a file of ours is one."""
-    outputs = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl"}
+    of_users = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl", "prompts.txt"}
     places = (ROOT, ROOT / "sctd", ROOT / "csrc")
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "conventions.md"):
         text = document.read_text(encoding="utf-8")
         for name in set(re.findall(r"[\w/.-]+\.(?:py|md|yaml|txt|toml|h|cpp)\b", text)):
-            if Path(name).name in outputs or "*" in name:
+            if Path(name).name in of_users or "*" in name:
                 continue
             assert any((place / name).is_file() for place in places), f"{document.name} names {name}"
         for folder in set(re.findall(r"`([\w/]+/)`", text)):
