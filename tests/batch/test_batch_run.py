@@ -166,7 +166,7 @@ def test_a_kill_before_the_first_line_of_a_run_is_no_obstacle(tmp_path: Path, un
 def test_a_signal_saves_every_asset_in_flight(
     tmp_path: Path, undisturbed: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupting(batch_run._Board):
+    class Interrupting(batch_run.Progress):
         def at(self, name: str, iteration: int) -> None:
             if (name, iteration) == ("one", 5):
                 os.kill(os.getpid(), number)
@@ -174,7 +174,7 @@ def test_a_signal_saves_every_asset_in_flight(
 
     create(tmp_path / "batch", entries())
     with monkeypatch.context() as patch:
-        patch.setattr(batch_run, "_Board", Interrupting)
+        patch.setattr(batch_run, "Progress", Interrupting)
         outcomes, said = finish(tmp_path / "batch")
     assert {name: outcome.state for name, outcome in outcomes.items()} == {"one": "stopped", "two": "stopped"}
     assert said == []
