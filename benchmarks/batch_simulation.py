@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sctd.batch.cluster import POLL_S
+from sctd.batch.cluster import report_every
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.folder import create
 from sctd.batch.manifest import Manifest
@@ -36,7 +36,7 @@ class Costs:
     desk_s: float
     """Seconds the manifest takes to give out an asset and to take back its outcome, measured."""
     tell_s: float = 1e-3
-    """Seconds of the desk for a worker's report, every POLL_S (assumed: a small call of Ray)."""
+    """Seconds of the desk for a report of a worker (assumed: a small call of Ray)."""
     written_mb: float = 20.0
     """Checkpoints and results of an asset (assumed; the embedded preset writes about a tenth)."""
     store_mb_s: float = 500.0
@@ -96,7 +96,7 @@ def simulate(costs: Costs, workers: int, assets: int, seed: int = 0) -> Point:
     dies = [_lifetime(costs, random_) for _ in range(workers)]
     # Reports come at a steady rate and leave the desk the rest of its time. A worker waits for the answer, so
     # that more of them than the desk can answer slow all workers down instead of piling up.
-    reports = workers * costs.tell_s / POLL_S
+    reports = workers * costs.tell_s / report_every(workers)
     desk_s = costs.desk_s / max(0.1, 1 - reports)
     speeds = [speed / max(1.0, reports) for speed in speeds]
     desk_at = store_at = 0.0

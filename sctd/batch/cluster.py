@@ -26,7 +26,9 @@ from sctd.extras import need_ray
 from sctd.pipeline import Interrupts, Reporter
 
 POLL_S = 0.5
-"""Seconds between two looks at what the workers say, and between two of their calls."""
+"""Seconds between two looks at what the workers say, and at least between two reports of one of them."""
+REPORT_S = 0.005
+"""Seconds between two reports that reach the desk: a fifth of its time if one takes a millisecond."""
 DEATHS = 3
 """As many workers may die one after the other without an asset being over; then the batch ends."""
 
@@ -40,6 +42,11 @@ class Size:
     """Of each; as many threads has its torch."""
     gpus: int
     """Of each: 1, or 0 where there are none."""
+
+
+def report_every(workers: int) -> float:
+    """Seconds between two reports of a worker; it hears in the answer whether to stop."""
+    return max(POLL_S, REPORT_S * workers)
 
 
 def carry_on(
@@ -147,7 +154,7 @@ class _Crew:
         self, ray: Any, size: Size, out: Path, config: Config, seats: int | None, retries: int
     ) -> None:
         self._ray, self._size = ray, size
-        self._arguments = out, config, seats
+        self._arguments = out, config, seats, report_every(size.workers)
         self._desk = ray.remote(num_cpus=0)(Desk).remote(out, retries)
         self._at_work: dict[Any, tuple[str, Any]] = {}
         self._hired = 0
@@ -258,8 +265,8 @@ class Worker:
         if sctd.__version__ != version:
             raise SctdError(f"a machine of the cluster has sctd {sctd.__version__}, this one {version}")
 
-    def run(self, out: Path, config: Config, seats: int | None) -> None:
-        """Make assets until the desk has none left."""
+    def run(self, out: Path, config: Config, seats: int | None, every: float) -> None:
+        """Make assets until the desk has none left, reporting ``every`` so many seconds."""
         import ray
         import torch
 
@@ -277,7 +284,7 @@ class Worker:
             seats, _ = assets_that_fit(prior, config)
         # a machine that is taken away says so with a signal: its assets are saved and go on elsewhere
         with Interrupts() as interrupts:
-            line = _Line(self._desk, interrupts)
+            line = _Line(self._desk, interrupts, every)
             outcomes = work(
                 lambda: ray.get(self._desk.take.remote(self._name)), prior, out, seats, line, stop=line.stop
             )
@@ -290,8 +297,8 @@ class Worker:
 class _Line:
     """A worker's side of the talk with the desk."""
 
-    def __init__(self, desk: Any, interrupts: Interrupts) -> None:
-        self._desk, self._interrupts = desk, interrupts
+    def __init__(self, desk: Any, interrupts: Interrupts, every: float) -> None:
+        self._desk, self._interrupts, self._every = desk, interrupts, every
         self._iterations: dict[str, int] = {}
         self._messages: list[str] = []
         self._stopping = False
@@ -307,7 +314,7 @@ class _Line:
 
     def tick(self) -> None:
         """Speak when it is time."""
-        if time.monotonic() - self._said >= POLL_S:
+        if time.monotonic() - self._said >= self._every:
             self.say()
 
     def say(self) -> None:
