@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sctd
 from sctd.batch.entry import Entry, Outcome
-from sctd.batch.folder import held
 from sctd.batch.manifest import MANIFEST, Manifest
-from sctd.batch.run import Progress
+from sctd.batch.run import Progress, taken_up
 from sctd.config import Config
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
@@ -73,10 +72,7 @@ def carry_on(
     """
     ray = need_ray("sctd batch --cluster")
     out = out.resolve()  # workers have working directories of their own
-    with held(out), closing(Manifest(out)) as manifest:
-        for name in manifest.recover(retries):
-            report.message(f"{name}: its files are missing or altered; making them again")
-        widest = manifest.widest()
+    with taken_up(out, report, retries) as (manifest, widest):
         if widest is None:
             return
         with _connected(ray, address), Interrupts() as interrupts:

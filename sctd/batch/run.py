@@ -6,10 +6,10 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sctd.batch.entry import Outcome
+from sctd.batch.entry import Entry, Outcome
 from sctd.batch.folder import held
 from sctd.batch.manifest import Manifest
 from sctd.batch.memory import assets_that_fit
@@ -18,6 +18,20 @@ from sctd.pipeline import Interrupts, Reporter, prior_of
 
 REPORT_S = 5.0
 """Seconds between two entries of progress in the manifest."""
+
+
+@contextmanager
+def taken_up(out: Path, report: Reporter, retries: int) -> Iterator[tuple[Manifest, Entry | None]]:
+    """Hold a batch's folder: its manifest, what was interrupted queued again, and the widest queued entry.
+
+    Raises:
+        InputError: no batch is there, or the folder cannot be written.
+        SctdError: another process is at work there.
+    """
+    with held(out), closing(Manifest(out)) as manifest:
+        for name in manifest.recover(retries):
+            report.message(f"{name}: its files are missing or altered; making them again")
+        yield manifest, manifest.widest()
 
 
 def carry_on(
@@ -39,10 +53,7 @@ def carry_on(
         InputError: no batch is there, its prior cannot be loaded, or the folder cannot be written.
         SctdError: another process is at work there.
     """
-    with held(out), closing(Manifest(out)) as manifest:
-        for name in manifest.recover(retries):
-            report.message(f"{name}: its files are missing or altered; making them again")
-        widest = manifest.widest()
+    with taken_up(out, report, retries) as (manifest, widest):
         if widest is None:
             return
         report.stage("loading the prior")
