@@ -41,8 +41,8 @@ def batch(
     cluster: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|ADDRESS",
-            help="Make assets on a Ray cluster: auto is the one that runs here, or else this machine alone.",
+            metavar="auto|local|ADDRESS",
+            help="Use a Ray cluster: local is this machine alone, auto the one that runs here, if any.",
         ),
     ] = None,
     workers: Annotated[
@@ -73,7 +73,7 @@ def batch(
     if json and status is None:
         raise InputError("--json goes with --status")
     if cluster is None and (workers or cpus_per_worker):
-        raise InputError("--workers and --cpus-per-worker go with --cluster auto or --cluster ADDRESS")
+        raise InputError("--workers and --cpus-per-worker go with --cluster auto, local or ADDRESS")
     if cluster is not None:
         need_ray("sctd batch --cluster")
     if status is not None:

@@ -61,8 +61,8 @@ def carry_on(
     """:func:`sctd.batch.run.carry_on`, on a Ray cluster.
 
     Args:
-        address: "auto": the cluster that runs on this machine, or else a new one of this machine alone; or a
-            cluster's address.
+        address: "local": a new cluster of this machine alone, gone at the end; "auto": the cluster that runs
+            on this machine, whoever started it, or else a local one; or a cluster's address.
         workers, cpus: None: one worker a GPU; without GPUs one for each machine, with all its cores.
 
     Raises:
@@ -103,15 +103,18 @@ def _heard(crew: _Crew, progress: Progress) -> Iterator[tuple[Outcome, str]]:
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    # nothing large is sent: pictures and checkpoints go through the folder
+    own = {"address": "local", "include_dashboard": False, "object_store_memory": 128 << 20, **quiet}
     try:
-        if address != "auto":
-            ray.init(address=address, **quiet)
-        else:
+        if address == "local":
+            ray.init(**own)
+        elif address == "auto":
             try:
                 ray.init(address="auto", **quiet)
             except ConnectionError:
-                # nothing large is sent: pictures and checkpoints go through the folder
-                ray.init(include_dashboard=False, object_store_memory=128 << 20, **quiet)
+                ray.init(**own)
+        else:
+            ray.init(address=address, **quiet)
     except Exception as exc:  # grpc, timeouts and bad addresses have no common base
         reason = " ".join(str(exc).split())[:200]
         raise InputError(
@@ -120,6 +123,9 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         ) from exc
     try:
         yield
+    except ray.exceptions.RayError as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise SctdError(f"the Ray cluster is gone or broken ({reason}); go on with --resume") from exc
     finally:
         ray.shutdown()
 

@@ -22,7 +22,8 @@ OPTIONS = [
     *("--set=cameras.size=32", "--set=cameras.batch=2", "--set=gaussians.count=60", "--set=output.size=32"),
     *("--set=output.turntable_frames=0", "--set=output.contact_views=2", "--set=output.checkpoint_every=5"),
 ]
-TWO = ["--cluster", "auto", "--workers", "2", "--cpus-per-worker", "1"]
+# local: a cluster that something else runs on this machine may end at any moment
+TWO = ["--cluster", "local", "--workers", "2", "--cpus-per-worker", "1"]
 MANY_SECONDS = 120
 """A test that waits longer has failed; no time is asserted otherwise."""
 
@@ -71,9 +72,10 @@ def wait_for_iterations(process: subprocess.Popen[str], folder: Path, count: int
     raise AssertionError(f"no run got that far: {ended(process)}")
 
 
-def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def actors(process: subprocess.Popen[str], title: str) -> list[psutil.Process]:
+    """The processes of a command's cluster that Ray has given this title."""
     every = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in every if "ray::Worker.run" in " ".join(child.cmdline())]
+    return [child for child in every if title in " ".join(child.cmdline())]
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_a_killed_worker_is_replaced_and_its_asset_goes_on(place: Path) -> None:
 
     command = sctd("batch", "prompts.txt", "--out", "cluster", *OPTIONS, *TWO, folder=place)
     wait_for_iterations(command, place / "cluster", 8)
-    both = workers(command)
+    both = actors(command, "ray::Worker.run")
     assert len(both) == 2
     both[0].kill()
     code, _, err = ended(command)
@@ -106,7 +108,7 @@ def test_a_worker_that_is_told_to_go_saves_and_so_does_the_command(place: Path) 
     """A spot instance gets SIGTERM before it is taken away, a command when its time in a queue is over."""
     command = sctd("batch", "prompts.txt", "--out", "night", *OPTIONS, *TWO, folder=place)
     wait_for_iterations(command, place / "night", 3)
-    workers(command)[0].send_signal(signal.SIGTERM)
+    actors(command, "ray::Worker.run")[0].send_signal(signal.SIGTERM)
     wait_for_iterations(command, place / "night", 30)
     command.send_signal(signal.SIGTERM)
     code, _, err = ended(command)
@@ -132,3 +134,18 @@ def test_what_cannot_be_had(place: Path, options: list[str], cause: str) -> None
     code, _, err = ended(sctd("batch", "prompts.txt", "--out", "no", *OPTIONS, *options, folder=place))
     assert code == 2
     assert cause in err.splitlines()[-1]
+
+
+def test_a_cluster_that_breaks_is_one_line(place: Path) -> None:
+    """The desk is killed, as with its machine; what was saved before goes on without it."""
+    command = sctd("batch", "prompts.txt", "--out", "gone", *OPTIONS, *TWO, folder=place)
+    wait_for_iterations(command, place / "gone", 8)
+    (desk,) = actors(command, "ray::Desk")
+    desk.kill()
+    code, _, err = ended(command)
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert "the Ray cluster is gone or broken" in err.splitlines()[-1]
+    code, _, err = ended(sctd("batch", "--resume", "gone", folder=place))
+    assert code == 0, err
+    assert len(sums(place / "gone")) == len(PROMPTS)
