@@ -2,22 +2,20 @@
 
     python benchmarks/methods.py --out runs/methods --page docs/methods.md
 
-Each run has the same prior, cameras and first Gaussians as the others of its prompt and seed. As many
-processes as there are cores, with one thread each. An interrupted run goes on where it stopped; a failed one
-is reported. Writes results.json, a picture and, with --page, the page.
+Each run has the same prior, cameras and first Gaussians as the others of its prompt and seed. All are made as
+one batch (docs/batch.md), whose neighbours do not change a bit of an asset; the same command goes on where it
+stopped, and a failed run is reported. Writes results.json, a picture and, with --page, the page.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -25,12 +23,18 @@ from typing import Annotated, Any
 import typer
 
 from sctd import methods, suites
-from sctd.analysis.comparison import Job, carry_out, is_done, plan, run_lengths
+from sctd.analysis.comparison import run_lengths
 from sctd.analysis.runs import read_run
-from sctd.config import load_config
+from sctd.batch.entry import Entry
+from sctd.batch.folder import create
+from sctd.batch.manifest import MANIFEST, Manifest
+from sctd.batch.run import carry_on
+from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.intervals import FEWEST
 from sctd.evaluate.report import METRICS, Judges, Report, Row, meaning, score_run, verdict
+from sctd.names import slug
+from sctd.pipeline import ASSET, Silent
 
 BASELINE = "sctd"
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
@@ -38,54 +42,45 @@ VIEWS = 4
 Results = dict[str, Any]
 
 
-def _begin() -> None:
-    """A worker: one thread, and the prior loaded once."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _done(job: Job) -> tuple[Row | None, str]:
-    """Make, resume or reuse a run, and score it."""
-    if not is_done(job):
-        from sctd.pipeline import prior_of
-
-        global _prior
-        _prior = _prior or prior_of(job.config)
-        outcome = carry_out(job, _prior)
-        if outcome.run is None:
-            return None, outcome.error
-    return score_run(read_run(job.folder), Judges()), ""
+def plan(
+    base: Config, names: Sequence[str], texts: Sequence[str], seeds: int, lengths: Mapping[str, int]
+) -> list[Entry]:
+    """The runs, seed by seed, so that a benchmark that is stopped has whole seeds."""
+    entries = []
+    for seed in range(seeds):
+        for text in texts:
+            for name in names:
+                update = {"prompt": text, "method": name, "seed": seed, "iterations": lengths[name]}
+                config = Config.model_validate({**base.model_dump(), **update})
+                entries.append(Entry(f"{slug(text)}-{name}-seed{seed}", config))
+    return entries
 
 
-_prior: Any = None
+def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
+    """All runs as one batch, which goes on where it stopped; failed ones get another chance.
+
+    Raises:
+        InputError: the folder holds other runs, or cannot be written.
+    """
+    if not (out / MANIFEST).is_file():
+        create(out, entries)
+    with closing(Manifest(out)) as manifest:
+        if manifest.entries() != entries:
+            raise InputError(f"{out} holds other runs; give the options it was made with, or another --out")
+    for number, (outcome, state) in enumerate(carry_on(out, Silent(), seats=seats, retries=1), 1):
+        print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 
-def carry_out_jobs(jobs: Sequence[Job], processes: int) -> tuple[list[Row], dict[str, str]]:
-    """Rows in the order of the jobs, and the errors of those that failed."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "SCTD_NUM_THREADS": "1"}  # read by the workers when they begin
-    found: dict[Path, tuple[Row | None, str]] = {}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        running = {pool.submit(_done, job): job for job in jobs}
-        for future in as_completed(running):
-            job = running[future]
-            try:
-                found[job.folder] = future.result()
-            except BrokenExecutor:  # takes every other worker with it
-                found[job.folder] = (
-                    None,
-                    "a worker was killed, perhaps for memory; fewer --processes need less",
-                )
-            error = found[job.folder][1]
-            print(
-                f"{len(found)}/{len(jobs)} {job.folder} {'failed: ' + error if error else 'done'}", flush=True
-            )
-    rows = [row for job in jobs if (row := found[job.folder][0]) is not None]
-    failed = {f"{job.config.prompt}, {job.name}": found[job.folder][1] for job in jobs}
-    return rows, {name: error for name, error in failed.items() if error}
+def score(out: Path) -> tuple[list[Row], dict[str, str]]:
+    """A row for each run that is done, and the errors of those that failed."""
+    with closing(Manifest(out)) as manifest:
+        assets = manifest.assets()
+    judges = Judges()
+    rows = [score_run(read_run(out / asset.name), judges) for asset in assets if asset.state == "done"]
+    return rows, {asset.name: asset.error or asset.state for asset in assets if asset.state != "done"}
 
 
-def picture(prompts: Sequence[str], names: Sequence[str], jobs: Sequence[Job], path: Path) -> None:
+def picture(prompts: Sequence[str], names: Sequence[str], out: Path, path: Path) -> None:
     """A row a prompt: VIEWS views of the truth, then of each method's first asset; white where it failed."""
     import torch
 
@@ -99,11 +94,9 @@ def picture(prompts: Sequence[str], names: Sequence[str], jobs: Sequence[Job], p
         truth = truth_views(check_prompt(prompt), VIEWS)[0]
         tiles += [*truth, torch.ones_like(truth[0, :, :, :8]).repeat(1, 1, 8)]
         for name in names:
-            job = next(j for j in jobs if (j.config.prompt, j.config.method) == (prompt, name))
-            made = is_done(job)
-            tiles += list(
-                asset_views(load_ply(job.folder / "asset.ply"), VIEWS)[0] if made else torch.ones_like(truth)
-            )
+            asset = out / f"{slug(prompt)}-{name}-seed0" / ASSET
+            made = asset.is_file()
+            tiles += list(asset_views(load_ply(asset), VIEWS)[0] if made else torch.ones_like(truth))
     save_grid(torch.stack(tiles), path, 1 + VIEWS * (1 + len(names)))
 
 
@@ -115,7 +108,7 @@ def main(
     prompts: Annotated[int, typer.Option(min=1, help="The first so many prompts of the suite.")] = 24,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = 3,
     evaluations: Annotated[int, typer.Option(min=1, help="Network evaluations of every run.")] = BUDGET,
-    processes: Annotated[int | None, typer.Option(min=1, help="At once.  [default: all cores]")] = None,
+    seats: Annotated[int, typer.Option(min=1, help="Runs made at a time, whose calls are joined.")] = 8,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of all runs, as of sctd generate.")
     ] = None,
@@ -128,20 +121,10 @@ def main(
     try:
         base = load_config("embedded", None, overrides, prompt=texts[0])
         lengths = run_lengths(base, chosen, evaluations)
-        jobs = [
-            job
-            for text in texts
-            for job in plan(
-                base.model_copy(update={"prompt": text}),
-                chosen,
-                range(seeds),
-                out / text.replace(" ", "-"),
-                lengths,
-            )
-        ]
+        make(plan(base, chosen, texts, seeds, lengths), out, seats)
     except InputError as exc:
         raise typer.BadParameter(str(exc)) from exc
-    rows, failed = carry_out_jobs(jobs, processes or len(os.sched_getaffinity(0)))
+    rows, failed = score(out)
     report = Report(rows)
     results: Results = {
         "command": {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []},
@@ -154,12 +137,12 @@ def main(
         "machine": _machine(),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    picture(texts, chosen, jobs, out / "methods.png")
+    picture(texts, chosen, out, out / "methods.png")
     print(report.text() if rows else "every run failed")
     if page is not None:
         write_page(page, out, results, report, chosen)
     if failed:
-        print(f"{len(failed)} of {len(jobs)} runs failed; the same command tries them again", file=sys.stderr)
+        print(f"{len(failed)} of {len(rows) + len(failed)} runs are not done, see {out}", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -211,7 +194,7 @@ def _conditions(page: Path, results: Results) -> str:
         f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
         f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
         "optimiser are the same; each method has the settings of its own section. "
-        f"{machine['cpu']}, a process a core with one thread each; commit {machine['commit']}. "
+        f"{machine['cpu']}, all runs of one batch; commit {machine['commit']}. "
         "In brackets: 95%, bootstrap over prompts and their seeds."
     )
     return f"    {called}\n\n{textwrap.fill(text, 124)}"
@@ -220,18 +203,17 @@ def _conditions(page: Path, results: Results) -> str:
 def _means(report: Report, results: Results, names: Sequence[str]) -> list[str]:
     metrics, summary = report.metrics(), report.summary()
     lines = [
-        f"| | runs | iterations | evaluations | seconds | {' | '.join(metrics)} |",
-        "|" + "---|" * (5 + len(metrics)),
+        f"| | runs | iterations | evaluations | {' | '.join(metrics)} |",
+        "|" + "---|" * (4 + len(metrics)),
     ]
     for name in names:
         own = report.of(name)
         if not own:
-            lines.append(f"| {name} | 0 |" + " - |" * (3 + len(metrics)))
+            lines.append(f"| {name} | 0 |" + " - |" * (2 + len(metrics)))
             continue
-        seconds = fmean(row.seconds or 0.0 for row in own)
         used = fmean(row.evaluations or 0 for row in own)
         cells = [summary[name][m].text(METRICS[m].digits) if m in summary[name] else "-" for m in metrics]
-        facts = [name, str(len(own)), str(results["iterations"][name]), f"{used:,.0f}", f"{seconds:.0f}"]
+        facts = [name, str(len(own)), str(results["iterations"][name]), f"{used:,.0f}"]
         lines.append("| " + " | ".join([*facts, *cells]) + " |")
     return [*lines, "", *(f"- {m}: {meaning(m)}" for m in metrics)]
 

@@ -222,6 +222,10 @@ class Manifest:
         )
         return [_asset(row) for row in rows]
 
+    def entries(self) -> list[Entry]:
+        """All entries, in the order of the list."""
+        return [_entry(*row) for row in self._db.execute("SELECT name, config FROM assets ORDER BY position")]
+
     def widest(self) -> Entry | None:
         """The queued entry with the most pictures an iteration; None when nothing is queued."""
         row = self._db.execute(
