@@ -182,16 +182,26 @@ void total_variation(bool f64, int64_t planes, int64_t h, int64_t w, const Addre
     });
 }
 
-// param exp_avg exp_avg_sq grad visible; => the gradient's norm, 0 without a limit
-double adam(bool f64, int64_t n, int64_t row, double rate, double root, double beta1, double beta2,
-            double eps, double clip_norm, const Addresses& at) {
+// grad
+double gradient_norm(bool f64, int64_t n, const Addresses& at) {
     return with_scalar(f64, [&](auto s) -> double {
+        using S = decltype(s);
+        const S* grad = nullptr;
+        read(at, grad);
+        return kernels<S>().gradient_norm(n, grad);
+    });
+}
+
+// param exp_avg exp_avg_sq grad visible
+void adam(bool f64, int64_t n, int64_t row, double rate, double root, double beta1, double beta2, double eps,
+          double clip, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
         using S = decltype(s);
         AdamArgs<S> a{};
         a.n = n, a.row = row, a.rate = rate, a.root = root, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps;
-        a.clip_norm = clip_norm;
+        a.clip = clip;
         read(at, a.param, a.exp_avg, a.exp_avg_sq, a.grad, a.visible);
-        return kernels<S>().adam(a);
+        kernels<S>().adam(a);
     });
 }
 
@@ -244,6 +254,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("cfg_ode_steps", &cfg_ode_steps, Release());
     m.def("residual", &residual, Release());
     m.def("total_variation", &total_variation, Release());
+    m.def("gradient_norm", &gradient_norm, Release());
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
 }

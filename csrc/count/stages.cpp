@@ -95,7 +95,7 @@ void allocate(Workload& w) {
     AdamArgs<float>& o = w.adam;
     o.n = kAdam, o.row = 1, o.param = w.param.data(), o.exp_avg = w.exp_avg.data();
     o.exp_avg_sq = w.exp_avg_sq.data(), o.grad = w.grad.data();
-    o.rate = 1e-3, o.root = 1, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-15, o.clip_norm = 1;
+    o.rate = 1e-3, o.root = 1, o.beta1 = 0.9, o.beta2 = 0.999, o.eps = 1e-15, o.clip = 1;
 }
 
 TilesArgs<float> tiles_args(const Workload& w) {
@@ -138,7 +138,10 @@ STAGE stage_tiles_write(Workload& w) {
 }
 STAGE stage_blend_forward(Workload& w) { kernels<float>().blend_forward(w.blend); }
 STAGE stage_blend_backward(Workload& w) { kernels<float>().blend_backward(w.blend); }
-STAGE stage_adam(Workload& w) { kernels<float>().adam(w.adam); }
+STAGE stage_adam(Workload& w) {
+    kernels<float>().gradient_norm(w.adam.n, w.adam.grad);
+    kernels<float>().adam(w.adam);
+}
 
 int main() {
     Workload w;

@@ -145,29 +145,23 @@ void total_variation_planes(const VariationArgs<S>& a) {
 }
 
 template <typename S>
-double gradient_norm(const AdamArgs<S>& a) {
-    const int64_t pieces = (a.n + kGrain - 1) / kGrain;
+double gradient_norm(int64_t n, const S* grad) {
+    const int64_t pieces = (n + kGrain - 1) / kGrain;
     Scratch<double> sums(pieces);
     auto work = [&](int64_t begin, int64_t end) {
         double sum = 0;
-        for (int64_t i = begin; i < end; ++i) sum += double(a.grad[i]) * double(a.grad[i]);
+        for (int64_t i = begin; i < end; ++i) sum += double(grad[i]) * double(grad[i]);
         sums[begin / kGrain] = sum;
     };
-    parallel_ranges(a.n, kGrain, work);
+    parallel_ranges(n, kGrain, work);
     double total = 0;
     for (int64_t p = 0; p < pieces; ++p) total += sums[p];
     return sqrt(total);
 }
 
 template <typename S>
-double adam(const AdamArgs<S>& a) {
-    double norm = 0, scale = 1;
-    if (a.clip_norm < HUGE_VAL) {
-        norm = gradient_norm(a);
-        scale = a.clip_norm / (norm + 1e-6);  // as torch.nn.utils.clip_grad_norm_
-        if (!(scale < 1)) scale = 1;
-    }
-    const S rate = S(a.rate), root = S(a.root), eps = S(a.eps), clip = S(scale);
+void adam(const AdamArgs<S>& a) {
+    const S rate = S(a.rate), root = S(a.root), eps = S(a.eps), clip = S(a.clip);
     const S beta1 = S(a.beta1), beta2 = S(a.beta2), rest1 = S(1 - a.beta1), rest2 = S(1 - a.beta2);
     auto update = [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
@@ -185,7 +179,6 @@ double adam(const AdamArgs<S>& a) {
         parallel_ranges(a.n, kGrain, update_visible);
     else
         parallel_ranges(a.n, kGrain, update);
-    return norm;
 }
 
 template <typename S>
@@ -195,6 +188,7 @@ void fill(Kernels<S>& k) {
     k.cfg_ode_steps = cfg_ode_steps_rows<S>;
     k.residual = residual_rows<S>;
     k.total_variation = total_variation_planes<S>;
+    k.gradient_norm = gradient_norm<S>;
     k.adam = adam<S>;
 }
 

@@ -82,7 +82,7 @@ struct AdamArgs {
     const S* grad;
     const uint8_t* visible;                // rows that change; null: all
     double rate, root, beta1, beta2, eps;  // lr / (1 - beta1^step), sqrt(1 - beta2^step)
-    double clip_norm;                      // infinity: no clipping
+    double clip;                           // factor of the gradient
 };
 
 // Guidance with out = null + guidance (cond - null), and the steps from one point to two levels. With k > 0 wrong directions
@@ -124,7 +124,8 @@ struct Kernels {
     void (*tiles_find)(const TilesArgs<S>&, TileLists&);
     void (*blend_forward)(const BlendArgs<S>&);
     void (*blend_backward)(const BlendArgs<S>&);
-    double (*adam)(const AdamArgs<S>&);  // returns the gradient's norm when clipping, else 0
+    double (*gradient_norm)(int64_t n, const S* grad);
+    void (*adam)(const AdamArgs<S>&);
     // b rows of n elements; level arrays [b]; prediction: sctd_math.h
     void (*noise)(int64_t b, int64_t n, const S* z0, const S* noise, const S* alpha, const S* sigma, S* out);
     void (*ode_step)(int64_t b, int64_t n, int prediction, const S* z, const S* out, const S* const levels[4],

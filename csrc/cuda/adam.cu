@@ -3,10 +3,11 @@ adam.cu - one Adam step over all groups of parameters, in two launches.
 
   in   per group: grad [n]   schedule [groups + 2] double: lr / (1 - beta1^step) of each group, sqrt(1 - beta2^step),
        largest norm of a group's gradient (infinity: no limit)   visible [rows] or none   skip [1] or none
-  out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups] double, before clipping; 0 without a limit
+  out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups] double, before clipping
 
 The numbers that change from step to step are read from device memory, so a captured graph can be replayed with new ones.
-Gradients are clipped group by group. Rows that are not visible keep parameter and moments; where skip is set, all do.
+Gradients are clipped group by group. Rows that are not visible keep parameter and moments. All do where skip is set, and where
+a gradient of any group is not finite, which its norm tells (float32 squares do not overflow a double).
 A group's blocks follow each other in the grid; a thread takes kPerThread elements, a block's width apart.
 
 Limits   kMaxAdamGroups groups of at most 2^31 - 1 elements.
@@ -34,7 +35,6 @@ __device__ __forceinline__ double block_sum(double x) {
 }
 
 __global__ void __launch_bounds__(kBlock) gradient_norm_kernel(AdamArgs a) {
-    if (!(a.schedule[a.groups + 1] < HUGE_VAL)) return;
     const AdamGroup& group = a.group[blockIdx.y];
     double sum = 0;
     for (int i = blockIdx.x * kBlock + threadIdx.x; i < group.n; i += kNormBlocks * kBlock)
@@ -43,14 +43,26 @@ __global__ void __launch_bounds__(kBlock) gradient_norm_kernel(AdamArgs a) {
     if (threadIdx.x == 0) a.partial[blockIdx.y * kNormBlocks + blockIdx.x] = sum;
 }
 
-// The factor that brings a group's gradient down to the largest norm; called by a whole warp.
-__device__ double clip_factor(const AdamArgs& a, int group, double largest) {
-    const int lane = threadIdx.x % kWarp;
+// The norm of a group's gradient; called by a whole warp.
+__device__ double norm_of(const AdamArgs& a, int group) {
     double sum = 0;
-    for (int i = lane; i < kNormBlocks; i += kWarp) sum += a.partial[group * kNormBlocks + i];
-    const double norm = sqrt(warp_sum(sum));
-    if (lane == 0 && blockIdx.x == unsigned(a.group[group].first_block)) a.norms[group] = norm;
-    return norm + 1e-6 > largest ? largest / (norm + 1e-6) : 1;  // as torch.nn.utils.clip_grad_norm_
+    for (int i = threadIdx.x; i < kNormBlocks; i += kWarp) sum += a.partial[group * kNormBlocks + i];
+    return sqrt(warp_sum(sum));
+}
+
+// The factor that brings a group's gradient down to the largest norm, 0 where no group may change; called by the first warp.
+__device__ double clip_factor(const AdamArgs& a, int own) {
+    bool finite = !(a.skip && a.skip[0]);
+    double factor = 1;
+    const double largest = a.schedule[a.groups + 1];
+    for (int group = 0; group < a.groups; ++group) {
+        const double norm = norm_of(a, group);
+        finite = finite && norm < HUGE_VAL;
+        if (threadIdx.x == 0 && blockIdx.x == 0) a.norms[group] = norm;
+        if (group == own && norm + 1e-6 > largest)
+            factor = largest / (norm + 1e-6);  // as torch.nn.utils.clip_grad_norm_
+    }
+    return finite ? factor : 0;
 }
 
 __global__ void __launch_bounds__(kBlock) adam_kernel(AdamArgs a) {
@@ -58,14 +70,14 @@ __global__ void __launch_bounds__(kBlock) adam_kernel(AdamArgs a) {
     int at = 0;
     while (at + 1 < a.groups && int(blockIdx.x) >= a.group[at + 1].first_block) ++at;
     const AdamGroup& group = a.group[at];
-    const double largest = a.schedule[a.groups + 1];
     if (threadIdx.x < kWarp) {
-        const double factor = largest < HUGE_VAL ? clip_factor(a, at, largest) : 1;
+        const double factor = clip_factor(a, at);
         if (threadIdx.x == 0) clip[0] = float(factor);
     }
     __syncthreads();
-    if (a.skip && a.skip[0]) return;
-    const float scale = clip[0], rate = float(a.schedule[at]), root = float(a.schedule[a.groups]);
+    const float scale = clip[0];
+    if (scale == 0) return;
+    const float rate = float(a.schedule[at]), root = float(a.schedule[a.groups]);
     const int first = (int(blockIdx.x) - group.first_block) * kPerThread * kBlock + int(threadIdx.x);
 #pragma unroll
     for (int k = 0; k < kPerThread; ++k) {
@@ -89,8 +101,7 @@ void adam(AdamArgs a, Stream stream) {
         a.group[i].first_block = blocks;
         blocks += int(blocks_for(a.group[i].n, kPerThread * kBlock));
     }
-    fill_bytes(a.norms, 0, size_t(a.groups) * sizeof(double), stream);
-    if (blocks == 0) return;
+    if (blocks == 0) return fill_bytes(a.norms, 0, size_t(a.groups) * sizeof(double), stream);
     LAUNCH(gradient_norm_kernel, dim3(kNormBlocks, a.groups), kBlock, stream, a);
     LAUNCH(adam_kernel, unsigned(blocks), kBlock, stream, a);
 }

@@ -88,7 +88,7 @@ def _adam(
     eps: float,
     backend: str,
 ) -> Tensor:
-    """=> the gradients' norms before clipping, [groups] float64; 0 without a limit."""
+    """=> the gradients' norms before clipping, [groups] float64."""
     grads = [g.contiguous() for g in grads]  # named: they must outlive the calls below
     groups: list[tuple[Tensor, ...]] = list(zip(params, exp_avgs, exp_avg_sqs, grads, strict=True))
     sizes = [(p.numel(), p.numel() // max(1, p.shape[0])) for p in params]
@@ -113,15 +113,15 @@ def _adam_cpu(
     constants: tuple[float, float, float],
 ) -> Tensor:
     *rates, root, largest = schedule.tolist()
-    if skip is not None and bool(skip):
-        return torch.zeros_like(schedule[:-2])
+    f64 = groups[0][0].dtype == torch.float64
     norms = [
-        native().adam(
-            *(tensors[0].dtype == torch.float64, *size, rate, root, *constants, largest),
-            addresses(*tensors, visible),
-        )
-        for tensors, size, rate in zip(groups, sizes, rates, strict=True)
+        native().gradient_norm(f64, size[0], addresses(tensors[3]))
+        for tensors, size in zip(groups, sizes, strict=True)
     ]
+    if all(map(math.isfinite, norms)) and not (skip is not None and bool(skip)):
+        for tensors, size, rate, norm in zip(groups, sizes, rates, norms, strict=True):
+            clip = min(1.0, largest / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_
+            native().adam(f64, *size, rate, root, *constants, clip, addresses(*tensors, visible))
     return torch.tensor(norms, dtype=torch.float64)
 
 
@@ -142,7 +142,9 @@ def adam_step_(
     skip: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """One Adam step over all groups, in place, in one pass over the tensors; on CUDA nothing waits.
+    """One Adam step over all groups, in place; on CUDA nothing waits.
+
+    Where any gradient holds a number that is not finite nothing changes at all; the norms tell.
 
     Args:
         groups: 1 to 8, all float32 or all float64 (CUDA: float32), on one device.
@@ -155,7 +157,8 @@ def adam_step_(
         backend: "auto", "cpu", "cuda", "cuda-simt" or "reference".
 
     Returns:
-        The 2-norm of each group's gradient before clipping, [groups] float64; 0 without a limit.
+        The 2-norm of each group's gradient before clipping, [groups] float64, not finite where an element
+        is not.
 
     Raises:
         InputError: a shape, dtype, device or layout does not fit; the message names it.

@@ -198,15 +198,15 @@ def adam_step_(
 ) -> Tensor:
     """One Adam step in place over (param, grad, exp_avg, exp_avg_sq) of each group, gradients cut to a norm.
 
-    ``schedule``: :func:`sctd.ops.adam_schedule`; => the norms, [groups] float64, 0 without a limit.
+    ``schedule``: :func:`sctd.ops.adam_schedule`; => the norms, [groups] float64. Nothing changes where one
+    is not finite.
     """
-    norms = torch.zeros_like(schedule[:-2])
     *rates, root, largest = schedule.tolist()
-    if skip is not None and bool(skip):
+    norms = torch.stack([grad.double().norm() for _, grad, _, _ in groups])
+    if (skip is not None and bool(skip)) or not bool(norms.isfinite().all()):
         return norms
     for i, (param, grad, exp_avg, exp_avg_sq) in enumerate(groups):
         if largest < float("inf"):
-            norms[i] = grad.double().norm()
             grad = grad * min(1.0, largest / (float(norms[i]) + 1e-6))
         rows = slice(None) if visible is None else visible
         m = beta1 * exp_avg[rows] + (1 - beta1) * grad[rows]

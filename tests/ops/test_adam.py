@@ -117,6 +117,30 @@ def test_a_skipped_step_changes_nothing(backend: str) -> None:
         assert same == [skip, skip]
 
 
+@on_every_backend
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_changes_nothing(
+    value: float, clip: float | None, backend: str
+) -> None:
+    """Not even the other groups: the step would be another one without it."""
+    device = device_of(backend)
+    groups = make_groups(torch.float32, ((5000, 3), (5000,)), backend)
+    for group in groups:
+        group.grad.fill_(1.0)
+    groups[1].grad[4321] = value
+    before = [t.clone() for group in groups for t in group[::3] + group[2:3]]
+    schedule = ops.adam_schedule([0.1, 0.1], step=1, grad_clip_norm=clip, device=device, **BETAS)
+    norms = ops.adam_step_(groups, schedule, **BETAS, eps=1e-8, backend=backend)
+    assert norms.isfinite().tolist() == [True, False]
+    assert norms[0].item() == pytest.approx(15000**0.5)
+    after = [t for group in groups for t in group[::3] + group[2:3]]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    groups[1].grad[4321] = 1.0
+    ops.adam_step_(groups, schedule, **BETAS, eps=1e-8, backend=backend)
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 def test_bit_identical_for_any_number_of_threads() -> None:
     before = ops.get_num_threads()
     try:
