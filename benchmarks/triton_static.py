@@ -38,14 +38,32 @@ class Kernel:
     warps: int
 
 
+CONSTANTS = {
+    "WRONG": 2,
+    "CHANNELS": 4,
+    "CAMERAS": 4,
+    "NORMS": 6,
+    "K": 16,
+    "NOISE": True,
+    "VARIATION": True,
+    **{f"HAS_{what}": True for what in ("RGB", "DISPARITY", "SUMS", "SPREAD", "OPAQUE", "COLORS")},
+}
+"""Compile-time constants by name: all that a kernel can do, four cameras, colours of degree 3."""
+
+
 def launches() -> Iterator[tuple[str, Any, dict[str, str], dict[str, int], int]]:
     """Name, kernel, type of each argument, compile-time constants, warps: as sctd/ops launches them."""
+    from sctd.ops import _triton_activation as activation
     from sctd.ops import _triton_core as core
+    from sctd.ops import _triton_images as images
     from sctd.ops import _triton_ode as ode
+    from sctd.ops import _triton_scene as scene
     from sctd.ops._triton_residual import residual_kernel
+    from sctd.ops._triton_screen import watch_screen_kernel
     from sctd.ops._triton_variation import total_variation_kernel
 
     small, whole = (core.BLOCK, 4), (core.IMAGE_BLOCK, core.IMAGE_WARPS)
+    around = (scene.BLOCK, 4)
     for name, kernel, (block, warps) in (
         ("noise", ode.noise_kernel, small),
         ("ode_step", ode.ode_step_kernel, small),
@@ -53,23 +71,34 @@ def launches() -> Iterator[tuple[str, Any, dict[str, str], dict[str, int], int]]
         ("perp_neg_ode_steps", ode.perp_neg_ode_steps_kernel, whole),
         ("residual", residual_kernel, whole),
         ("total_variation", total_variation_kernel, small),
+        ("activate", activation.activate_kernel, around),
+        ("activate_backward", activation.activate_backward_kernel, around),
+        ("views", images.views_kernel, around),
+        ("views_backward", images.views_backward_kernel, around),
+        ("watch_screen", watch_screen_kernel, around),
     ):
         types = {argument: _type(argument) for argument in kernel.arg_names}
         kinds = {"epsilon": 0, "v": 1} if "PREDICTION" in types else {"": 0}
         for kind, number in kinds.items():
-            constants = {"BLOCK": block, "PREDICTION": number, "WRONG": 2}
+            constants = {"BLOCK": block, "PREDICTION": number, **CONSTANTS}
             constants = {k: v for k, v in constants.items() if k in types}
             yield ", ".join(filter(None, (name, kind))), kernel, types, constants, warps
 
 
 def _type(argument: str) -> str:
-    if argument in ("BLOCK", "PREDICTION", "WRONG"):
+    if argument in ("BLOCK", "PREDICTION") or argument in CONSTANTS:
         return "constexpr"
+    if argument == "radii_ptr":
+        return "*i32"
+    if argument == "norms_ptr":
+        return "*fp64"
     if argument in ("null_ptr", "cond_ptr", "wrong_ptr"):
         return "*fp16"  # network outputs
     if argument.endswith("_ptr"):
         return "*fp32"
-    return "fp32" if argument in ("guidance", "down", "across") else "i32"
+    return (
+        "fp32" if argument in ("guidance", "down", "across", "near", "half_width", "half_height") else "i32"
+    )
 
 
 def compiled() -> list[Kernel]:

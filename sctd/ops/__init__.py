@@ -8,15 +8,19 @@ Each has a plain-torch twin in :mod:`sctd.ops.reference`, which is its definitio
 from __future__ import annotations
 
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
+from sctd.ops.activation import activate
 from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_
+from sctd.ops.images import views
 from sctd.ops.neighbours import knn_mean_distance
 from sctd.ops.ode import cfg_ode_steps, noise, ode_step
 from sctd.ops.rasterize import rasterization
 from sctd.ops.residual import sctd_loss, sctd_residual, sctd_step_residual
+from sctd.ops.screen import watch_screen_
 from sctd.ops.variation import total_variation
 
 __all__ = [
     "AdamGroup",
+    "activate",
     "adam_schedule",
     "adam_step_",
     "backends",
@@ -31,4 +35,6 @@ __all__ = [
     "sctd_step_residual",
     "set_num_threads",
     "total_variation",
+    "views",
+    "watch_screen_",
 ]

@@ -1,0 +1,214 @@
+"""The ops around the rasterizer: Triton in its interpreter against plain torch in float32 and in double."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import torch
+from raster_scenes import assert_error_at_most_twice
+from torch import Tensor
+
+from sctd.errors import InputError
+from sctd.ops import activate, total_variation, views, watch_screen_
+from sctd.ops.activation import _activate
+from sctd.ops.images import _views
+from sctd.ops.screen import _watch
+
+NEAR = 0.5
+
+on_every_backend = pytest.mark.parametrize(
+    "backend", ["triton-interpret", pytest.param("triton", marks=pytest.mark.gpu)]
+)
+
+
+@pytest.fixture(autouse=True)
+def _triton_is_there(need: Callable[[str, bool, str], None]) -> None:
+    need("triton-interpret", find_spec("triton") is not None, "run `pip install triton` (Linux)")
+
+
+def device_of(backend: str) -> str:
+    return "cuda" if backend == "triton" else "cpu"
+
+
+def three_ways(call: Callable[..., tuple[Tensor | None, ...]], inputs: list[Tensor], backend: str) -> None:
+    """Results and gradients of a backend no worse than twice plain float32's error."""
+    found = []
+    for which, dtype in (
+        (backend, torch.float32),
+        ("reference", torch.float32),
+        ("reference", torch.float64),
+    ):
+        device = device_of(which)
+        leaves = [t.to(device, dtype, copy=True).requires_grad_() for t in inputs]
+        out = [t for t in call(*leaves, backend=which) if t is not None]
+        out[-1] = out[-1].sum(0)  # how many rows add up to it is the backend's business
+        g = torch.Generator().manual_seed(7)
+        seeds = [torch.randn(t.shape, generator=g).to(t) for t in out]
+        torch.autograd.backward(out, seeds)
+        grads = [torch.zeros_like(t) if t.grad is None else t.grad for t in leaves]
+        found.append([t.detach().cpu() for t in (*out, *grads)])
+    assert len({len(values) for values in found}) == 1
+    for i, (a, b, c) in enumerate(zip(*found, strict=True)):
+        assert_error_at_most_twice(a, b, c, f"tensor {i}")
+
+
+def images(cameras: int, height: int, width: int, channels: int) -> list[Tensor]:
+    """Pictures with empty pixels, faint ones, and depths on both sides of the near plane."""
+    g = torch.Generator().manual_seed(height * width)
+    renders = torch.rand(cameras, height, width, channels, generator=g)
+    alphas = torch.rand(cameras, height, width, 1, generator=g)
+    alphas[torch.rand(alphas.shape, generator=g) < 0.2] = 0
+    renders[..., 3:] = alphas * (0.2 + 3 * renders[..., 3:])
+    return [renders, alphas]
+
+
+@on_every_backend
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (2, 9, 1), (2, 37, 41)])
+def test_views(size: tuple[int, int, int], channels: int, backend: str) -> None:
+    def call(renders: Tensor, alphas: Tensor, backend: str) -> tuple[Tensor | None, ...]:
+        return views(renders, alphas, NEAR, variation=True, backend=backend)
+
+    three_ways(call, images(*size, channels), backend)
+
+
+def test_views_are_what_they_are_called() -> None:
+    renders, alphas = images(2, 8, 6, 4)
+    rgb, disparity, sums = views(renders, alphas, NEAR, variation=True)
+    assert disparity is not None
+    assert torch.equal(rgb, renders[..., :3].permute(0, 3, 1, 2))
+    assert rgb.is_contiguous()
+    seen = alphas[..., 0] > 0
+    depth = renders[..., 3] / alphas[..., 0]
+    assert torch.equal(disparity[:, 0][seen], (alphas[..., 0] / depth.clamp_min(NEAR))[seen])
+    assert (disparity[:, 0][~seen] == 0).all()
+    assert sums.sum(0).tolist() == pytest.approx([float(total_variation(x)) for x in (rgb, disparity)])
+    without = views(renders[..., :3], alphas, NEAR)
+    assert without[1] is None
+    assert without[2].shape == (0, 2)
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_views_without_some_gradients(missing: int) -> None:
+    found = []
+    for backend in ("triton-interpret", "reference"):
+        leaves = [t.clone().requires_grad_() for t in images(2, 11, 7, 4)]
+        rgb, disparity, sums = views(*leaves, NEAR, variation=missing != 2, backend=backend)
+        assert disparity is not None
+        parts = [rgb.square().sum(), disparity.square().sum(), 30 * sums.sum()]
+        del parts[missing]
+        sum(parts).backward()  # type: ignore[union-attr]
+        found.append([leaf.grad for leaf in leaves])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def gaussians(n: int, higher: int) -> list[Tensor]:
+    g = torch.Generator().manual_seed(n)
+    shapes = ((n, 3), (n,), (n, 1, 3), (n, higher, 3))
+    return [torch.randn(shape, generator=g) for shape in shapes]
+
+
+@on_every_backend
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("higher", [0, 3, 15])
+def test_activate(higher: int, noisy: bool, backend: str) -> None:
+    inputs = gaussians(701, higher)
+    noise = 1 + 0.8 * torch.randn(701, 3, generator=torch.Generator().manual_seed(3))
+    assert (noise < 1e-3).any()
+
+    def call(*leaves: Tensor, backend: str) -> tuple[Tensor, ...]:
+        return activate(*leaves, noise.to(leaves[0]) if noisy else None, backend=backend)
+
+    if higher == 0:  # nothing to differentiate by: its gradient stays away on one side, is empty on the other
+        empty = inputs.pop()
+        three_ways(lambda *x, backend: call(*x, empty.to(x[0]), backend=backend), inputs, backend)
+    else:
+        three_ways(call, inputs, backend)
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_activate_without_some_gradients(missing: int) -> None:
+    found = []
+    for backend in ("triton-interpret", "reference"):
+        leaves = [t.clone().requires_grad_() for t in gaussians(90, 3)]
+        parts = [out.square().sum() for out in activate(*leaves, backend=backend)[:3]]
+        parts.append(activate(*leaves, backend=backend)[3].sum())
+        del parts[missing]
+        sum(parts).backward()  # type: ignore[union-attr]
+        found.append([torch.zeros_like(t) if t.grad is None else t.grad for t in leaves])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@on_every_backend
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_watch_screen(cameras: int, backend: str) -> None:
+    g, n = torch.Generator().manual_seed(2), 1500
+    kept = [torch.rand(n, generator=g) for _ in range(3)]
+    gradient = torch.randn(cameras, n, 2, generator=g)
+    radii = torch.randint(-3, 9, (cameras, n, 2), generator=g).clamp_min(0).int()
+    found = []
+    for which, dtype in (
+        (backend, torch.float32),
+        ("reference", torch.float32),
+        ("reference", torch.float64),
+    ):
+        device = device_of(which)
+        mine = [t.to(device, dtype, copy=True) for t in kept]
+        for _ in range(2):
+            watch_screen_(*mine, gradient.to(device, dtype), radii.to(device), (64, 48), backend=which)
+        found.append([t.cpu() for t in mine])
+    for a, b, c in zip(*found, strict=True):
+        assert_error_at_most_twice(a, b, c)
+    seen = (radii > 0).any(-1).sum(0)
+    assert torch.equal((found[1][1] - kept[1]).round().int(), 2 * seen)
+
+
+@pytest.mark.parametrize("backend", ["triton-interpret", "reference"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_broken_step_is_not_watched(bad: float, backend: str) -> None:
+    kept = [torch.zeros(4) for _ in range(3)]
+    arguments: tuple[Any, ...] = (*kept, torch.ones(1, 4, 2), torch.ones(1, 4, 2, dtype=torch.int32), (8, 8))
+    watch_screen_(*arguments, norms=torch.tensor([1.0, bad], dtype=torch.float64), backend=backend)
+    assert not any(t.any() for t in kept)
+    watch_screen_(*arguments, norms=torch.tensor([1.0, 2.0], dtype=torch.float64), backend=backend)
+    assert all(t.all() for t in kept)
+
+
+def test_opcheck() -> None:
+    renders, alphas = (t.requires_grad_() for t in images(1, 5, 3, 4))
+    torch.library.opcheck(_views, (renders, alphas, NEAR, True))
+    leaves = [t.requires_grad_() for t in gaussians(6, 3)]
+    torch.library.opcheck(_activate, (*leaves, None))
+    kept = [torch.zeros(4) for _ in range(3)]
+    radii = torch.ones(1, 4, 2, dtype=torch.int32)
+    torch.library.opcheck(_watch, (*kept, torch.ones(1, 4, 2), radii, None, 4.0, 3.0))
+
+
+def test_gradients() -> None:
+    renders, alphas = (t.double().requires_grad_() for t in images(1, 3, 4, 4))
+    assert torch.autograd.gradcheck(lambda r, a: views(r, a, NEAR, variation=True), (renders, alphas + 0.1))
+    leaves = [t.double().requires_grad_() for t in gaussians(3, 3)]
+    assert torch.autograd.gradcheck(lambda *x: activate(*x), leaves)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: views(torch.zeros(1, 2, 2, 5), torch.zeros(1, 2, 2, 1), NEAR), "renders must have shape"),
+        (lambda: views(torch.zeros(1, 2, 2, 4), torch.zeros(1, 2, 3, 1), NEAR), "alphas must have shape"),
+        (lambda: activate(*gaussians(3, 3)[:3], torch.zeros(3, 3)), r"shN must have shape \[3, K - 1, 3\]"),
+        (lambda: activate(*gaussians(3, 3), torch.zeros(2, 3)), "noise must have shape"),
+        (
+            lambda: watch_screen_(*[torch.zeros(4)] * 3, torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), (8, 8)),
+            "radii must be int32",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
