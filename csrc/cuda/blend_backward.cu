@@ -210,7 +210,7 @@ __global__ void moments_to_gradients_kernel(BlendArgs a, const float* rows) {
     const float* channels = sum + kMoments;
     if (a.colors_per_camera || a.cameras == 1)
         for (int d = 0; d < a.channels; ++d) a.g_colors[a.channels * at + d] = channels[d];
-    if (a.with_depth) a.g_depths[at] = channels[a.channels];
+    a.g_depths[at] = a.with_depth ? channels[a.channels] : 0.0f;
     if (a.absgrad)
         for (int k = 0; k < 2; ++k)
             a.g_means2d_abs[2 * at + k] = channels[a.channels + (a.with_depth ? 1 : 0) + k];

@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kBlock) project_forward_kernel(ProjectArgs a) 
         for (int k = 0; k < 3; ++k) a.colors[3 * at + k] = 0;
 }
 
-// Gradient of the SH colours of one Gaussian on one camera: adds to g_sh, gives g_mean [3].
+// Gradient of the SH colours of one Gaussian on one camera: adds to g_sh, gives g_mean [3]. The row is zeroed before.
 __device__ void sh_backward(const ProjectArgs& a, const Camera<float>& cam, int camera, int i,
                             float g_mean[3]) {
     const int64_t row = sh_row(a, camera, i);
@@ -173,6 +173,9 @@ __global__ void __launch_bounds__(kBlock) project_backward_kernel(ProjectArgs a)
     const Gaussian g = inside ? read_gaussian(a, i) : Gaussian{};
     GaussianGrad<float> sum{};
     float opacity = 0;
+    if (inside && a.sh_degree >= 0)
+        for (int camera = 0; camera < (a.sh_per_camera ? a.cameras : 1); ++camera)
+            for (int k = 0; k < 3 * a.bases; ++k) a.g_sh[sh_row(a, camera, i) + k] = 0;
     for (int camera = 0; camera < a.cameras; ++camera) {
         float pose[kPose] = {};
         if (inside && a.radii[2 * (int64_t(camera) * a.count + i)] > 0) {
@@ -180,6 +183,7 @@ __global__ void __launch_bounds__(kBlock) project_backward_kernel(ProjectArgs a)
                 make_camera(a.viewmats + 16 * camera, a.ks + 9 * camera, a.width, a.height);
             backward_one(a, cam, camera, i, g, sum, opacity, pose);
         }
+        if (!a.g_viewmats) continue;  // the same for all threads
         const float total = transposed_sum(pose, halves);
         if (mine >= 0) per_warp[warp * kPose + mine] = total;
         __syncthreads();
@@ -222,7 +226,8 @@ void project_backward(const ProjectArgs& a, Stream stream) {
     if (a.cameras == 0 || a.count == 0) return;
     const unsigned blocks = blocks_for(a.count, kBlock);
     LAUNCH(project_backward_kernel, blocks, kBlock, stream, a);
-    LAUNCH(pose_gradient_kernel, a.cameras, 16, stream, a.pose_partial, int(blocks), a.g_viewmats);
+    if (a.g_viewmats)
+        LAUNCH(pose_gradient_kernel, a.cameras, 16, stream, a.pose_partial, int(blocks), a.g_viewmats);
 }
 
 }  // namespace sctd::cuda

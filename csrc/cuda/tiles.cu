@@ -173,23 +173,20 @@ struct Slots {  // by rank, before the sort
     uint8_t* mask;
 };
 
-// What no rank writes: a tile beyond all others.
-__global__ void fill_slots_kernel(TilesArgs a, Slots slots, uint32_t beyond) {
-    const int64_t i = int64_t(blockIdx.x) * kBlock + threadIdx.x;
-    if (i >= a.capacity) return;
-    slots.number[i] = int32_t(i);
-    if (i >= a.rank_start[int64_t(a.cameras) * a.count])
-        slots.tile[i] = beyond, slots.rank[i] = 0, slots.mask[i] = 0;
-}
-
-__global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots slots) {
+// A thread for each rank and for each slot. What no rank writes gets a tile beyond all others.
+__global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots slots, uint32_t beyond) {
     SHARED(Ellipse, slabs, kBlock);
     SHARED(int, ends, kBlock);
     const int base = threadIdx.x / kWarp * kWarp, lane = threadIdx.x % kWarp;
     const int64_t rank0 = int64_t(blockIdx.x) * kBlock + base, n = int64_t(a.cameras) * a.count;
+    const int64_t own = rank0 + lane;
+    if (own < a.capacity) {
+        slots.number[own] = int32_t(own);
+        if (own >= a.rank_start[n]) slots.tile[own] = beyond, slots.rank[own] = 0, slots.mask[own] = 0;
+    }
+    if (rank0 >= n) return;  // the whole warp
     const int across = grid_of(a.width, a.height).across;
-    int64_t next =
-        rank0 < n ? a.rank_start[rank0] : 0;  // the warp's pairs lie together, bands in their order
+    int64_t next = a.rank_start[rank0];  // the warp's pairs lie together, bands in their order
     for_each_band(a, rank0, slabs + base, ends + base,
                   [&](int owner, const Ellipse& e, int band, const Extent& x) {
                       const int tiles = x.tiles(), upto = inclusive_sum(tiles, lane);
@@ -205,27 +202,25 @@ __global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots s
                   });
 }
 
-// Where each tile's pairs begin: the first sorted key that is not smaller.
-__global__ void tile_starts_kernel(const uint32_t* sorted, int64_t n, int tiles, int32_t* tile_start) {
-    const int tile = blockIdx.x * kBlock + threadIdx.x;
-    if (tile > tiles) return;
-    int64_t low = 0, high = n;
+// A thread for each pair, whose rank and mask follow the sorted slots, and for each tile, whose pairs begin with the first
+// sorted key that is not smaller.
+__global__ void gather_pairs_kernel(TilesArgs a, Slots slots, const uint32_t* sorted, int tiles) {
+    const int64_t i = int64_t(blockIdx.x) * kBlock + threadIdx.x;
+    if (i < a.capacity) {
+        const int32_t slot = a.pair_slot[i];
+        a.pair_rank[i] = slots.rank[slot];
+        a.pair_mask[i] = slots.mask[slot];
+    }
+    if (i > tiles) return;
+    int64_t low = 0, high = a.capacity;
     while (low < high) {
         const int64_t mid = (low + high) / 2;
-        if (sorted[mid] < uint32_t(tile))
+        if (sorted[mid] < uint32_t(i))
             low = mid + 1;
         else
             high = mid;
     }
-    tile_start[tile] = int32_t(low);
-}
-
-__global__ void gather_pairs_kernel(TilesArgs a, Slots slots) {
-    const int64_t i = int64_t(blockIdx.x) * kBlock + threadIdx.x;
-    if (i >= a.capacity) return;
-    const int32_t slot = a.pair_slot[i];
-    a.pair_rank[i] = slots.rank[slot];
-    a.pair_mask[i] = slots.mask[slot];
+    a.tile_start[i] = int32_t(low);
 }
 
 // Cuts scratch memory into aligned pieces; with a null base it only adds up.
@@ -314,14 +309,14 @@ void tiles_write(const TilesArgs& a, Stream stream) {
         return fill_bytes(a.tile_start, 0, size_t(tiles + 1) * sizeof(int32_t), stream);
     Pieces pieces(a.scratch);
     const WriteScratch s(pieces, a.capacity);
-    const unsigned blocks = blocks_for(a.capacity, kBlock);
-    LAUNCH(fill_slots_kernel, blocks, kBlock, stream, a, s.slots, uint32_t(tiles));
-    LAUNCH(emit_pairs_kernel, blocks_for(n, kBlock), kBlock, stream, a, s.slots);
+    const int64_t ranks_or_pairs = a.capacity > n ? a.capacity : n;
+    const int64_t pairs_or_tiles = a.capacity > tiles ? a.capacity : tiles + 1;
+    LAUNCH(emit_pairs_kernel, blocks_for(ranks_or_pairs, kBlock), kBlock, stream, a, s.slots,
+           uint32_t(tiles));
     radix_sort_pairs(s.library, s.library_bytes, s.slots.tile, s.tile_sorted, s.slots.number, a.pair_slot,
                      a.capacity, bits_for(uint32_t(tiles)), stream);
-    LAUNCH(tile_starts_kernel, blocks_for(tiles + 1, kBlock), kBlock, stream, s.tile_sorted, a.capacity,
-           tiles, a.tile_start);
-    LAUNCH(gather_pairs_kernel, blocks, kBlock, stream, a, s.slots);
+    LAUNCH(gather_pairs_kernel, blocks_for(pairs_or_tiles, kBlock), kBlock, stream, a, s.slots,
+           s.tile_sorted, tiles);
 }
 
 }  // namespace sctd::cuda

@@ -25,7 +25,6 @@ class Core(Protocol):
     mask_dtype: torch.dtype
     has_order: bool  # whether the first of the tile lists is used, else it is empty
     optional_g_alphas: bool  # whether blend_backward takes None for zeros
-    writes_unseen: bool  # whether blend_backward writes zeros for Gaussians that nobody saw
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
@@ -67,7 +66,6 @@ class CpuCore:
     mask_dtype = torch.int64  # 4 x 1 strips
     has_order = False
     optional_g_alphas = True
-    writes_unseen = True
 
     def __init__(self) -> None:
         self.module = native()
@@ -76,7 +74,15 @@ class CpuCore:
         self.module.project_forward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        self.module.project_backward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
+        *others, g_sh, g_viewmats = out
+        if g_sh is not None:
+            g_sh.zero_()  # the kernel adds to it
+        if g_viewmats is None:
+            viewmats = inputs[5]
+            assert viewmats is not None
+            g_viewmats = torch.empty_like(viewmats)  # made in any case
+        at = addresses(*inputs, *others, g_sh, g_viewmats)
+        self.module.project_backward(_f64(inputs), self.module.ProjectShape(*sizes), at)
 
     def tile_lists(
         self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
@@ -113,7 +119,6 @@ class CudaCore:
     mask_dtype = torch.uint8  # 8 x 8 sub-tiles
     has_order = True
     optional_g_alphas = False
-    writes_unseen = False
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module

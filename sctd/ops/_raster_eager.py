@@ -42,8 +42,11 @@ class _Project(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        out = ops.project_backward_now(*saved, *grads[:5], *ctx.settings)
-        return (*out[:4], None if saved[4] is None else out[4], out[5], *[None] * (1 + len(ctx.settings)))
+        posed = ctx.needs_input_grad[5]
+        arguments: tuple[Any, ...] = (*saved, *grads[:5], posed, *ctx.settings)
+        out = ops.project_backward_now(*arguments)
+        g_sh = None if saved[4] is None else out[4]
+        return (*out[:4], g_sh, out[5] if posed else None, *[None] * (1 + len(ctx.settings)))
 
 
 class _Blend(torch.autograd.Function):
@@ -64,11 +67,12 @@ class _Blend(torch.autograd.Function):
             g_renders = saved[0].new_zeros(ctx.shapes[0])
         if g_alphas is None and not core(ctx.settings[-1]).optional_g_alphas:
             g_alphas = saved[0].new_zeros(ctx.shapes[1])
-        arguments: tuple[Any, ...] = (*saved, g_renders, g_alphas, *ctx.settings)
+        seen = ctx.needs_input_grad[5]
+        arguments: tuple[Any, ...] = (*saved, g_renders, g_alphas, seen, *ctx.settings)
         out = ops.blend_backward_now(*arguments)
         if ctx.settings[3]:
             saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-        return (*out[:5], None if saved[5] is None else out[5], *[None] * (6 + len(ctx.settings)))
+        return (*out[:5], out[5] if seen else None, *[None] * (6 + len(ctx.settings)))
 
 
 def project(*inputs: Any) -> tuple[Tensor, ...]:

@@ -141,6 +141,7 @@ def project_backward_now(
     g_conics: Tensor,
     g_opacities: Tensor,
     g_colors: Tensor,
+    with_pose: bool,
     width: int,
     height: int,
     near_plane: float,
@@ -151,16 +152,17 @@ def project_backward_now(
     antialiased: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> gradients of means, quats, scales, opacities, sh ([0] without), viewmats."""
+    """=> gradients of means, quats, scales, opacities, sh, viewmats; the last two [0] where not wanted."""
     tensors = (means, quats, scales, opacities, sh, viewmats, Ks, radii)
     grads = (g_means2d, g_depths, g_conics, g_opacities, g_colors)
     inputs = _contiguous(*tensors, *grads)
     a, b, c, d = (
         torch.empty_like(t, memory_format=torch.contiguous_format) for t in (means, quats, scales, opacities)
     )
-    # Zeros: the kernel adds to the first, and leaves the second alone when there are no Gaussians.
-    g_sh = means.new_empty(0) if sh is None else torch.zeros_like(sh, memory_format=torch.contiguous_format)
-    out = (a, b, c, d, g_sh, torch.zeros_like(viewmats, memory_format=torch.contiguous_format))
+    g_sh = means.new_empty(0) if sh is None else torch.empty_like(sh, memory_format=torch.contiguous_format)
+    new = torch.empty_like if means.shape[0] else torch.zeros_like  # without Gaussians no kernel runs
+    g_viewmats = new(viewmats, memory_format=torch.contiguous_format) if with_pose else means.new_empty(0)
+    out = (a, b, c, d, g_sh, g_viewmats)
     sizes = _project_sizes(
         *(
             means,
@@ -175,7 +177,7 @@ def project_backward_now(
             antialiased,
         )
     )
-    core(backend).project_backward(sizes, inputs, out)
+    core(backend).project_backward(sizes, inputs, (*out[:5], out[5] if with_pose else None))
     return out
 
 
@@ -192,8 +194,9 @@ def _(
     viewmats: Tensor,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    a, b, c, d, e = (t.new_empty(t.shape) for t in (means, quats, scales, opacities, viewmats))
-    return a, b, c, d, means.new_empty(0) if sh is None else sh.new_empty(sh.shape), e
+    a, b, c, d = (t.new_empty(t.shape) for t in (means, quats, scales, opacities))
+    g_sh = means.new_empty(0 if sh is None else sh.shape)
+    return a, b, c, d, g_sh, means.new_empty(viewmats.shape if rest[7] else 0)
 
 
 def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -202,9 +205,10 @@ def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 
 def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    out = torch.ops.sctd.project_backward(*ctx.saved_tensors, *grads[:5], *ctx.settings)
+    posed = ctx.needs_input_grad[5]
+    out = torch.ops.sctd.project_backward(*ctx.saved_tensors, *grads[:5], posed, *ctx.settings)
     g_sh = out[4] if ctx.saved_tensors[4] is not None else None
-    return (*out[:4], g_sh, out[5], *[None] * (1 + len(ctx.settings)))
+    return (*out[:4], g_sh, out[5] if posed else None, *[None] * (1 + len(ctx.settings)))
 
 
 project.register_autograd(_project_vjp, setup_context=_project_setup)
@@ -335,6 +339,7 @@ def blend_backward_now(
     last: Tensor,
     g_renders: Tensor,
     g_alphas: Tensor | None,
+    with_backgrounds: bool,
     width: int,
     height: int,
     with_depth: bool,
@@ -346,17 +351,17 @@ def blend_backward_now(
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
     saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
     grads = _contiguous(g_renders, g_alphas)  # named: they must outlive the call below
-    native = core(backend)
-    new = torch.empty_like if native.writes_unseen else torch.zeros_like
     out = tuple(
-        new(t, memory_format=torch.contiguous_format) for t in (means2d, conics, colors, opacities, depths)
+        torch.empty_like(t, memory_format=torch.contiguous_format)
+        for t in (means2d, conics, colors, opacities, depths)
     )
-    g_backgrounds = (
-        None if backgrounds is None else torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
-    )
-    g_abs = new(out[0]) if absgrad else None
+    g_backgrounds = None
+    if with_backgrounds and backgrounds is not None:
+        g_backgrounds = torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
+    g_abs = torch.empty_like(out[0]) if absgrad else None
     sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
-    native.blend_backward(sizes, deterministic, (*inputs, *saved, *grads), (*out, g_backgrounds, g_abs))
+    gradients = (*out, g_backgrounds, g_abs)
+    core(backend).blend_backward(sizes, deterministic, (*inputs, *saved, *grads), gradients)
     none = means2d.new_empty(0)
     return (
         *(out[0], out[1], out[2], out[3], out[4]),
@@ -379,7 +384,8 @@ def _(
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
-    background = means2d.new_empty(0 if backgrounds is None else backgrounds.shape)
+    wanted = backgrounds is not None and rest[10]
+    background = means2d.new_empty(backgrounds.shape if wanted and backgrounds is not None else 0)
     return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-3] else 0)
 
 
@@ -390,10 +396,11 @@ def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
 
 def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
-    out = torch.ops.sctd.blend_backward(*saved, g_renders, g_alphas, *ctx.settings)
+    seen = ctx.needs_input_grad[5]
+    out = torch.ops.sctd.blend_backward(*saved, g_renders, g_alphas, seen, *ctx.settings)
     if ctx.settings[3]:
         saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-    return (*out[:5], None if saved[5] is None else out[5], *[None] * (6 + len(ctx.settings)))
+    return (*out[:5], out[5] if seen else None, *[None] * (6 + len(ctx.settings)))
 
 
 blend.register_autograd(_blend_vjp, setup_context=_blend_setup)

@@ -185,9 +185,8 @@ def rasterization(
         absgrad: after backward, meta["means2d"].absgrad is the sum over pixels of |d loss / d means2d|.
         rasterize_mode: "antialiased" multiplies opacities by sqrt(det before / det after eps2d).
         capacity: on CUDA, room for so many (tile, Gaussian) pairs, and no wait for the device: where more
-            were needed, meta["overflow"] (a bool tensor on the device) is true and the picture lacks
-            Gaussians; meta["pairs_needed"] (int32, on the device) tells how many. 0 counts them first, which
-            waits once. Elsewhere without effect.
+            were needed, which meta["pairs_needed"] tells (int32, on the device), the picture lacks
+            Gaussians. 0 counts them first, which waits once. Elsewhere without effect.
         backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
             "reference" (plain torch, slow). The CUDA kernels compute in float32; their backward
             pass adds in an order that changes from run to run unless
@@ -280,8 +279,6 @@ def _native(
     meta = {"means2d": means2d, "depths": depths, "conics": conics, "opacities": opacities, "radii": radii}
     if backend != "cpu":
         meta["pairs_needed"] = lists[1][-1]
-    if capacity and backend != "cpu":
-        meta["overflow"] = lists[1][-1] > capacity
     return renders, alphas, {**meta, "n_pairs": lists[3].shape[0]}
 
 

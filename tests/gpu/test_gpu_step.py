@@ -58,11 +58,11 @@ class Step:
             AdamGroup(p.detach(), g, *self.moments[n]) for n, p, g in zip(LEAVES, leaves, grads, strict=True)
         ]
         visible = (meta["radii"] > 0).any(-1).any(0)
-        skip = meta["overflow"]
+        lacking = meta["pairs_needed"] > self.capacity
         adam_step_(
-            groups, self.schedule, **BETAS, eps=1e-15, visible=visible, skip=skip, backend=self.backend
+            groups, self.schedule, **BETAS, eps=1e-15, visible=visible, skip=lacking, backend=self.backend
         )
-        return loss.detach(), meta["overflow"]
+        return loss.detach(), lacking
 
     def parameters(self) -> list[Tensor]:
         return [self.scene[name].detach().clone() for name in LEAVES]

@@ -23,14 +23,14 @@ def drawn(scene: Scene, **options: object) -> tuple[Tensor, dict[str, object]]:
 def test_capacity_is_enough_or_says_that_it_was_not() -> None:
     scene = make_scene(120, 50, 41, seed=1)
     want, meta = drawn(scene)
-    assert "overflow" not in meta
+    assert meta["pairs_needed"] == meta["n_pairs"]
     for spare in (0, 1, 1000):
         got, meta_here = drawn(scene, capacity=meta["n_pairs"] + spare)
         assert torch.equal(got, want)
-        assert not meta_here["overflow"]
+        assert meta_here["pairs_needed"] == meta["n_pairs"] <= meta_here["n_pairs"]
     for capacity in (meta["n_pairs"] - 1, 7, 1):
         got, meta_here = drawn(scene, capacity=capacity)
-        assert meta_here["overflow"], f"capacity {capacity}"
+        assert meta_here["pairs_needed"] == meta["n_pairs"] > capacity
         assert got.isfinite().all()
 
 

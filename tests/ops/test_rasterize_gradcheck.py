@@ -81,7 +81,7 @@ def test_opcheck_project(bases: int | None) -> None:
     torch.library.opcheck(_raster_ops.project, inputs)
     grads = [torch.randn_like(t) for t in out[:5]]
     detached = [t.detach() if isinstance(t, Tensor) else t for t in inputs[:7]]
-    torch.library.opcheck(_raster_ops.project_backward, (*detached, out[5], *grads, *inputs[7:]))
+    torch.library.opcheck(_raster_ops.project_backward, (*detached, out[5], *grads, True, *inputs[7:]))
 
 
 def test_opcheck_tile_lists() -> None:
@@ -108,4 +108,4 @@ def test_opcheck_blend(with_depth: bool) -> None:
         torch.rand_like(out[0]),
         torch.rand_like(out[1]),
     )
-    torch.library.opcheck(_raster_ops.blend_backward, (*back, 20, 18, with_depth, True, False, "cpu"))
+    torch.library.opcheck(_raster_ops.blend_backward, (*back, True, 20, 18, with_depth, True, False, "cpu"))
