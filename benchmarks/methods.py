@@ -42,6 +42,11 @@ VIEWS = 4
 Results = dict[str, Any]
 
 
+def run_name(text: str, name: str, seed: int) -> str:
+    """The name of a run's folder."""
+    return f"{slug(text)}-{name}-seed{seed}"
+
+
 def plan(
     base: Config, names: Sequence[str], texts: Sequence[str], seeds: int, lengths: Mapping[str, int]
 ) -> list[Entry]:
@@ -52,7 +57,7 @@ def plan(
             for name in names:
                 update = {"prompt": text, "method": name, "seed": seed, "iterations": lengths[name]}
                 config = Config.model_validate({**base.model_dump(), **update})
-                entries.append(Entry(f"{slug(text)}-{name}-seed{seed}", config))
+                entries.append(Entry(run_name(text, name, seed), config))
     return entries
 
 
@@ -71,13 +76,43 @@ def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
         print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 
-def score(out: Path) -> tuple[list[Row], dict[str, str]]:
-    """A row for each run that is done, and the errors of those that failed."""
+def known(path: Path | None, command: dict[str, Any]) -> list[Row]:
+    """The rows of an earlier results.json.
+
+    Raises:
+        InputError: it cannot be read, or its runs had other settings.
+    """
+    if path is None:
+        return []
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        same = all(results["command"][key] == command[key] for key in ("evaluations", "settings"))
+        rows = [Row(**row) for row in results["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(f"{path} is no results.json of this benchmark ({exc})") from exc
+    if not same:
+        raise InputError(f"{path} is of other --evaluations or --set; give the same ones")
+    return rows
+
+
+def score(out: Path) -> tuple[list[Row], dict[str, str], int]:
+    """A row for each run that is done, the errors of those that failed, and how many are not over."""
     with closing(Manifest(out)) as manifest:
         assets = manifest.assets()
     judges = Judges()
     rows = [score_run(read_run(out / asset.name), judges) for asset in assets if asset.state == "done"]
-    return rows, {asset.name: asset.error or asset.state for asset in assets if asset.state != "done"}
+    failed = {asset.name: asset.error for asset in assets if asset.state == "failed"}
+    return rows, failed, len(assets) - len(rows) - len(failed)
+
+
+def compared(rows: Sequence[Row], names: Sequence[str], failed: Mapping[str, str]) -> list[Row]:
+    """Without the prompts and seeds that a method has not come to yet, so that all are judged on the same."""
+    there = {(row.method, row.key) for row in rows}
+
+    def is_over(name: str, key: tuple[str, int]) -> bool:
+        return (name, key) in there or run_name(key[0], name, key[1]) in failed
+
+    return [row for row in rows if row.method in names and all(is_over(name, row.key) for name in names)]
 
 
 def picture(prompts: Sequence[str], names: Sequence[str], out: Path, path: Path) -> None:
@@ -94,7 +129,7 @@ def picture(prompts: Sequence[str], names: Sequence[str], out: Path, path: Path)
         truth = truth_views(check_prompt(prompt), VIEWS)[0]
         tiles += [*truth, torch.ones_like(truth[0, :, :, :8]).repeat(1, 1, 8)]
         for name in names:
-            asset = out / f"{slug(prompt)}-{name}-seed0" / ASSET
+            asset = out / run_name(prompt, name, 0) / ASSET
             made = asset.is_file()
             tiles += list(asset_views(load_ply(asset), VIEWS)[0] if made else torch.ones_like(truth))
     save_grid(torch.stack(tiles), path, 1 + VIEWS * (1 + len(names)))
@@ -112,37 +147,46 @@ def main(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of all runs, as of sctd generate.")
     ] = None,
+    add: Annotated[
+        Path | None, typer.Option(help="results.json of such a command; what it has is not made again.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
 ) -> None:
     """Run, score, compare, and write down what came out, whoever wins."""
     chosen = list(methods.BUILT) if names is None else [name.strip() for name in names.split(",")]
     texts = suites.prompts("embedded")[:prompts]
     overrides = ["output.turntable_frames=0", *(settings or [])]
+    command = {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []}
     try:
+        earlier = known(add, command)
         base = load_config("embedded", None, overrides, prompt=texts[0])
         lengths = run_lengths(base, chosen, evaluations)
-        make(plan(base, chosen, texts, seeds, lengths), out, seats)
+        there = {run_name(row.prompt, row.method, row.seed) for row in earlier}
+        entries = [e for e in plan(base, chosen, texts, seeds, lengths) if e.name not in there]
+        make(entries, out, seats)
     except InputError as exc:
         raise typer.BadParameter(str(exc)) from exc
-    rows, failed = score(out)
-    report = Report(rows)
+    rows, failed, left = score(out)
+    report = Report(compared([*earlier, *rows], chosen, failed))
     results: Results = {
-        "command": {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []},
+        "command": command,
         "iterations": lengths,
         **report.as_json(),
         "difference": {
             m: {k: asdict(e) for k, e in d.items()} for m, d in report.differences(BASELINE).items()
         },
         "failed": failed,
+        "left": left,
         "machine": _machine(),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    picture(texts, chosen, out, out / "methods.png")
-    print(report.text() if rows else "every run failed")
+    if not earlier:  # those have no assets here
+        picture(texts, chosen, out, out / "methods.png")
+    print(report.text() if report.rows else "no run is done")
     if page is not None:
         write_page(page, out, results, report, chosen)
-    if failed:
-        print(f"{len(failed)} of {len(rows) + len(failed)} runs are not done, see {out}", file=sys.stderr)
+    if failed or left:
+        print(f"{len(failed)} runs failed, {left} are not over, see {out}", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -160,7 +204,8 @@ def write_page(page: Path, out: Path, results: Results, report: Report, names: S
     pictures = page.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     shutil.copy(out / "results.json", page.with_suffix(".json"))
-    shutil.copy(out / "methods.png", pictures / f"{page.stem}.png")
+    if (out / "methods.png").is_file():
+        shutil.copy(out / "methods.png", pictures / f"{page.stem}.png")
     lines = [
         "# The methods compared",
         "",
@@ -197,6 +242,10 @@ def _conditions(page: Path, results: Results) -> str:
         f"{machine['cpu']}, all runs of one batch; commit {machine['commit']}. "
         "In brackets: 95%, bootstrap over prompts and their seeds."
     )
+    if results["left"]:
+        text += (
+            f" {results['left']} runs are not over; counted are the prompts and seeds that all methods have."
+        )
     return f"    {called}\n\n{textwrap.fill(text, 124)}"
 
 
