@@ -40,6 +40,7 @@ from sctd.prior.architectures import write_configs
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.parts import Parts, quiet
 from sctd.prior.sources import NETWORKS
+from sctd.regularisers import Term
 from sctd.render import Render
 from sctd.trainer import Scalars, Trainer
 
@@ -69,17 +70,19 @@ class Watched(Trainer):
             raise SctdError(f"iteration {self.iteration - 1}: {scalars['offender']} is not finite")
         return scalars
 
-    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: dict[str, Tensor]) -> None:
+    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: list[Term]) -> Tensor | None:
         _expect("latents", z0, self._latents)
         _expect("their gradient", grad, self._latents)
-        super()._backward(rendered, z0, grad, terms)
+        return super()._backward(rendered, z0, grad, terms)
 
-    def _update(self, rendered: Render) -> dict[str, float]:
+    def _update(
+        self, rendered: Render, g_means2d: Tensor | None, grad: Tensor
+    ) -> tuple[Tensor, dict[str, float], Tensor | None]:
         gradients = self.optimiser.gradients()
         for name, parameter in self.gaussians.parameters().items():
             if parameter.numel():
                 _expect(f"gradient of {name}", gradients.get(name), tuple(parameter.shape))
-        return super()._update(rendered)
+        return super()._update(rendered, g_means2d, grad)
 
 
 def _expect(what: str, x: Tensor | None, shape: tuple[int, ...]) -> None:

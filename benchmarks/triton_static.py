@@ -75,6 +75,8 @@ def launches() -> Iterator[tuple[str, Any, dict[str, str], dict[str, int], int]]
         ("activate_backward", activation.activate_backward_kernel, around),
         ("views", images.views_kernel, around),
         ("views_backward", images.views_backward_kernel, around),
+        ("stretched", images.stretched_kernel, (scene.IMAGE_BLOCK, scene.IMAGE_WARPS)),
+        ("stretched_backward", images.stretched_backward_kernel, around),
         ("watch_screen", watch_screen_kernel, around),
     ):
         types = {argument: _type(argument) for argument in kernel.arg_names}

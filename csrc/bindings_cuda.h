@@ -114,11 +114,11 @@ inline void bind_cuda(py::module_& m) {
 
     m.attr("MAX_ADAM_GROUPS") = cuda::kMaxAdamGroups;
     m.def("adam_scratch", &cuda::adam_scratch);
-    // sizes: (elements, elements of a row) of each group
-    // param exp_avg exp_avg_sq grad of each group | schedule visible skip | norms | scratch
+    // sizes: (elements, elements of a row) of each group; elements of `watched`, or -1
+    // param exp_avg exp_avg_sq grad of each group | watched, if any | schedule visible skip | norms | scratch
     m.def(
         "adam",
-        [](const std::vector<std::pair<int, int>>& sizes, double beta1, double beta2, double eps,
+        [](const std::vector<std::pair<int, int>>& sizes, int watched, double beta1, double beta2, double eps,
            const Addresses& at, uintptr_t stream) {
             if (sizes.size() > cuda::kMaxAdamGroups) throw std::invalid_argument("too many groups");
             cuda::AdamArgs a{};
@@ -130,6 +130,12 @@ inline void bind_cuda(py::module_& m) {
                 cuda::AdamGroup& g = a.group[i];
                 g.n = sizes[i].first, g.row = sizes[i].second;
                 reader(g.param), reader(g.exp_avg), reader(g.exp_avg_sq), reader(g.grad);
+            }
+            a.norms_of = a.groups;
+            if (watched >= 0) {
+                cuda::AdamGroup& g = a.group[a.norms_of++];
+                g.n = watched;
+                reader(g.grad);
             }
             reader(a.schedule), reader(a.visible), reader(a.skip), reader(a.norms), reader(a.partial);
             reader.done();

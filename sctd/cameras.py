@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sctd.settings import CameraSettings
+from sctd.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class CameraBatch:
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
         return CameraBatch(
-            self.viewmats.to(device),
-            self.Ks.to(device),
+            to_device(self.viewmats, device),
+            to_device(self.Ks, device),
             self.width,
             self.height,
             self.azimuth,

@@ -17,6 +17,7 @@ from sctd.gaussians import Gaussians
 from sctd.optim import GaussianAdam
 from sctd.render import Render
 from sctd.settings import DensifySettings
+from sctd.transfer import to_device
 
 SPLIT_SHRINK = 1.6
 """The halves of a split Gaussian are this much smaller (Kerbl et al. 2023: "determined experimentally")."""
@@ -47,17 +48,20 @@ class ScreenStatistics:
         self.count = torch.zeros(n, device=device)
         self.radius = torch.zeros(n, device=device)
 
-    @torch.no_grad()
-    def add(self, rendered: Render) -> None:
-        """Take in one backward pass, after ``meta["means2d"].retain_grad()``."""
-        means2d, radii = rendered.meta["means2d"], rendered.meta["radii"].amax(dim=-1)
-        visible = radii > 0
-        # pixels to halves of the image, the unit of the published thresholds
-        halves = means2d.grad.new_tensor([rendered.meta["width"], rendered.meta["height"]]) / 2
-        norms = (means2d.grad * halves).norm(dim=-1)
-        self.gradient += torch.where(visible, norms, 0).sum(dim=0)
-        self.count += visible.sum(dim=0)
-        self.radius = torch.maximum(self.radius, torch.where(visible, radii, 0).amax(dim=0).float())
+    def add(self, rendered: Render, g_means2d: Tensor, norms: Tensor | None = None) -> None:
+        """Take in one backward pass.
+
+        Args:
+            g_means2d: gradient of ``rendered.meta["means2d"]``.
+            norms: see :func:`sctd.ops.watch_screen_`, which turns pixels into halves of the image, the unit
+                of the published thresholds.
+        """
+        from sctd.ops import watch_screen_
+
+        meta = rendered.meta
+        size = (meta["width"], meta["height"])
+        kept = (self.gradient, self.count, self.radius)
+        watch_screen_(*kept, g_means2d, meta["radii"], size, norms=norms)
 
     def mean_gradient(self) -> Tensor:
         """[N], image halves; 0 for a Gaussian that nobody saw."""
@@ -92,17 +96,27 @@ class Densifier:
         """Whether the screen-space gradients of this iteration are needed."""
         return self.settings.strategy == "original" and iteration <= self.last
 
-    def after_step(self, iteration: int, generator: torch.Generator) -> dict[str, float]:
-        """Change the Gaussians if this 0-based iteration is one for it; what was done, by name."""
+    def after_step(
+        self, iteration: int, generator: torch.Generator, norms: Tensor | None = None
+    ) -> dict[str, float]:
+        """Change the Gaussians if this 0-based iteration is one for it; what was done, by name.
+
+        Waits for the device only where Gaussians come and go. Nothing changes where one of ``norms`` is not
+        finite.
+        """
         s, done = self.settings, iteration + 1
         if s.strategy == "none" or iteration > self.last:
             return {}
         if s.strategy == "relocate" and s.position_noise:
-            self._shake(iteration, generator)
+            self._shake(iteration, generator, norms)
+        changes = done >= max(1, s.start) and done % s.every == 0
+        resets = s.strategy == "original" and done % s.reset_every == 0
+        if not (changes or resets) or (norms is not None and not bool(norms.isfinite().all())):
+            return {}
         report: dict[str, float] = {}
-        if done >= max(1, s.start) and done % s.every == 0:
+        if changes:
             report = self._change(done, generator)
-        if s.strategy == "original" and done % s.reset_every == 0:
+        if resets:
             self._reset_opacities()
             report["opacity_reset"] = 1.0
         return report
@@ -118,17 +132,18 @@ class Densifier:
         return {"added": float(len(change.gaussians) - before), "renewed": float(change.fresh.sum())}
 
     @torch.no_grad()
-    def _shake(self, iteration: int, generator: torch.Generator) -> None:
+    def _shake(self, iteration: int, generator: torch.Generator, norms: Tensor | None) -> None:
         """Noise along each Gaussian's own axes that only faint ones feel. Source: Kheradmand et al. 2024."""
         g = self.optimiser.gaussians
-        draw = torch.randn(len(g), 3, generator=generator).to(g.means)
+        draw = to_device(torch.randn(len(g), 3, generator=generator), g.means.device)
         # The sigmoid with slope 100 about 0.005 is the paper's: 1 for a dead Gaussian, 0 from opacity 0.1 on.
         faint = torch.sigmoid(-100 * (torch.sigmoid(g.opacities) - self.settings.dead_opacity))
         step = self.settings.position_noise * self.optimiser.rate("means", iteration)
         rotation = rotations(g.quats)
         variance = torch.exp(2 * g.scales)
         along = (rotation * variance[:, None, :] @ (rotation.transpose(1, 2) @ draw[:, :, None]))[:, :, 0]
-        g.means.add_(step * faint[:, None] * along)
+        move = step * faint[:, None] * along
+        g.means.add_(move if norms is None else torch.where(norms.isfinite().all(), move, 0))
 
     @torch.no_grad()
     def _reset_opacities(self) -> None:

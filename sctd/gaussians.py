@@ -70,13 +70,20 @@ class Gaussians:
             "shN": self.shN,
         }
 
-    def activated(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def activated(
+        self, scale_noise: Tensor | None = None, backend: str = "auto"
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """For rendering: means [N, 3], quats [N, 4], scales [N, 3] > 0, opacities [N] 0..1, SH [N, K, 3].
 
-        The rasterizer normalises the quaternions itself.
+        The rasterizer normalises the quaternions itself. Last the sums [P, 2] that add up to the mean scale
+        and the mean opacity; see :func:`sctd.ops.activate`, also for the arguments.
         """
-        colors = torch.cat((self.sh0, self.shN), dim=1) if self.shN.shape[1] else self.sh0
-        return self.means, self.quats, torch.exp(self.scales), torch.sigmoid(self.opacities), colors
+        from sctd.ops import activate
+
+        scales, opacities, colors, sums = activate(
+            self.scales, self.opacities, self.sh0, self.shN, scale_noise, backend=backend
+        )
+        return self.means, self.quats, scales, opacities, colors, sums
 
     def to(self, device: torch.device | str) -> Gaussians:
         """The same Gaussians on a device."""

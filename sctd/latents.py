@@ -27,27 +27,19 @@ def render_to_latents(
     Returns:
         (latents [B, C, h, w] times the VAE's scale, differentiable; whether the disparity was encoded).
     """
+    from sctd.ops import stretched
+
     from_disparity = False
     if as_latent > 0:
         from_disparity = float(torch.rand(1, generator=generator)) < as_latent
     if from_disparity:
         if disparity is None:
             raise ValueError("as_latent > 0 needs a disparity, got None")
-        images = normalise_disparity(disparity).expand(-1, 3, -1, -1)
+        images = stretched(disparity)
     else:
         images = rgb
     images = fit(images, prior.image_size)
     return prior.encode_images(images, prior.posterior_noise(images, generator)), from_disparity
-
-
-def normalise_disparity(disparity: Tensor) -> Tensor:
-    """[B, 1, H, W] => each image stretched to 0..1; a constant image becomes 0.
-
-    The range counts as constant for the gradient: through it one extreme pixel would collect that of all.
-    """
-    flat = disparity.detach().flatten(1)
-    low, high = (x[:, None, None, None] for x in (flat.amin(1), flat.amax(1)))
-    return (disparity - low) / (high - low).clamp(min=1e-6)
 
 
 def fit(images: Tensor, size: int) -> Tensor:

@@ -45,8 +45,6 @@ class GaussianAdam:
         self.gaussians = gaussians.requires_grad_()
         self.settings = settings
         self.iterations = iterations
-        self.steps = 0
-        """Updates made so far; skipped iterations do not count."""
         self.exp_avg = {name: torch.zeros_like(p) for name, p in self._parameters().items()}
         self.exp_avg_sq = {name: torch.zeros_like(p) for name, p in self._parameters().items()}
 
@@ -74,41 +72,43 @@ class GaussianAdam:
         self,
         iteration: int,
         visible: Tensor | None = None,
-        skip: Tensor | None = None,
+        watched: Tensor | None = None,
         backend: str = "auto",
-    ) -> None:
+    ) -> Tensor:
         """Update every parameter that has a gradient, in place; gradients stay until :meth:`zero_grad`.
 
         Args:
-            visible, skip, backend: see :func:`sctd.ops.adam_step_`.
+            iteration: 0-based; it sets the rates, and the bias correction, which thereby counts iterations
+                that changed nothing too: nobody has to ask the device which those were.
+            visible, watched, backend: see :func:`sctd.ops.adam_step_`.
+
+        Returns:
+            The norms of :meth:`gradients`, in their order, and of ``watched``; not finite: nothing changed.
         """
         from sctd.ops import AdamGroup, adam_schedule, adam_step_
 
-        self.steps += 1
+        parameters = self._parameters()
         groups = {
-            name: AdamGroup(p, p.grad, self.exp_avg[name], self.exp_avg_sq[name])
-            for name, p in self._parameters().items()
-            if p.grad is not None
+            name: AdamGroup(parameters[name], grad, self.exp_avg[name], self.exp_avg_sq[name])
+            for name, grad in self.gradients().items()
         }
-        if not groups:
-            return
         s = self.settings
         schedule = adam_schedule(
             [self.rate(name, iteration) for name in groups],
-            step=self.steps,
+            step=iteration + 1,
             beta1=s.beta1,
             beta2=s.beta2,
             grad_clip_norm=clip_norm(s, iteration),
             device=self.gaussians.means.device,
         )
-        adam_step_(
+        return adam_step_(
             list(groups.values()),
             schedule,
             beta1=s.beta1,
             beta2=s.beta2,
             eps=s.eps,
             visible=visible,
-            skip=skip,
+            watched=watched,
             backend=backend,
         )
 
@@ -134,14 +134,13 @@ class GaussianAdam:
         self.exp_avg_sq[name].zero_()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Moments by "exp_avg.<name>" and "exp_avg_sq.<name>"; the number of steps is :attr:`steps`."""
+        """Moments by "exp_avg.<name>" and "exp_avg_sq.<name>"."""
         return {f"exp_avg.{name}": m for name, m in self.exp_avg.items()} | {
             f"exp_avg_sq.{name}": m for name, m in self.exp_avg_sq.items()
         }
 
-    def load_state_dict(self, state: dict[str, Tensor], steps: int) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over :meth:`state_dict` of an optimiser of as many Gaussians."""
         for name in self.exp_avg:
             self.exp_avg[name] = state[f"exp_avg.{name}"].to(self.exp_avg[name].device)
             self.exp_avg_sq[name] = state[f"exp_avg_sq.{name}"].to(self.exp_avg_sq[name].device)
-        self.steps = steps

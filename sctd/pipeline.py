@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
 from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_config, write_failed
-from sctd.trainer import Scalars, Start, Trainer
+from sctd.trainer import Launched, Scalars, Start, Trainer
 
 ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
 
@@ -223,14 +224,25 @@ def _loop(
     report.stage("optimising")
     report.start(total, trainer.iteration)
     began = time.perf_counter() - seconds
+    launched: deque[Launched] = deque()
     with IterationLog(folder.path / LOG, trainer.iteration) as log, Interrupts() as interrupts:
+
+        def settle(most: int) -> None:
+            """Log iterations until that many are left on the device."""
+            nonlocal seconds
+            while len(launched) > most:
+                step = launched.popleft()
+                scalars = trainer.settle(step)
+                seconds = time.perf_counter() - began
+                log.write(step.iteration, {**scalars, "seconds": round(seconds, 3)})
+                report.update(step.iteration + 1, _numbers(scalars))
+
         while trainer.iteration < total:
-            scalars = trainer.step()
-            seconds = time.perf_counter() - began
-            log.write(trainer.iteration - 1, {**scalars, "seconds": round(seconds, 3)})
-            report.update(trainer.iteration, _numbers(scalars))
+            launched.append(trainer.launch())
+            settle(1)  # the one before, while the device is at this one
             stopping = interrupts.pending or stop()
             if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
+                settle(0)
                 _save(trainer, folder, seconds)
             if stopping and trainer.iteration < total:
                 done = f"stopped after iteration {trainer.iteration} of {total}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -12,32 +14,53 @@ from sctd.latents import fit
 from sctd.prior.base import Prior
 from sctd.render import Render
 from sctd.settings import RegulariserSettings
+from sctd.transfer import to_device
 
 COLOR_MARGIN = 1 / 512
 """Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
 
 
-def losses(settings: RegulariserSettings, rendered: Render, gaussians: Gaussians) -> dict[str, Tensor]:
-    """Weighted terms by name, scalars; terms of weight 0 are not computed.
+@dataclass(frozen=True)
+class Term:
+    """Weighted losses whose values come in pieces, as kernels sum up what they pass."""
+
+    weights: dict[str, float]
+    """Of each loss, by the name that the log has for it; 0: it is not wanted."""
+    sums: Tensor
+    """[P, K]: column k adds up to the k-th loss."""
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the weighted losses by the sums, [P, K], to begin a backward pass with."""
+        return _row(tuple(self.weights.values()), self.sums.dtype, self.sums.device).expand_as(self.sums)
+
+    def values(self, sums: Tensor) -> dict[str, float]:
+        """The weighted losses, from the sums on the CPU."""
+        totals = dict(zip(self.weights, sums.sum(0).tolist(), strict=True))
+        return {name: weight * totals[name] for name, weight in self.weights.items() if weight}
+
+
+@lru_cache
+def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """On the device once and for all."""
+    return to_device(torch.tensor([weights], dtype=dtype), device)
+
+
+def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:
+    """Terms on the rendering and on the Gaussians, without those of weight 0.
 
     Source: the authors' released code, TV(rgb) + TV(disparity) + mean(scale), all with weight 1.
     """
-    from sctd.ops import total_variation
-
-    terms = {}
-    if settings.tv_rgb:
-        terms["tv_rgb"] = settings.tv_rgb * total_variation(rendered.rgb)
-    if settings.tv_disparity and rendered.disparity is not None:
-        terms["tv_disparity"] = settings.tv_disparity * total_variation(rendered.disparity)
-    if settings.scale:
-        terms["scale"] = settings.scale * torch.exp(gaussians.scales).mean()
-    if settings.opacity:
-        terms["opacity"] = settings.opacity * torch.sigmoid(gaussians.opacities).mean()
-    return terms
+    disparity = 0.0 if rendered.disparity is None else settings.tv_disparity
+    terms = [
+        Term({"tv_rgb": settings.tv_rgb, "tv_disparity": disparity}, rendered.variation),
+        Term({"scale": settings.scale, "opacity": settings.opacity}, rendered.sizes),
+    ]
+    return [term for term in terms if any(term.weights.values())]
 
 
-def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0: Tensor) -> dict[str, Tensor]:
-    """Weighted half squared distance of renderings [B, 3, H, W] to the VAE's decoding of their latents z0.
+def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0: Tensor) -> list[Term]:
+    """Half squared distance of renderings [B, 3, H, W] to the VAE's decoding of their latents z0.
 
     The distillation loss acts through the VAE's encoder alone. Whatever the encoder maps to the same latents
     costs nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents still look
@@ -45,33 +68,43 @@ def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0:
     over pixels, as the method's gradient is one over latents. Empty when switched off.
     """
     if not settings.reconstruction:
-        return {}
+        return []
     images = fit(rgb, prior.image_size)
     target = prior.decode_latents(z0.detach()).to(images)
-    return {"reconstruction": 0.5 * settings.reconstruction * (images - target).square().sum()}
+    distance = 0.5 * (images - target).square().sum()
+    return [Term({"reconstruction": settings.reconstruction}, distance.reshape(1, 1))]
 
 
 @torch.no_grad()
 def limit_brightness(
-    settings: RegulariserSettings, rgb: Tensor, gaussians: Gaussians, iteration: int
-) -> bool:
-    """Scale the base colours down, in place, when the renderings are too bright; says whether it did.
+    settings: RegulariserSettings,
+    rgb: Tensor,
+    gaussians: Gaussians,
+    iteration: int,
+    norms: Tensor | None = None,
+) -> Tensor | None:
+    """Scale the base colours down, in place, when the renderings are too bright.
 
-    Brightness is the mean over the channels; [C, 3, H, W] in 0..1.
+    Brightness is the mean over the channels; [C, 3, H, W] in 0..1. Not where one of ``norms`` is not finite.
+
+    Returns:
+        Whether it did, one bool on the device; None where it did not look.
 
     Source: the brightness control (BEG) of the authors' released code.
     """
     if not settings.brightness or not settings.brightness_start <= iteration <= settings.brightness_stop:
-        return False
+        return None
     brightness = rgb.mean(dim=1).flatten()
     rank = min(brightness.numel(), 1 + math.floor(settings.brightness_quantile * (brightness.numel() - 1)))
     # kthvalue rather than quantile, which refuses more than 16 million pixels
-    if float(brightness.kthvalue(rank).values) <= settings.brightness_limit:
-        return False
+    bright = brightness.kthvalue(rank).values > settings.brightness_limit
+    if norms is not None:
+        bright &= norms.isfinite().all()
     color = 0.5 + SH_C0 * gaussians.sh0
-    gaussians.sh0.copy_((settings.brightness_factor * color - 0.5) / SH_C0)
-    gaussians.shN.mul_(settings.brightness_factor)
-    return True
+    dimmed = (settings.brightness_factor * color - 0.5) / SH_C0
+    gaussians.sh0.copy_(torch.where(bright, dimmed, gaussians.sh0))
+    gaussians.shN.mul_(torch.where(bright, settings.brightness_factor, 1.0))
+    return bright
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sctd.cameras import CameraBatch
 from sctd.gaussians import Gaussians
+from sctd.transfer import Readback, to_device
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,14 @@ class Render:
     """Colours over the background, [C, 3, H, W]; in 0..1 as long as every Gaussian's colour is."""
     alpha: Tensor
     """Coverage, [C, 1, H, W], 0..1."""
-    depth: Tensor | None
-    """Expected depth where something is seen, [C, 1, H, W], world units; None unless asked for."""
+    disparity: Tensor | None
+    """Coverage over depth, [C, 1, H, W], 1 / world units, 0 where nothing is seen; None unless asked for."""
+    variation: Tensor
+    """Sums [P, 2] that add up to the total variation of the two; P = 0 unless asked for."""
+    sizes: Tensor
+    """Sums [P, 2] that add up to the mean scale, without noise, and the mean opacity of the Gaussians."""
     meta: dict[str, Any]
     """The rasterizer's per-Gaussian results: means2d, radii, ...; see :func:`sctd.ops.rasterization`."""
-    near_plane: float = 0.01
-
-    @property
-    def disparity(self) -> Tensor | None:
-        """Coverage over depth, [C, 1, H, W], 1 / world units, 0 where nothing is seen; None without depth."""
-        if self.depth is None:
-            return None
-        return self.alpha / self.depth.clamp_min(self.near_plane)
 
 
 class PairCapacity:
@@ -45,16 +42,23 @@ class PairCapacity:
         self.pairs = 0
         """For the next rendering; 0: it counts them first."""
 
-    def overflowed(self, rendered: Render) -> bool:
-        """Whether a rendering lacked room and has to be repeated; there is enough then. Waits for it."""
+    def needed(self, rendered: Render) -> Readback | None:
+        """Ask how many a rendering needed."""
         needed = rendered.meta.get("pairs_needed")
+        return None if needed is None else Readback({"pairs": needed})
+
+    def overflowed(self, needed: Readback | None) -> bool:
+        """Whether a rendering lacked room and has to be repeated; there is enough then.
+
+        Waits for the rendering, but not for what was queued after it.
+        """
         if needed is None:
             return False
-        needed, had = int(needed), self.pairs
+        pairs, had = int(needed.get()["pairs"]), self.pairs
         # Half as much again: scenes grow slowly. Kept while it fits, as other sizes are other allocations.
-        if not had / 4 <= needed <= 0.9 * had:
-            self.pairs = max(1024, needed + needed // 2)
-        return 0 < had < needed
+        if not had / 4 <= pairs <= 0.9 * had:
+            self.pairs = max(1024, pairs + pairs // 2)
+        return 0 < had < pairs
 
 
 def render(
@@ -62,7 +66,8 @@ def render(
     cameras: CameraBatch,
     background: Tensor,
     *,
-    depth: bool = False,
+    disparity: bool = False,
+    variation: bool = False,
     sh_degree: int | None = None,
     scale_noise: Tensor | None = None,
     capacity: int = 0,
@@ -74,22 +79,23 @@ def render(
         gaussians: on the device to render on.
         cameras: moved there when they are elsewhere.
         background: colour behind everything, [C, 3], 0..1.
-        depth: render the expected depth too.
+        disparity: render it too.
+        variation: sum up the total variation too.
         sh_degree: degree of the colours in use, 0..the stored one; None: the stored one.
-        scale_noise: factors on the scales, [N, 3], about 1; a negative one counts as 0. Augmentation only.
-        capacity, backend: see :func:`sctd.ops.rasterization`.
+        scale_noise: factors on the scales, [N, 3], about 1; see :func:`sctd.ops.activate`. Augmentation only.
+        capacity: see :func:`sctd.ops.rasterization`.
+        backend: that of the rasterizer; the ops around it choose theirs themselves.
 
     Raises:
         InputError: a shape or dtype does not fit; the message names it.
     """
-    from sctd.ops import rasterization
+    from sctd.ops import rasterization, views
 
-    means, quats, scales, opacities, colors = gaussians.activated()
-    if scale_noise is not None:
-        # Never quite zero: a scale of zero has no covariance to differentiate.
-        scales = scales * scale_noise.clamp_min(1e-3)
-    cameras = cameras.to(means.device)
-    image, alpha, meta = rasterization(
+    device = gaussians.means.device
+    noise = None if scale_noise is None else to_device(scale_noise, device)
+    means, quats, scales, opacities, colors, sizes = gaussians.activated(noise)
+    cameras = cameras.to(device)
+    renders, alphas, meta = rasterization(
         means,
         quats,
         scales,
@@ -101,15 +107,13 @@ def render(
         cameras.height,
         near_plane=cameras.near_plane,
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
-        backgrounds=background.to(means.device),
-        render_mode="RGB+ED" if depth else "RGB",
+        backgrounds=to_device(background, device),
+        render_mode="RGB+D" if disparity else "RGB",
         capacity=capacity,
         backend=backend,
     )
-    channels = image.permute(0, 3, 1, 2)
-    rgb = channels[:, :3].contiguous()  # the layout that the networks behind expect
-    seen_depth = channels[:, 3:] if depth else None
-    return Render(rgb, alpha.permute(0, 3, 1, 2), seen_depth, meta, cameras.near_plane)
+    rgb, seen, sums = views(renders, alphas, cameras.near_plane, variation=variation)
+    return Render(rgb, alphas.permute(0, 3, 1, 2), seen, sums, sizes, meta)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sctd.errors import InputError
 from sctd.methods.settings import TIMESTEPS, SctdSettings, segment_edges
+from sctd.transfer import to_device
 
 
 class Level(NamedTuple):
@@ -41,7 +42,7 @@ class Schedule:
         self._abar: list[float] = abar.tolist()
         self._alpha: list[float] = abar.sqrt().tolist()
         self._sigma: list[float] = (1 - abar).sqrt().tolist()
-        self._tables: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._tables: dict[tuple[object, ...], Tensor] = {}
 
     def level(self, t: int) -> Level:
         """alpha_t and sigma_t."""
@@ -52,10 +53,21 @@ class Schedule:
         dtype = torch.promote_types(like.dtype, torch.float32)
         table = self._tables.get((like.device, dtype))
         if table is None:
-            table = torch.tensor([self._alpha, self._sigma], dtype=torch.float64).to(like.device, dtype)
+            table = torch.tensor([self._alpha, self._sigma], dtype=torch.float64).to(dtype)
+            table = to_device(table, like.device)
             self._tables[like.device, dtype] = table
         alpha, sigma = table[:, t : t + 1]
         return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
+
+    def weights(self, t: int, settings: SctdSettings, like: Tensor) -> Tensor:
+        """:meth:`weight` for each of ``like`` [B, ...]: a view [B] of a table on its device, no copy."""
+        key = (like.device, like.dtype, settings.weighting, settings.guidance_weight)
+        table = self._tables.get(key)
+        if table is None:
+            numbers = [self.weight(t, settings) for t in range(TIMESTEPS)]
+            table = to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
+            self._tables[key] = table
+        return table[t : t + 1].expand(like.shape[0])
 
     def clean(self, z: Tensor, eps: Tensor, t: int) -> Tensor:
         """x0 = (z - sigma_t eps) / alpha_t, the latent that a noise prediction means; [B, ...]."""

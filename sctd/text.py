@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sctd.methods.settings import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
 from sctd.prior.base import Prior
+from sctd.transfer import to_device
 
 FRONT, LEFT, RIGHT, BACK, OVERHEAD = range(len(VIEWS))
 
@@ -57,7 +58,7 @@ def blend_weights(
 
 def blend(weights: Tensor, embeddings: Tensor) -> Tensor:
     """Weights [B, 5] and the views' embeddings [5, L, D] => [B, L, D], their weighted sums."""
-    return torch.einsum("bv,vld->bld", weights.to(embeddings), embeddings)
+    return torch.einsum("bv,vld->bld", to_device(weights.to(embeddings.dtype), embeddings.device), embeddings)
 
 
 def perp_neg_weights(
@@ -146,8 +147,8 @@ class ViewTexts:
     ) -> tuple[Tensor, Tensor]:
         """The wrong directions, front and the camera's side: embeddings [B, 2, L, D] and weights [B, 2]."""
         turn = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
-        side = torch.where(turn >= 0, LEFT, RIGHT).to(self.views.device)
+        side = to_device(torch.where(turn >= 0, LEFT, RIGHT), self.views.device)
         front = torch.full_like(side, FRONT)
         wrong = self.views[torch.stack((front, side), dim=1)]
         weights = perp_neg_weights(azimuth, elevation, settings, self.overhead_elevation)
-        return wrong, weights.to(self.views)
+        return wrong, to_device(weights.to(self.views.dtype), self.views.device)

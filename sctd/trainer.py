@@ -19,10 +19,13 @@ from sctd.densify import Densifier
 from sctd.errors import TrainingFailure
 from sctd.gaussians import Gaussians, initialise
 from sctd.latents import render_to_latents
+from sctd.methods.base import Guidance
 from sctd.optim import GaussianAdam
 from sctd.prior.base import Prior
+from sctd.regularisers import Term
 from sctd.render import PairCapacity, Render, render
 from sctd.text import ViewTexts
+from sctd.transfer import Readback
 
 BAD_STEPS_IN_A_ROW = 10
 """As many non-finite steps one after the other are no accident: the run ends."""
@@ -59,6 +62,22 @@ class Start:
     def at(cls, config: Config, checkpoint: Checkpoint) -> Start:
         """For a trainer that goes back to a checkpoint: no file or Shap-E is needed again."""
         return cls(Gaussians.from_state_dict(checkpoint.tensors["gaussians"]), random_streams(config.seed))
+
+
+@dataclass(frozen=True)
+class Launched:
+    """An iteration that the device may still be at."""
+
+    iteration: int
+    """0-based."""
+    guidance: Guidance
+    rgb: Tensor
+    terms: list[Term]
+    gradients: list[str]
+    """What the norms are of."""
+    known: dict[str, float]
+    """What there is to log without asking the device."""
+    numbers: Readback
 
 
 class Trainer:
@@ -102,11 +121,11 @@ class Trainer:
         return self.optimiser.gaussians
 
     def step(self) -> Scalars:
-        """One iteration; what to log of it.
+        """One iteration, finished; what to log of it. :meth:`launch` and :meth:`settle` at once."""
+        return self.settle(self.launch())
 
-        Raises:
-            TrainingFailure: the tenth iteration in a row met a number that is not finite.
-        """
+    def launch(self) -> Launched:
+        """Queue one iteration on the device, without waiting for anything that would leave it idle."""
         c, i, random = self.config, self.iteration, self.random
         before = {name: generator.get_state() for name, generator in random.items()}
 
@@ -118,87 +137,113 @@ class Trainer:
             self.gaussians,
             cameras,
             background,
-            depth=self.as_latent > 0 or c.regularisers.tv_disparity > 0,
+            disparity=self.as_latent > 0 or c.regularisers.tv_disparity > 0,
+            variation=c.regularisers.tv_rgb > 0 or c.regularisers.tv_disparity > 0,
             sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
-            scale_noise=None if scale_noise is None else scale_noise.to(self.prior.device),
+            scale_noise=scale_noise,
             capacity=self.capacity.pairs,
             backend=self.backend,
         )
+        needed = self.capacity.needed(rendered)
         z0, from_disparity = render_to_latents(
             self.prior, rendered.rgb, rendered.disparity, self.as_latent, random["method"]
         )
         guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
-        terms = regularisers.losses(c.regularisers, rendered, self.gaussians)
+        terms = regularisers.losses(c.regularisers, rendered)
         if not from_disparity and i % c.regularisers.reconstruction_every == 0:
-            terms |= regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
+            terms += regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
+        # By now the device has the networks' work, and waiting for the rendering costs it nothing.
+        if self.capacity.overflowed(needed):
+            for name, state in before.items():
+                random[name].set_state(state)
+            return self.launch()
 
-        offender = guidance.offender
-        if offender is None:
-            self._backward(rendered, z0, guidance.grad, terms)
-            offender = _first_non_finite(self.optimiser.gradients())
-        elif not bool(torch.isfinite(rendered.rgb).all()):
-            offender = "rendering"
-
-        if self.capacity.overflowed(rendered):
-            return self._again(before)
-
-        scalars: Scalars = {
-            **guidance.scalars,
-            **{name: float(term.detach()) for name, term in terms.items()},
-        }
-        if offender is None:
-            # the loss whose gradient is the guidance, 0.5 ||g||^2, mean over the images
-            scalars["loss"] = 0.5 * float(guidance.grad.square().sum()) / len(cameras)
-            scalars |= self._update(rendered)
-        else:
-            scalars |= self._skip(offender, guidance.scalars)
+        g_means2d = self._backward(rendered, z0, guidance.grad, terms)
+        names = list(self.optimiser.gradients())
+        norms, known, dimmed = self._update(rendered, g_means2d, guidance.grad)
         self.optimiser.zero_grad()
         self.iteration += 1
-        scalars["gaussians"] = float(len(self.gaussians))
-        return scalars
+        read = {
+            **guidance.tensors,
+            **{f"term {k}": term.sums for k, term in enumerate(terms)},
+            "norms": norms,
+            **({} if dimmed is None else {"dimmed": dimmed}),
+        }
+        known["gaussians"] = float(len(self.gaussians))
+        return Launched(i, guidance, rendered.rgb, terms, names, known, Readback(read))
 
-    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: dict[str, Tensor]) -> None:
-        """Gradients of all parameters: the method's from the latents, the regularisers' beside it."""
+    def settle(self, launched: Launched) -> Scalars:
+        """Wait for an iteration, and for nothing that was launched after it; what to log of it.
+
+        Raises:
+            TrainingFailure: the tenth iteration in a row met a number that is not finite.
+        """
+        read = launched.numbers.get()
+        scalars: Scalars = {**launched.guidance.numbers(read)}
+        for k, term in enumerate(launched.terms):
+            scalars |= term.values(read[f"term {k}"])
+        if bool(read["norms"].isfinite().all()):
+            self.skipped_in_a_row = 0
+            # the loss whose gradient is the guidance, 0.5 ||g||^2, mean over the images
+            scalars["loss"] = 0.5 * float(read["norms"][-1]) ** 2 / launched.rgb.shape[0]
+            if "dimmed" in read and bool(read["dimmed"]):
+                scalars["dimmed"] = 1.0
+        else:
+            scalars |= self._skip(launched, read["norms"])
+        return scalars | launched.known
+
+    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: list[Term]) -> Tensor | None:
+        """Gradients of all parameters: the method's from the latents, the regularisers' beside it.
+
+        Returns:
+            That of the projected centres, where densification watches it.
+        """
+        seen: list[Tensor] = []
         if self.densifier.watches(self.iteration):
-            rendered.meta["means2d"].retain_grad()
-        torch.autograd.backward([z0, *terms.values()], [grad, *(torch.ones_like(t) for t in terms.values())])
+            rendered.meta["means2d"].register_hook(seen.append)
+        torch.autograd.backward([z0, *(term.sums for term in terms)], [grad, *(t.gradient for t in terms)])
+        return seen[0] if seen else None
 
-    def _again(self, before: dict[str, Tensor]) -> Scalars:
-        """The same iteration once more, from the same random numbers."""
-        self.optimiser.zero_grad()
-        for name, state in before.items():
-            self.random[name].set_state(state)
-        return self.step()
+    def _update(
+        self, rendered: Render, g_means2d: Tensor | None, grad: Tensor
+    ) -> tuple[Tensor, dict[str, float], Tensor | None]:
+        """One optimiser step and what follows it, which change nothing where a norm is not finite.
 
-    def _update(self, rendered: Render) -> dict[str, float]:
-        """One optimiser step and what follows it; scalars to log."""
+        Returns:
+            Norms of the parameters' gradients and of the method's, what densification did, and whether the
+            colours were dimmed.
+        """
         c, i = self.config, self.iteration
-        self.skipped_in_a_row = 0
-        if self.densifier.watches(i):
-            self.densifier.statistics.add(rendered)
         visible = (rendered.meta["radii"] > 0).any(-1).any(0) if c.optim.sparse else None
-        self.optimiser.step(i, visible=visible, backend=self.backend)
-        dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i)
+        watched = grad.to(self.gaussians.means.dtype)
+        norms = self.optimiser.step(i, visible=visible, watched=watched, backend=self.backend)
+        if g_means2d is not None:
+            self.densifier.statistics.add(rendered, g_means2d, norms)
+        dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i, norms)
         regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
-        scalars = self.densifier.after_step(i, self.random["scene"])
-        if dimmed:
-            scalars["dimmed"] = 1.0
-        return scalars
+        return norms, self.densifier.after_step(i, self.random["scene"], norms), dimmed
 
-    def _skip(self, offender: str, steps: dict[str, float]) -> Scalars:
-        """Count a step that changes nothing, or end the run when there were too many in a row."""
+    def _skip(self, launched: Launched, norms: Tensor) -> Scalars:
+        """Count a step that changed no parameter, or end the run when there were too many in a row."""
+        offender = launched.guidance.offender
+        if offender is None:
+            bad = norms.isfinite().tolist().index(False)
+            offender = f"gradient of {launched.gradients[bad]}"
+        elif not bool(torch.isfinite(launched.rgb).all()):
+            offender = "rendering"
         self.skipped += 1
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
+            steps = launched.guidance.numbers()
             where = ", ".join(f"{k} {steps[k]:g}" for k in ("t", "s", "e") if k in steps)
             raise TrainingFailure(
-                f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {self.iteration} ({where}), gave "
-                f"numbers that are not finite, first in {offender!r}: {_likely_cause(offender)}"
+                f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {launched.iteration} ({where}), "
+                f"gave numbers that are not finite, first in {offender!r}: {_likely_cause(offender)}"
             )
         return {"offender": offender, "skipped": float(self.skipped)}
 
     def checkpoint(self, seconds: float) -> Checkpoint:
-        """Everything that the next step depends on, and the run's time so far."""
+        """Everything that the next step depends on, and the run's time so far; nothing may be unsettled."""
         tensors = {
             "gaussians": self.gaussians.state_dict(),
             "adam": self.optimiser.state_dict(),
@@ -206,7 +251,6 @@ class Trainer:
             "rng": {name: generator.get_state() for name, generator in self.random.items()},
         }
         counters: dict[str, Any] = {
-            "adam_steps": self.optimiser.steps,
             "skipped": self.skipped,
             "skipped_in_a_row": self.skipped_in_a_row,
             "seconds": seconds,
@@ -220,7 +264,7 @@ class Trainer:
         parts, counters = checkpoint.tensors, checkpoint.counters
         gaussians = Gaussians.from_state_dict(parts["gaussians"]).to(self.prior.device)
         self.optimiser = GaussianAdam(gaussians, self.config.optim, self.config.iterations)
-        self.optimiser.load_state_dict(parts["adam"], counters["adam_steps"])
+        self.optimiser.load_state_dict(parts["adam"])
         self.densifier = Densifier(self.config.densify, self.optimiser, self.config.iterations)
         self.densifier.statistics.load_state_dict(parts["statistics"])
         for name, generator in self.random.items():
@@ -228,14 +272,6 @@ class Trainer:
         self.iteration = checkpoint.iteration
         self.skipped = counters["skipped"]
         self.skipped_in_a_row = counters["skipped_in_a_row"]
-
-
-def _first_non_finite(gradients: dict[str, Tensor]) -> str | None:
-    """Name of the first gradient with a NaN or an infinity; one synchronisation when all is well."""
-    flags = {name: torch.isfinite(g).all() for name, g in gradients.items()}
-    if not flags or bool(torch.stack(list(flags.values())).all()):
-        return None
-    return next(f"gradient of {name}" for name, flag in flags.items() if not bool(flag))
 
 
 def _likely_cause(offender: str) -> str:

@@ -3,11 +3,12 @@ adam.cu - one Adam step over all groups of parameters, in two launches.
 
   in   per group: grad [n]   schedule [groups + 2] double: lr / (1 - beta1^step) of each group, sqrt(1 - beta2^step),
        largest norm of a group's gradient (infinity: no limit)   visible [rows] or none   skip [1] or none
-  out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups] double, before clipping
+       watched [n] or none: a gradient of something else
+  out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups, and 1 where watched] double, before clipping
 
 The numbers that change from step to step are read from device memory, so a captured graph can be replayed with new ones.
 Gradients are clipped group by group. Rows that are not visible keep parameter and moments. All do where skip is set, and where
-a gradient of any group is not finite, which its norm tells (float32 squares do not overflow a double).
+any of the gradients is not finite, which its norm tells (float32 squares do not overflow a double).
 A group's blocks follow each other in the grid; a thread takes kPerThread elements, a block's width apart.
 
 Limits   kMaxAdamGroups groups of at most 2^31 - 1 elements.
@@ -55,7 +56,7 @@ __device__ double clip_factor(const AdamArgs& a, int own) {
     bool finite = !(a.skip && a.skip[0]);
     double factor = 1;
     const double largest = a.schedule[a.groups + 1];
-    for (int group = 0; group < a.groups; ++group) {
+    for (int group = 0; group < a.norms_of; ++group) {
         const double norm = norm_of(a, group);
         finite = finite && norm < HUGE_VAL;
         if (threadIdx.x == 0 && blockIdx.x == 0) a.norms[group] = norm;
@@ -101,8 +102,8 @@ void adam(AdamArgs a, Stream stream) {
         a.group[i].first_block = blocks;
         blocks += int(blocks_for(a.group[i].n, kPerThread * kBlock));
     }
-    if (blocks == 0) return fill_bytes(a.norms, 0, size_t(a.groups) * sizeof(double), stream);
-    LAUNCH(gradient_norm_kernel, dim3(kNormBlocks, a.groups), kBlock, stream, a);
+    if (blocks == 0) return fill_bytes(a.norms, 0, size_t(a.norms_of) * sizeof(double), stream);
+    LAUNCH(gradient_norm_kernel, dim3(kNormBlocks, a.norms_of), kBlock, stream, a);
     LAUNCH(adam_kernel, unsigned(blocks), kBlock, stream, a);
 }
 

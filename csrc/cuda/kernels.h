@@ -83,13 +83,13 @@ struct AdamGroup {
 };
 
 struct AdamArgs {
-    int groups;
-    AdamGroup group[kMaxAdamGroups];
+    int groups, norms_of;  // those that are updated, and those behind them too whose gradient alone is watched
+    AdamGroup group[kMaxAdamGroups + 1];
     float beta1, beta2, rest1, rest2, eps;  // rest: 1 - beta, rounded once
     const double* schedule;                 // [groups + 2], see adam.cu
     const uint8_t *visible, *skip;
-    double* norms;    // [groups]
-    double* partial;  // scratch: adam_scratch(groups) bytes
+    double* norms;    // [norms_of]
+    double* partial;  // scratch: adam_scratch(norms_of) bytes
 };
 
 size_t adam_scratch(int groups);

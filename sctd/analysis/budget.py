@@ -41,7 +41,7 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
         i = k * config.iterations // samples
         cameras = sample_cameras(config.cameras, i, random["cameras"])
         guidance = method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
-        told = evaluations_of(guidance.scalars, config)
+        told = evaluations_of(guidance.numbers(), config)
         if told is None:
             raise InputError(
                 f"method {config.method!r} does not log its network evaluations, so that no number of "

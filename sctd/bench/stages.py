@@ -97,12 +97,12 @@ class StageClock:
 def instrumented(trainer: Trainer, clock: StageClock) -> Iterator[None]:
     """Inside the block every step of the trainer books its time on the clock."""
 
-    def backward(rendered: Any, *rest: Any) -> None:
+    def backward(rendered: Any, *rest: Any) -> Any:
         # The gradient of the picture is complete: what follows is the rasterizer's backward pass.
         handle = rendered.rgb.register_hook(at_picture)
         clock.enter("VAE backward")
         try:
-            plain_backward(rendered, *rest)
+            return plain_backward(rendered, *rest)
         finally:
             clock.leave()
             handle.remove()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,22 +13,56 @@ from torch import Tensor
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
+Number = float | Tensor
+"""What is known at once, or what the device is still at: a number for each image, whose mean is meant."""
+
 
 @dataclass(frozen=True)
 class Guidance:
-    """A method's answer for one iteration; feed it back with ``z0.backward(guidance.grad)``."""
+    """A method's answer for one iteration; feed it back with ``z0.backward(guidance.grad)``.
+
+    It may be at work on the device still. Only what says so waits for it.
+    """
 
     grad: Tensor
     """dL/dz0, [B, C, h, w], weighted, detached. Do not use it when :attr:`finite` is false."""
-    scalars: dict[str, float] = field(default_factory=dict)
-    """What the log keeps of the iteration: timesteps, weight, residual norms (means over the batch)."""
-    offender: str | None = None
-    """Name of the first tensor with a non-finite value, else None."""
+    scalars: dict[str, Number] = field(default_factory=dict)
+    """What the log keeps of the iteration: timesteps, weight, residual norms."""
+    made: Callable[[], dict[str, Tensor]] = dict
+    """The tensors that led to the gradient, in the order of computation, to find a culprit."""
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The scalars that the device makes."""
+        return {name: value for name, value in self.scalars.items() if isinstance(value, Tensor)}
+
+    def numbers(self, read: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+        """The scalars as numbers, without those that are not finite.
+
+        Args:
+            read: :attr:`tensors` on the CPU; None waits for them.
+        """
+        read = self.tensors if read is None else read
+        numbers = {
+            name: float(read[name].double().mean()) if isinstance(value, Tensor) else value
+            for name, value in self.scalars.items()
+        }
+        return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
     @property
     def finite(self) -> bool:
-        """Whether the gradient may reach the parameters."""
+        """Whether the gradient may reach the parameters; waits."""
         return self.offender is None
+
+    @property
+    def offender(self) -> str | None:
+        """Name of the first tensor with a non-finite value, None if the gradient has none; waits."""
+        if bool(torch.isfinite(self.grad).all()):
+            return None
+        for name, tensor in self.made().items():
+            if not bool(torch.isfinite(tensor).all()):
+                return name
+        return "gradient"
 
 
 class Method(Protocol):

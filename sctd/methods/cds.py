@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, answer, mean_norm
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import CdsSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule
@@ -54,13 +54,13 @@ class Cds:
         residual = schedule.clean(z_s, eps_s, s) - schedule.clean(z_t, eps_t, t)
         if rule.trained == "noisier":
             residual = -residual
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
             "weight": rule.guidance_weight,
             "guidance_scale": scale,
             "evaluations": float(network.evaluations),
-            "residual": mean_norm(residual),
+            "residual": norms(residual),
         }
         made = {"z0": z0, "z_t": z_t, "eps_t": eps_t, "z_s": z_s, "eps_s": eps_s}
-        return answer(rule.guidance_weight * residual, scalars, made)
+        return Guidance(rule.guidance_weight * residual, scalars, lambda: made)

@@ -1,15 +1,13 @@
-"""What the distillation methods share: the network under a run's texts, the noise, timesteps, the answer."""
+"""What the distillation methods share: the network under a run's texts, the noise, norms."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
+from sctd.transfer import to_device
 
 # Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
 _FIXED_NOISE_STREAM = 0x5C7D
@@ -77,7 +75,7 @@ class NoiseSource:
         noise = torch.randn(z0.shape, generator=generator)
         if self._offset > 0:
             noise += self._offset * torch.randn((1, z0.shape[1], 1, 1), generator=generator)
-        return noise.to(z0)
+        return to_device(noise.to(z0.dtype), z0.device)
 
 
 def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,27 +101,7 @@ def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor,
     return grad, residual
 
 
-def mean_norm(x: Tensor) -> float:
-    """The Euclidean norm of each image's tensor, mean over the batch."""
-    return float(x.detach().flatten(1).norm(dim=1).mean())
-
-
-def answer(grad: Tensor, scalars: dict[str, float], made: dict[str, Tensor]) -> Guidance:
-    """The Guidance of an iteration; ``made`` names its tensors in the order of computation."""
-    if bool(torch.isfinite(grad).all()):
-        return Guidance(grad, scalars)
-    return broken(grad, scalars, made)
-
-
-def broken(grad: Tensor, scalars: dict[str, float], made: dict[str, Tensor]) -> Guidance:
-    """The Guidance of an iteration that went wrong: names the culprit, keeps the finite numbers."""
-    finite = {name: value for name, value in scalars.items() if math.isfinite(value)}
-    return Guidance(grad, finite, offender=_first_non_finite(made))
-
-
-def _first_non_finite(tensors: dict[str, Tensor]) -> str:
-    """Name of the first tensor, in the order of computation, that holds a NaN or an infinity."""
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            return name
-    return "gradient"
+def norms(x: Tensor) -> Tensor:
+    """The Euclidean norm of each image's tensor, [B]."""
+    lengths: Tensor = torch.linalg.vector_norm(x.detach().flatten(1), dim=1)
+    return lengths

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, answer, mean_norm
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import CsdSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint
@@ -42,11 +42,11 @@ class Csd:
         eps_neg, eps_y = network.noises(z_t, t, network.texts.negative, y)
         weight = rule.guidance_weight * schedule.level(t).sigma ** 2
         residual = eps_y - eps_neg
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "weight": weight,
             "evaluations": float(network.evaluations),
-            "residual": mean_norm(residual),
+            "residual": norms(residual),
         }
         made = {"z0": z0, "z_t": z_t, "eps_neg": eps_neg, "eps_y": eps_y}
-        return answer(weight * residual, scalars, made)
+        return Guidance(weight * residual, scalars, lambda: made)

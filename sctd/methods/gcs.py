@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, answer, mean_norm, pixel_constraint
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
 from sctd.methods.method_settings import GcsSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint
@@ -64,19 +64,19 @@ class Gcs:
         alpha_e = schedule.level(e).alpha  # dG_null/dz0, for every step scales z by a ratio of alphas
         grad = 2 * rule.cc_weight * alpha_e * consistency + 2 * rule.cg_weight * guidance
         grad = rule.guidance_weight * (grad + rule.cp_weight * pull)
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
             "e": float(e),
             "weight": rule.guidance_weight,
             "evaluations": float(network.evaluations),
-            "self_consistency": mean_norm(consistency),
-            "conditional_guidance": mean_norm(guidance),
-            "pixel_constraint": mean_norm(pixels),
+            "self_consistency": norms(consistency),
+            "conditional_guidance": norms(guidance),
+            "pixel_constraint": norms(pixels),
         }
         made = {"z0": z0, "z_e": z_e, "z_t": z_t, "eps_w": eps_w, "zhat_s": zhat_s}
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, "F_e": f_e, "pixels": pixels}
-        return answer(grad, scalars, made)
+        return Guidance(grad, scalars, lambda: made)
 
     def _null_and_guided(self, z: Tensor, t: int, y: Tensor) -> tuple[Tensor, Tensor]:
         """eps(z, t, '') and the guided prediction; '' is not asked again when it is neg."""

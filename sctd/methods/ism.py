@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, answer, mean_norm
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, norms
 from sctd.methods.method_settings import IsmSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint, warmup_rate
@@ -55,15 +55,15 @@ class Ism:
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
         weight = rule.guidance_weight * schedule.snr_weight(t)
         residual = eps_w - eps_s
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
             "weight": weight,
             "evaluations": float(network.evaluations),
-            "residual": mean_norm(residual),
+            "residual": norms(residual),
         }
         made = {"z0": z0, "z_s": z_s, "eps_s": eps_s, "z_t": z_t, "eps_w": eps_w}
-        return answer(weight * residual, scalars, made)
+        return Guidance(weight * residual, scalars, lambda: made)
 
     def _invert(self, z: Tensor, s: int) -> Tensor:
         """z0 => z_s up the unconditional ODE."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sctd import ops
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, broken, mean_norm, pixel_constraint
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
 from sctd.methods.settings import SctdSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, Timesteps, TimestepSampler
@@ -74,44 +74,38 @@ class Sctd:
         # z_e stands for G_m(z_t, t, ''): supplement section E, "computation reduction trick"
         g_null = z_e if out_empty is None else phi(schedule, z_t, out_empty, t, e, kind)
 
-        weight = schedule.weight(t, rule)
         out_s = self._unconditional(zhat_s, s)
         grad, stats = ops.sctd_step_residual(
             *(zhat_s, out_s, schedule.levels(s, z0), schedule.levels(e, z0), g_null, g_cond),
-            z0.new_full((z0.shape[0],), weight),
+            schedule.weights(t, rule, z0),
             rule.guidance_scale,
             prediction=kind,
         )
+        self_norms, cross_norms, _ = stats.t().contiguous()  # rows are read back without a gather for each
         pixels: dict[str, Tensor] = {}
         if rule.cp_weight > 0:
             f_e = clean(schedule, z_e, out_e, e, kind)
             pixels = self._pixels(f_e, g_cond, e, azimuth, elevation)
             grad = grad + rule.cp_weight * pixels["L_CP gradient"]
-        self_norm, cross_norm, bad = stats.double().mean(0).tolist()
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
             "e": float(e),
-            "weight": weight,
+            "weight": schedule.weight(t, rule),
             "evaluations": float(self._network.evaluations),
-            "self_consistency": self_norm,
-            "cross_consistency": cross_norm,
+            "self_consistency": self_norms,
+            "cross_consistency": cross_norms,
         }
         if pixels:
-            scalars["pixel_constraint"] = mean_norm(pixels["pixels"])
-        if bad == 0 and (not pixels or bool(torch.isfinite(grad).all())):
-            return Guidance(grad, scalars)
-        made = {
-            "z0": z0,
-            "z_e": z_e,
-            "z_t": z_t,
-            "out_null": out_null,
-            "out_cond": out_cond,
-            "zhat_s": zhat_s,
-        }
-        g_self = phi(schedule, zhat_s, out_s, s, e, kind)
-        made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, **pixels}
-        return broken(grad, scalars, made)
+            scalars["pixel_constraint"] = norms(pixels["pixels"])
+
+        def made() -> dict[str, Tensor]:
+            networks = {"out_null": out_null, "out_cond": out_cond}
+            g_self = phi(schedule, zhat_s, out_s, s, e, kind)
+            ends = {"G_null": g_null, "G_cond": g_cond, "G_self": g_self}
+            return {"z0": z0, "z_e": z_e, "z_t": z_t, **networks, "zhat_s": zhat_s, **ends, **pixels}
+
+        return Guidance(grad, scalars, made)
 
     def _pixels(
         self, f_e: Tensor, g_cond: Tensor, e: int, azimuth: Tensor, elevation: Tensor

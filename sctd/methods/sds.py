@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.methods.base import Guidance
-from sctd.methods.common import Network, NoiseSource, answer, mean_norm
+from sctd.methods.base import Guidance, Number
+from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import SdsSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint
@@ -43,10 +43,11 @@ class Sds:
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
         weight = rule.guidance_weight * schedule.level(t).sigma ** 2
         residual = eps_w - noise
-        scalars = {
+        scalars: dict[str, Number] = {
             "t": float(t),
             "weight": weight,
             "evaluations": float(network.evaluations),
-            "residual": mean_norm(residual),
+            "residual": norms(residual),
         }
-        return answer(weight * residual, scalars, {"z0": z0, "z_t": z_t, "eps_w": eps_w})
+        made = {"z0": z0, "z_t": z_t, "eps_w": eps_w}
+        return Guidance(weight * residual, scalars, lambda: made)

@@ -1,4 +1,4 @@
-"""Triton kernels: the rasterizer's images to colours, disparity and their total variation, and back.
+"""Triton kernels: the rasterizer's images to colours, disparity and total variation; grey images; and back.
 
   in   renders [C, H, W, CHANNELS], alphas [C, H, W]; CHANNELS 3: colours, 4: and the sum of weight * depth
        down, across: 1 over the number of differences of one plane of every camera, 0 where there is none
@@ -8,8 +8,12 @@
        down sum (x_below - x)^2 + across sum (x_right - x)^2, mean over the planes of a camera
        back: g_renders, g_alphas, as renders and alphas
 
+       stretched: values [B, pixels] to images [B, 3, pixels], ranges [B] the largest less the smallest value,
+       LEAST_RANGE at least; back: g_images, ranges to g_values
+
 Layout   a program is BLOCK pixels in a row of memory; neighbours come from the cache, their disparity is
          computed again. A difference of two pixels belongs to the program of the upper or left one.
+         Of stretched a program is an image, which it reads twice.
 Limits   fewer than 2^29 pixels; float32.
 Repeats  bit for bit.
 Definition: sctd/ops/images.py, plain torch.
@@ -21,7 +25,8 @@ import triton
 import triton.language as tl
 
 LEAST_ALPHA = tl.constexpr(1e-10)
-"""As in sctd/ops/images.py."""
+LEAST_RANGE = tl.constexpr(1e-6)
+"""Both as in sctd/ops/images.py."""
 
 
 @triton.jit
@@ -153,3 +158,33 @@ def views_backward_kernel(
                 g += tl.load(g_rgb_ptr + plane * width + column, mask=inside, other=0.0)
         tl.store(g_renders_ptr + at * CHANNELS + channel, g, mask=inside)
     tl.store(g_alphas_ptr + at, g_alpha, mask=inside)
+
+
+@triton.jit
+def stretched_kernel(values_ptr, images_ptr, ranges_ptr, pixels, BLOCK: tl.constexpr):
+    image = tl.program_id(0)
+    start = values_ptr + image.to(tl.int64) * pixels
+    least, most = tl.full([BLOCK], float("inf"), tl.float32), tl.full([BLOCK], float("-inf"), tl.float32)
+    for first in range(0, pixels, BLOCK):
+        at = first + tl.arange(0, BLOCK)
+        least = tl.minimum(least, tl.load(start + at, mask=at < pixels, other=float("inf")))
+        most = tl.maximum(most, tl.load(start + at, mask=at < pixels, other=float("-inf")))
+    low = tl.min(least, 0)
+    extent = tl.maximum(tl.max(most, 0) - low, LEAST_RANGE)
+    tl.store(ranges_ptr + image, extent)
+    for first in range(0, pixels, BLOCK):
+        at = first + tl.arange(0, BLOCK)
+        grey = (tl.load(start + at, mask=at < pixels, other=0.0) - low) / extent
+        for channel in tl.static_range(3):
+            tl.store(images_ptr + (image.to(tl.int64) * 3 + channel) * pixels + at, grey, mask=at < pixels)
+
+
+@triton.jit
+def stretched_backward_kernel(g_images_ptr, ranges_ptr, g_values_ptr, count, pixels, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    image, pixel = at // pixels, at % pixels
+    g = tl.zeros([BLOCK], tl.float32)
+    for channel in tl.static_range(3):
+        g += tl.load(g_images_ptr + (image * 3 + channel) * pixels + pixel, mask=inside, other=0.0)
+    tl.store(g_values_ptr + at, g / tl.load(ranges_ptr + image, mask=inside, other=1.0), mask=inside)

@@ -12,8 +12,10 @@ from sctd.ops import _triton_activation, _triton_images, _triton_screen
 from sctd.ops._checks import stream_of
 
 BLOCK = 256
-"""Elements of one program; with four warps two a thread: a pixel of several channels takes many registers."""
-"""Elements of one program; with four warps two a thread, as a pixel of several channels takes many registers."""
+"""Elements of one program; with four warps two a thread, as pixels of four channels take many registers."""
+IMAGE_BLOCK, IMAGE_WARPS = 4096, 16
+"""Where a program is a whole image: as many pixels at a time."""
+
 Some = tuple[Tensor | None, ...]
 
 
@@ -78,6 +80,33 @@ def views_backward(images: tuple[Tensor, Tensor], grads: Some, near_plane: float
 
 def _strides(sums: Tensor | None) -> tuple[int, int]:
     return (0, 0) if sums is None else (sums.stride(0), sums.stride(1))
+
+
+def new_stretched(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Unfilled results of :func:`stretched`."""
+    batch, _, height, width = values.shape
+    return values.new_empty(batch, 3, height, width), values.new_empty(batch)
+
+
+def stretched(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and ranges; see :func:`sctd.ops.images.stretched`."""
+    images, ranges = new_stretched(values)
+    with stream_of(values):
+        _triton_images.stretched_kernel[(values.shape[0],)](
+            *(values, images, ranges, values[0].numel()), BLOCK=IMAGE_BLOCK, num_warps=IMAGE_WARPS
+        )
+    return images, ranges
+
+
+def stretched_backward(g_images: Tensor, ranges: Tensor) -> Tensor:
+    """Gradient of the values from that of the images."""
+    batch, _, height, width = g_images.shape
+    g_values = g_images.new_empty(batch, 1, height, width)
+    with stream_of(g_images):
+        _triton_images.stretched_backward_kernel[(_programs(g_values.numel()),)](
+            *(g_images, ranges, g_values, g_values.numel(), height * width), BLOCK=BLOCK
+        )
+    return g_values
 
 
 def new_activated(scales: Tensor, opacities: Tensor, higher: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -13,6 +13,7 @@ from sctd.errors import InputError
 from sctd.ops import reference
 from sctd.ops._backend import choose, native, native_cuda, native_simt
 from sctd.ops._checks import addresses, check_same, check_shape, stream_of
+from sctd.transfer import to_device
 
 MAX_GROUPS = 8
 """Of one step: kMaxAdamGroups in csrc/cuda/kernels.h."""
@@ -67,9 +68,7 @@ def adam_schedule(
         )
     largest = math.inf if grad_clip_norm is None else grad_clip_norm
     numbers = [*(lr / (1 - beta1**step) for lr in lrs), math.sqrt(1 - beta2**step), largest]
-    pinned = torch.device(device).type == "cuda"
-    schedule = torch.tensor(numbers, dtype=torch.float64, pin_memory=pinned)
-    return schedule.to(device, non_blocking=True)
+    return to_device(torch.tensor(numbers, dtype=torch.float64), device)
 
 
 @torch.library.custom_op(
@@ -80,6 +79,7 @@ def _adam(
     grads: Sequence[Tensor],
     exp_avgs: Sequence[Tensor],
     exp_avg_sqs: Sequence[Tensor],
+    watched: Tensor | None,
     schedule: Tensor,
     visible: Tensor | None,
     skip: Tensor | None,
@@ -88,25 +88,28 @@ def _adam(
     eps: float,
     backend: str,
 ) -> Tensor:
-    """=> the gradients' norms before clipping, [groups] float64."""
+    """=> the gradients' norms before clipping, [groups, and 1 where watched] float64."""
     grads = [g.contiguous() for g in grads]  # named: they must outlive the calls below
+    watched = None if watched is None else watched.contiguous()
     groups: list[tuple[Tensor, ...]] = list(zip(params, exp_avgs, exp_avg_sqs, grads, strict=True))
     sizes = [(p.numel(), p.numel() // max(1, p.shape[0])) for p in params]
     if backend == "cpu":
-        return _adam_cpu(groups, sizes, schedule, visible, skip, (beta1, beta2, eps))
+        return _adam_cpu(groups, sizes, watched, schedule, visible, skip, (beta1, beta2, eps))
     module = native_cuda() if backend == "cuda" else native_simt()
-    norms = torch.empty_like(schedule[:-2])
-    scratch = torch.empty(module.adam_scratch(len(groups)), dtype=torch.uint8, device=schedule.device)
-    flat = [t for group in groups for t in group]
+    others = [] if watched is None else [watched]
+    norms = schedule.new_empty(len(groups) + len(others))
+    scratch = torch.empty(module.adam_scratch(len(norms)), dtype=torch.uint8, device=schedule.device)
+    flat = [t for group in groups for t in group] + others
     at = addresses(*flat, schedule, visible, skip, norms, scratch)
     with stream_of(schedule) as stream:
-        module.adam(sizes, beta1, beta2, eps, at, stream)
+        module.adam(sizes, -1 if watched is None else watched.numel(), beta1, beta2, eps, at, stream)
     return norms
 
 
 def _adam_cpu(
     groups: list[tuple[Tensor, ...]],
     sizes: list[tuple[int, int]],
+    watched: Tensor | None,
     schedule: Tensor,
     visible: Tensor | None,
     skip: Tensor | None,
@@ -114,20 +117,20 @@ def _adam_cpu(
 ) -> Tensor:
     *rates, root, largest = schedule.tolist()
     f64 = groups[0][0].dtype == torch.float64
-    norms = [
-        native().gradient_norm(f64, size[0], addresses(tensors[3]))
-        for tensors, size in zip(groups, sizes, strict=True)
-    ]
+    grads = [tensors[3] for tensors in groups] + ([] if watched is None else [watched])
+    norms = [native().gradient_norm(f64, grad.numel(), addresses(grad)) for grad in grads]
     if all(map(math.isfinite, norms)) and not (skip is not None and bool(skip)):
-        for tensors, size, rate, norm in zip(groups, sizes, rates, norms, strict=True):
+        for tensors, size, rate, norm in zip(groups, sizes, rates, norms[: len(groups)], strict=True):
             clip = min(1.0, largest / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_
             native().adam(f64, *size, rate, root, *constants, clip, addresses(*tensors, visible))
     return torch.tensor(norms, dtype=torch.float64)
 
 
 @_adam.register_fake
-def _(params: Sequence[Tensor], *rest: object) -> Tensor:
-    return params[0].new_empty(len(params), dtype=torch.float64)
+def _(
+    params: Sequence[Tensor], grads: object, m: object, v: object, watched: object, *rest: object
+) -> Tensor:
+    return params[0].new_empty(len(params) + (watched is not None), dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -140,6 +143,7 @@ def adam_step_(
     eps: float,
     visible: Tensor | None = None,
     skip: Tensor | None = None,
+    watched: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """One Adam step over all groups, in place; on CUDA nothing waits.
@@ -153,12 +157,13 @@ def adam_step_(
         eps: added to the root of the second moment.
         visible: [N] bool, N the length of every group: rows that are False keep parameter and moments as
             they are (a sparse step); None: all rows change.
-        skip: one bool: nothing changes where it is True, for example ``meta["overflow"]``.
+        skip: one bool: nothing changes where it is True, for example ``meta["pairs_needed"] > capacity``.
+        watched: one more gradient, of what lies between the loss and the groups, any shape, their dtype.
         backend: "auto", "cpu", "cuda", "cuda-simt" or "reference".
 
     Returns:
-        The 2-norm of each group's gradient before clipping, [groups] float64, not finite where an element
-        is not.
+        The 2-norm of each group's gradient before clipping, and last that of ``watched``, [groups (+ 1)]
+        float64, not finite where an element is not.
 
     Raises:
         InputError: a shape, dtype, device or layout does not fit; the message names it.
@@ -169,14 +174,16 @@ def adam_step_(
     """
     groups = [AdamGroup(*group) for group in groups]
     _check_groups(groups, schedule, visible, skip)
+    if watched is not None:
+        check_same("param of group 0", groups[0].param, watched=watched)
     chosen = choose(backend, groups[0].param, ("cpu", "cuda", "cuda-simt"))
     if chosen == "reference":
         return reference.adam_step_(
-            groups, schedule, beta1=beta1, beta2=beta2, eps=eps, visible=visible, skip=skip
+            groups, schedule, beta1=beta1, beta2=beta2, eps=eps, visible=visible, skip=skip, watched=watched
         )
     params, grads, exp_avgs, exp_avg_sqs = (list(column) for column in zip(*groups, strict=True))
     norms: Tensor = _adam(
-        *(params, grads, exp_avgs, exp_avg_sqs, schedule, visible, skip, beta1, beta2, eps, chosen)
+        *(params, grads, exp_avgs, exp_avg_sqs, watched, schedule, visible, skip, beta1, beta2, eps, chosen)
     )
     return norms
 

@@ -13,6 +13,9 @@ from sctd.ops._checks import check_same
 from sctd.ops.ode import DEVICES
 from sctd.ops.variation import total_variation
 
+LEAST_RANGE = 1e-6
+"""Of the values of an image that is stretched to 0..1."""
+
 
 @torch.library.custom_op("sctd::views", mutates_args=(), device_types=DEVICES)
 def _views(
@@ -116,3 +119,67 @@ def _plain(
         for images in (rgb, disparity)
     ]
     return rgb, disparity, torch.stack(sums)[None]
+
+
+@torch.library.custom_op("sctd::stretched", mutates_args=(), device_types=DEVICES)
+def _stretched(values: Tensor) -> tuple[Tensor, Tensor]:
+    from sctd.ops import _triton_scene
+
+    return _triton_scene.stretched(values.contiguous())
+
+
+@_stretched.register_fake
+def _(values: Tensor) -> tuple[Tensor, Tensor]:
+    from sctd.ops import _triton_scene
+
+    return _triton_scene.new_stretched(values)
+
+
+@torch.library.custom_op("sctd::stretched_backward", mutates_args=(), device_types=DEVICES)
+def _stretched_backward(g_images: Tensor, ranges: Tensor) -> Tensor:
+    from sctd.ops import _triton_scene
+
+    return _triton_scene.stretched_backward(g_images.contiguous(), ranges)
+
+
+@_stretched_backward.register_fake
+def _(g_images: Tensor, ranges: Tensor) -> Tensor:
+    return g_images.new_empty(g_images.shape[0], 1, *g_images.shape[2:])
+
+
+def _stretched_setup(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+
+
+def _stretched_vjp(ctx: Any, g_images: Tensor, g_ranges: Tensor) -> Tensor:
+    g_values: Tensor = _stretched_backward(g_images, *ctx.saved_tensors)
+    return g_values
+
+
+_stretched.register_autograd(_stretched_vjp, setup_context=_stretched_setup)
+
+
+def stretched(values: Tensor, *, backend: str = "auto") -> Tensor:
+    """Grey images whose values are stretched to 0..1, each image by itself; one that is constant becomes 0.
+
+    The range counts as constant for the gradient: through it one extreme pixel would collect that of all.
+
+    Args:
+        values: [B, 1, H, W], float32, finite; float64 too in plain torch.
+        backend: "auto" (plain torch on a CPU), "triton", "triton-interpret" or "reference", which defines it.
+
+    Returns:
+        [B, 3, H, W], three times the same.
+
+    Raises:
+        InputError: the shape does not fit.
+    """
+    if values.dim() != 4 or values.shape[1] != 1 or values.numel() == 0:
+        raise InputError(f"values must have shape [B, 1, H, W]; got {list(values.shape)}")
+    chosen = choose(backend, values, ("triton", "triton-interpret"))
+    if chosen.startswith("triton"):
+        images: Tensor = _stretched(values)[0]
+        return images
+    flat = values.detach().flatten(1)
+    low, high = (x[:, None, None, None] for x in (flat.amin(1), flat.amax(1)))
+    return ((values - low) / (high - low).clamp(min=LEAST_RANGE)).expand(-1, 3, -1, -1)

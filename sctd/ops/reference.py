@@ -195,14 +195,16 @@ def adam_step_(
     eps: float,
     visible: Tensor | None = None,
     skip: Tensor | None = None,
+    watched: Tensor | None = None,
 ) -> Tensor:
     """One Adam step in place over (param, grad, exp_avg, exp_avg_sq) of each group, gradients cut to a norm.
 
-    ``schedule``: :func:`sctd.ops.adam_schedule`; => the norms, [groups] float64. Nothing changes where one
-    is not finite.
+    ``schedule``: :func:`sctd.ops.adam_schedule`; => the norms, and that of ``watched``, float64. Nothing
+    changes where one is not finite.
     """
     *rates, root, largest = schedule.tolist()
-    norms = torch.stack([grad.double().norm() for _, grad, _, _ in groups])
+    grads = [grad for _, grad, _, _ in groups] + ([] if watched is None else [watched])
+    norms = torch.stack([grad.double().norm() for grad in grads])
     if (skip is not None and bool(skip)) or not bool(norms.isfinite().all()):
         return norms
     for i, (param, grad, exp_avg, exp_avg_sq) in enumerate(groups):

@@ -60,8 +60,8 @@ class DiffusersPrior:
         self._text_encoder = _freeze(parts.text_encoder, waits, dtype)
         self._prediction: str = parts.scheduler.config.prediction_type
         self._alphas_cumprod: Tensor = parts.scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
-        self._alpha: list[float] = self._alphas_cumprod.sqrt().tolist()
-        self._sigma: list[float] = (1 - self._alphas_cumprod).sqrt().tolist()
+        abar = self._alphas_cumprod
+        self._levels = torch.stack((abar.sqrt(), (1 - abar).sqrt())).to(device)
         size = int(parts.unet.config.sample_size)
         self._latent_shape = (int(parts.unet.config.in_channels), size, size)
         self._image_size: int = size * 2 ** (len(parts.vae.config.block_out_channels) - 1)
@@ -73,7 +73,7 @@ class DiffusersPrior:
         """The kernels in use, and why."""
         self._text_cache = TextCache() if settings.caches_text else None
         attention.install(self._unet, self.attention.kernel, self._text_cache)
-        self._ticks = torch.arange(len(self._alpha), device=device)  # there, so that no call waits for one
+        self._ticks = torch.arange(len(abar), device=device)  # there, so that no call waits for one
         self._network = self._runner(settings)
 
     def _runner(self, settings: PriorSettings) -> Network:
@@ -193,8 +193,8 @@ class DiffusersPrior:
     def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
         """:meth:`predict`, turned into noise, in the dtype of ``latents``."""
         out = self.predict(latents, t, embeddings).to(latents.dtype)
-        ticks = [t] if isinstance(t, int) else t.tolist()
-        alpha, sigma = (latents.new_tensor([level[i] for i in ticks]) for level in (self._alpha, self._sigma))
+        levels = self._levels[:, t : t + 1] if isinstance(t, int) else self._levels[:, t.to(self._device)]
+        alpha, sigma = levels.to(latents.dtype)
         return clean_and_noise(latents, out, (alpha, sigma), self._prediction)[1]
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from sctd.errors import InputError
 from sctd.prior.parts import Parts, check_finite, first_line, quiet
 from sctd.prior.settings import VAE_MODES, PriorSettings
+from sctd.transfer import to_device
 
 
 def replace(parts: Parts, settings: PriorSettings, dtype: torch.dtype) -> Parts:
@@ -93,7 +94,7 @@ class Autoencoder:
         z: Tensor = torch.cat([posterior.mean for posterior in coded]).to(dtype)
         if noise is not None:
             std = torch.cat([posterior.std for posterior in coded])
-            z = z + std.to(z) * noise.to(z)
+            z = z + std.to(z) * to_device(noise.to(z.dtype), z.device)
         return (z - self._shift) * self._scale
 
     def decode(self, latents: Tensor, dtype: torch.dtype) -> Tensor:

@@ -97,8 +97,8 @@ def test_work_is_booked_where_it_is_done(monkeypatch: pytest.MonkeyPatch) -> Non
         now[0] += 100
         return predict(*arguments)
 
-    def slow_activated(self: Any) -> Any:
-        means, *rest = activated(self)
+    def slow_activated(self: Any, *noise: Any) -> Any:
+        means, *rest = activated(self, *noise)
         return (Slow.apply(means, 10_000.0), *rest)
 
     monkeypatch.setattr(prior, "encode_images", lambda images, g: encode(Slow.apply(images, 1000.0), g))

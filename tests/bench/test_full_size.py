@@ -63,7 +63,9 @@ def test_every_stage_is_counted_and_timed(found: dict[str, Any]) -> None:
         "optimiser",
     }
     assert stages <= found["work"].keys()
-    assert found["work"].keys() == found["preset"].keys() == iteration["wall_s"].keys()
+    assert found["work"].keys() == found["preset"].keys()
+    # what the regularisers sum up, the rendering has computed
+    assert iteration["wall_s"].keys() - found["work"].keys() == {"regularisers"}
     for counted in (found["work"], found["preset"]):
         for stage in ("VAE encode", *calls, "VAE backward"):
             assert counted[stage]["flops"] > 0

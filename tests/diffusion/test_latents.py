@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sctd.latents import fit, normalise_disparity, render_to_latents
+from sctd.latents import fit, render_to_latents
+from sctd.ops import stretched
 from sctd.prior.analytic import AnalyticPrior
 
 
@@ -32,7 +33,7 @@ def test_disparity_is_encoded_as_a_grey_picture(prior):
     disparity = torch.rand(2, 1, 16, 16, requires_grad=True)
     z, from_disparity = render_to_latents(prior, torch.rand(2, 3, 16, 16), disparity, 1.0, generator())
     assert from_disparity
-    torch.testing.assert_close(z, prior.encode_images(normalise_disparity(disparity).expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(z, prior.encode_images(stretched(disparity)))
     z.sum().backward()
     assert disparity.grad.norm() > 0
 
@@ -50,9 +51,9 @@ def test_a_missing_disparity_is_an_error(prior):
 
 def test_normalised_disparity_spans_each_image():
     disparity = torch.tensor([[2.0, 4.0, 3.0, 2.5], [0.0, 0.1, 0.2, 0.05]]).view(2, 1, 2, 2)
-    got = normalise_disparity(disparity).flatten(1)
+    got = stretched(disparity)[:, :1].flatten(1)
     torch.testing.assert_close(got, torch.tensor([[0, 1, 0.5, 0.25], [0, 0.5, 1, 0.25]]))
-    assert (normalise_disparity(torch.full((1, 1, 4, 4), 0.7)) == 0).all()
+    assert (stretched(torch.full((1, 1, 4, 4), 0.7)) == 0).all()
 
 
 def test_other_sizes_are_resized_with_gradient(prior):

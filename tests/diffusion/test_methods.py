@@ -171,7 +171,7 @@ def expected(prior: AnalyticPrior, name: str, got: Any, negative: str) -> Tensor
     noise, z0 = drawn(name, 10, rule), latents()
     return torch.cat(
         [
-            PLAIN[name](Plain(prior, i, negative), z0[i : i + 1], noise[i : i + 1], got.scalars, rule)
+            PLAIN[name](Plain(prior, i, negative), z0[i : i + 1], noise[i : i + 1], got.numbers(), rule)
             for i in range(BATCH)
         ]
     )
@@ -183,8 +183,8 @@ def test_gradient_equals_a_plain_implementation(prior, name, negative):
     prior.evaluations = 0
     got = run(prior, name, 10, negative)
     assert got.finite
-    assert got.scalars["evaluations"] == prior.evaluations
-    assert got.scalars["weight"] > 0
+    assert got.numbers()["evaluations"] == prior.evaluations
+    assert got.numbers()["weight"] > 0
     # double rounding, some 1e-16 times guidance 100 over a handful of operations
     torch.testing.assert_close(got.grad, expected(prior, name, got, negative), rtol=1e-9, atol=1e-10)
 
@@ -205,7 +205,7 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, name, culprit, monke
     monkeypatch.setattr(prior, "predict_noise", lambda z, t, y: torch.full_like(z, math.inf))
     got = run(prior, name, 10)
     assert got.offender == culprit
-    assert all(math.isfinite(value) for value in got.scalars.values())
+    assert all(math.isfinite(value) for value in got.numbers().values())
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -218,7 +218,7 @@ def test_cds_in_terms_of_noise_has_the_sign_of_its_code(prior):
     """Consistent3D's code descends along eps(z_t, t) - eps(z_s, s), which is -alpha_s/sigma_s times x0's."""
     given, code = (run(prior, "cds", 10, trained=side) for side in ("noisier", "cleaner"))
     assert torch.equal(code.grad, -given.grad)
-    t, s, w = int(code.scalars["t"]), int(code.scalars["s"]), code.scalars["guidance_scale"]
+    t, s, w = int(code.numbers()["t"]), int(code.numbers()["s"]), code.numbers()["guidance_scale"]
     noise, z0 = drawn("cds", 10, None), latents()
     for i in range(BATCH):
         p = Plain(prior, i, "blurry")
@@ -230,10 +230,10 @@ def test_cds_in_terms_of_noise_has_the_sign_of_its_code(prior):
 
 
 def test_gcs_without_the_pixel_term_costs_less(prior):
-    assert run(prior, "gcs", 10).scalars["evaluations"] == 9 * BATCH
-    assert run(prior, "gcs", 10, cp_weight=0).scalars["evaluations"] == 7 * BATCH
-    assert run(prior, "gcs", 10, negative="").scalars["evaluations"] == 7 * BATCH
-    assert run(prior, "gcs", 10, negative="", cp_weight=0).scalars["evaluations"] == 6 * BATCH
+    assert run(prior, "gcs", 10).numbers()["evaluations"] == 9 * BATCH
+    assert run(prior, "gcs", 10, cp_weight=0).numbers()["evaluations"] == 7 * BATCH
+    assert run(prior, "gcs", 10, negative="").numbers()["evaluations"] == 7 * BATCH
+    assert run(prior, "gcs", 10, negative="", cp_weight=0).numbers()["evaluations"] == 6 * BATCH
 
 
 @pytest.mark.parametrize("name", methods.BUILT)
@@ -247,6 +247,6 @@ def test_each_method_has_a_section_that_refuses_unknown_keys(name):
 def test_every_iteration_finds_its_timesteps(prior, name):
     """Down to a window that leaves a single t, from the first iteration to the last."""
     for iteration in (0, ITERATIONS - 1):
-        assert run(prior, name, iteration, t_min=20, t_max=120).scalars["t"] <= 120
+        assert run(prior, name, iteration, t_min=20, t_max=120).numbers()["t"] <= 120
     with pytest.raises(InputError, match="t_max"):
         settings(name, t_min=121, t_max=120)

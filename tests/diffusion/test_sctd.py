@@ -146,7 +146,7 @@ def test_logged_norms_are_the_two_consistencies(prior, texts):
     """Weight 1 and w = -1 + 1: at guidance 0 the gradient is (G_self - z_e) + (z_e - G_cond)."""
     z0, noise = draw()
     got = make(prior, texts).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
-    w, weight = 7.5, got.scalars["weight"]
+    w, weight = 7.5, got.numbers()["weight"]
     parts = {}
     for name, guidance in (("a", 0.0), ("b", w)):
         settings = SctdSettings(guidance_scale=guidance, guided_condition=False)
@@ -155,9 +155,9 @@ def test_logged_norms_are_the_two_consistencies(prior, texts):
     alone = parts["a"] - cross
     plain = make(prior, texts, guided_condition=False).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
     norms = [x.flatten(1).norm(dim=1).mean().item() for x in (alone, cross)]
-    assert plain.scalars["self_consistency"] == pytest.approx(norms[0], rel=1e-8)
-    assert plain.scalars["cross_consistency"] == pytest.approx(norms[1], rel=1e-8)
-    assert (got.scalars["t"], got.scalars["s"], got.scalars["e"]) == (520, 460, 404)
+    assert plain.numbers()["self_consistency"] == pytest.approx(norms[0], rel=1e-8)
+    assert plain.numbers()["cross_consistency"] == pytest.approx(norms[1], rel=1e-8)
+    assert (got.numbers()["t"], got.numbers()["s"], got.numbers()["e"]) == (520, 460, 404)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, texts, where, monkey
     got = make(prior, texts).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
     assert not got.finite
     assert got.offender == name
-    assert got.scalars["t"] == 520
-    assert all(math.isfinite(value) for value in got.scalars.values())
+    assert got.numbers()["t"] == 520
+    assert all(math.isfinite(value) for value in got.numbers().values())
 
 
 def test_a_broken_decoder_is_named(prior, texts, monkeypatch):

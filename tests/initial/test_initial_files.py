@@ -79,7 +79,7 @@ def test_a_splat_file(tmp_path: Path) -> None:
     made = start(tmp_path / "a.splat", sh_degree=1, count=1)
     assert len(made) == 3
     assert made.sh_degree == 1
-    means, quats, scales, opacities, _ = made.activated()
+    means, quats, scales, opacities, *_ = made.activated()
     assert means[0].tolist() == [1.0, -2.0, 3.0]
     torch.testing.assert_close(scales[0], torch.tensor([0.5, 0.25, 0.125]))
     torch.testing.assert_close(0.5 + SH_C0 * made.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))

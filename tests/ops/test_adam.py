@@ -141,6 +141,23 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+@on_every_backend
+def test_a_watched_gradient_counts_too(backend: str) -> None:
+    device = device_of(backend)
+    groups = make_groups(torch.float32, ((50, 3), (50,)), backend)
+    for group in groups:
+        group.grad.fill_(1.0)
+    before = [group.param.clone() for group in groups]
+    schedule = ops.adam_schedule([0.1, 0.1], step=1, grad_clip_norm=1.0, device=device, **BETAS)
+    watched = torch.full((4, 7), 2.0, device=device)
+    for bad in (True, False):
+        watched[3, 6] = torch.inf if bad else 2.0
+        norms = ops.adam_step_(groups, schedule, **BETAS, eps=1e-8, watched=watched, backend=backend)
+        same = [torch.equal(group.param, old) for group, old in zip(groups, before, strict=True)]
+        assert same == [bad, bad]
+    assert norms.tolist() == pytest.approx([150**0.5, 50**0.5, 112**0.5])
+
+
 def test_bit_identical_for_any_number_of_threads() -> None:
     before = ops.get_num_threads()
     try:
@@ -173,7 +190,17 @@ def test_opcheck(backend: str) -> None:
     schedule = ops.adam_schedule([0.1, 0.1], step=1, device=device_of(backend), **BETAS)
     torch.library.opcheck(
         _adam,
-        (*([*column] for column in columns), schedule, None, None, 0.9, 0.99, 1e-8, backend),
+        (
+            *([*column] for column in columns),
+            torch.ones(3, device=device_of(backend)),
+            schedule,
+            None,
+            None,
+            0.9,
+            0.99,
+            1e-8,
+            backend,
+        ),
         test_utils=("test_schema", "test_faketensor"),
     )
 

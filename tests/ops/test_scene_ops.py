@@ -12,9 +12,9 @@ from raster_scenes import assert_error_at_most_twice
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.ops import activate, total_variation, views, watch_screen_
+from sctd.ops import activate, stretched, total_variation, views, watch_screen_
 from sctd.ops.activation import _activate
-from sctd.ops.images import _views
+from sctd.ops.images import _stretched, _views
 from sctd.ops.screen import _watch
 
 NEAR = 0.5
@@ -106,6 +106,25 @@ def test_views_without_some_gradients(missing: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@on_every_backend
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (70, 81)])
+def test_stretched(size: tuple[int, int], backend: str) -> None:
+    g = torch.Generator().manual_seed(size[1])
+    values = torch.rand(3, 1, *size, generator=g) * torch.tensor([4.0, 0.3, 0.0]).reshape(3, 1, 1, 1) - 1
+
+    def call(values: Tensor, backend: str) -> tuple[Tensor | None, ...]:
+        images = stretched(values, backend=backend)
+        return images, images.flatten(2).mean(2)
+
+    three_ways(call, [values], backend)
+    images = stretched(values)
+    assert images.shape == (3, 3, *size)
+    if size != (1, 1):
+        assert images[:2].flatten(1).amax(1).tolist() == [1, 1]
+    assert images.amin() == 0
+    assert not images[2].any()
+
+
 def gaussians(n: int, higher: int) -> list[Tensor]:
     g = torch.Generator().manual_seed(n)
     shapes = ((n, 3), (n,), (n, 1, 3), (n, higher, 3))
@@ -182,6 +201,7 @@ def test_a_broken_step_is_not_watched(bad: float, backend: str) -> None:
 def test_opcheck() -> None:
     renders, alphas = (t.requires_grad_() for t in images(1, 5, 3, 4))
     torch.library.opcheck(_views, (renders, alphas, NEAR, True))
+    torch.library.opcheck(_stretched, (torch.rand(2, 1, 3, 4).requires_grad_(),))
     leaves = [t.requires_grad_() for t in gaussians(6, 3)]
     torch.library.opcheck(_activate, (*leaves, None))
     kept = [torch.zeros(4) for _ in range(3)]
@@ -201,6 +221,7 @@ def test_gradients() -> None:
     [
         (lambda: views(torch.zeros(1, 2, 2, 5), torch.zeros(1, 2, 2, 1), NEAR), "renders must have shape"),
         (lambda: views(torch.zeros(1, 2, 2, 4), torch.zeros(1, 2, 3, 1), NEAR), "alphas must have shape"),
+        (lambda: stretched(torch.zeros(2, 3, 4, 4)), r"values must have shape \[B, 1, H, W\]"),
         (lambda: activate(*gaussians(3, 3)[:3], torch.zeros(3, 3)), r"shN must have shape \[3, K - 1, 3\]"),
         (lambda: activate(*gaussians(3, 3), torch.zeros(2, 3)), "noise must have shape"),
         (

@@ -78,7 +78,7 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, numbe
         messages: list[str] = []  # noqa: RUF012
 
         def update(self, iteration: int, scalars: dict[str, float]) -> None:
-            if iteration == 7:
+            if iteration == 7:  # while the device has the eighth
                 os.kill(os.getpid(), number)
 
         def message(self, text: str) -> None:
@@ -87,11 +87,11 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, numbe
     report = Interrupting()
     report.messages = []
     handler = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt, match="after iteration 7 of 24; go on with --resume"):
+    with pytest.raises(KeyboardInterrupt, match="after iteration 8 of 24; go on with --resume"):
         small_run(tmp_path / "run", ITERATIONS, report=report)
     assert signal.getsignal(number) == handler
     assert len(report.messages) == 1
-    assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir())[-1] == "0000007.safetensors"
+    assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir())[-1] == "0000008.safetensors"
 
     result = small_run(tmp_path / "run", ITERATIONS, resume=True)
     whole = small_run(tmp_path / "whole", ITERATIONS)

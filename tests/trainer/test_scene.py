@@ -13,8 +13,8 @@ from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
 from sctd.ops import total_variation
-from sctd.regularisers import limit_brightness, losses, project, reconstruction
-from sctd.render import Render, render, render_images
+from sctd.regularisers import Term, limit_brightness, losses, project, reconstruction
+from sctd.render import render, render_images
 from sctd.settings import BackgroundSettings, GaussianSettings, RegulariserSettings
 
 
@@ -45,7 +45,7 @@ def test_ball_sphere_and_box() -> None:
 def test_first_values() -> None:
     settings = GaussianSettings(count=100, init_color=(0.2, 0.4, 0.6), init_opacity=0.1, sh_degree=2)
     g = initialise(settings, generator())
-    means, quats, scales, opacities, colors = g.activated()
+    means, quats, scales, opacities, colors, _ = g.activated()
     torch.testing.assert_close(opacities, torch.full((100,), 0.1))
     torch.testing.assert_close(0.5 + SH_C0 * colors[:, 0], torch.tensor([0.2, 0.4, 0.6]).expand(100, 3))
     assert colors.shape == (100, 9, 3)
@@ -72,7 +72,9 @@ def test_shapes_are_checked() -> None:
 
 def test_a_red_ball_is_seen_from_everywhere() -> None:
     cameras = orbit_cameras(4, 20.0, 3.0, 40.0, 33)
-    seen = render(one_ball((1.0, 0.0, 0.0)), cameras, torch.tensor([0.0, 0.0, 1.0]).expand(4, 3), depth=True)
+    seen = render(
+        one_ball((1.0, 0.0, 0.0)), cameras, torch.tensor([0.0, 0.0, 1.0]).expand(4, 3), disparity=True
+    )
     assert seen.rgb.shape == (4, 3, 33, 33)
     torch.testing.assert_close(
         seen.rgb[:, :, 16, 16], torch.tensor([[0.999, 0, 0.001]]).expand(4, 3), atol=2e-3, rtol=0
@@ -80,9 +82,7 @@ def test_a_red_ball_is_seen_from_everywhere() -> None:
     torch.testing.assert_close(
         seen.rgb[:, :, 0, 0], torch.tensor([[0.0, 0, 1]]).expand(4, 3), atol=1e-5, rtol=0
     )
-    assert seen.depth is not None
     assert seen.disparity is not None
-    assert float(seen.depth[0, 0, 16, 16]) == pytest.approx(3.0, abs=1e-3)
     assert float(seen.disparity[0, 0, 16, 16]) == pytest.approx(0.999 / 3.0, abs=1e-3)
     assert float(seen.disparity[0, 0, 0, 0]) == 0.0
     assert render(one_ball((1, 0, 0)), cameras, torch.zeros(4, 3)).disparity is None
@@ -151,8 +151,9 @@ def test_scale_noise_statistics() -> None:
     assert share == pytest.approx(0.3, abs=0.06)
 
 
-def picture(values: torch.Tensor, depth: torch.Tensor | None = None) -> Render:
-    return Render(values, torch.ones_like(values[:, :1]), depth, {})
+def values(terms: list[Term]) -> dict[str, float]:
+    """Weighted losses by name."""
+    return {name: value for term in terms for name, value in term.values(term.sums).items()}
 
 
 def test_total_variation_by_hand() -> None:
@@ -162,16 +163,29 @@ def test_total_variation_by_hand() -> None:
 
 
 def test_regularisers_are_weighted_and_off_by_default() -> None:
-    g = one_ball((0.5, 0.5, 0.5), scale=0.2, opacity=0.25)
-    rgb = torch.rand(1, 3, 4, 4, generator=generator())
-    assert losses(RegulariserSettings(), picture(rgb), g) == {}
-    depth = 1 + torch.rand(1, 1, 4, 4, generator=generator())
+    g = one_ball((0.5, 0.5, 0.5), scale=0.2, opacity=0.25).requires_grad_()
+    cameras = orbit_cameras(2, 20.0, 3.0, 40.0, 17)
+    seen = render(g, cameras, torch.zeros(2, 3), disparity=True, variation=True)
+    assert seen.disparity is not None
+    assert losses(RegulariserSettings(), seen) == []
     settings = RegulariserSettings(tv_rgb=2.0, tv_disparity=3.0, scale=5.0, opacity=7.0)
-    terms = losses(settings, picture(rgb, depth), g)
-    assert float(terms["tv_rgb"]) == pytest.approx(2 * float(total_variation(rgb)))
-    assert float(terms["tv_disparity"]) == pytest.approx(3 * float(total_variation(1 / depth)), rel=1e-5)
-    assert float(terms["scale"]) == pytest.approx(5 * 0.2)
-    assert float(terms["opacity"]) == pytest.approx(7 * 0.25)
+    terms = losses(settings, seen)
+    variation = [float(total_variation(x.detach())) for x in (seen.rgb, seen.disparity)]
+    assert values(terms) == pytest.approx(
+        {
+            "tv_rgb": 2 * variation[0],
+            "tv_disparity": 3 * variation[1],
+            "scale": 5 * 0.2,
+            "opacity": 7 * 0.25,
+        }
+    )
+    torch.autograd.backward([t.sums for t in terms], [t.gradient for t in terms], retain_graph=True)
+    wanted = 2 * total_variation(seen.rgb) + 3 * total_variation(seen.disparity)
+    wanted = wanted + 7 * torch.sigmoid(g.opacities).mean()
+    (by_hand,) = torch.autograd.grad(wanted, g.opacities)
+    torch.testing.assert_close(g.opacities.grad, by_hand)
+    without = render(g, cameras, torch.zeros(2, 3), variation=True)
+    assert list(values(losses(settings, without))) == ["tv_rgb", "scale", "opacity"]
 
 
 def test_reconstruction_pulls_to_what_the_autoencoder_makes_of_a_picture() -> None:
@@ -181,9 +195,9 @@ def test_reconstruction_pulls_to_what_the_autoencoder_makes_of_a_picture() -> No
     target = prior.decode_latents(z0.detach())
     assert not torch.allclose(rgb, target), "nothing to pull"
     terms = reconstruction(RegulariserSettings(reconstruction=3.0), prior, rgb, z0)
-    (grad,) = torch.autograd.grad(terms["reconstruction"], rgb)
+    (grad,) = torch.autograd.grad(terms[0].sums, rgb, terms[0].gradient)
     torch.testing.assert_close(grad, 3 * (rgb - target).detach())  # the decoding itself is held fixed
-    assert reconstruction(RegulariserSettings(), prior, rgb, z0) == {}
+    assert reconstruction(RegulariserSettings(), prior, rgb, z0) == []
 
 
 def test_brightness_control() -> None:
@@ -191,9 +205,10 @@ def test_brightness_control() -> None:
     bright, dark = torch.full((1, 3, 8, 8), 0.95), torch.full((1, 3, 8, 8), 0.85)
     for rgb, iteration, expected in ((bright, 9, 1.0), (bright, 10, 0.8), (bright, 21, 1.0), (dark, 10, 1.0)):
         g = one_ball((1.0, 0.5, 0.0))
-        assert limit_brightness(settings, rgb, g, iteration) == (expected != 1.0)
+        done = limit_brightness(settings, rgb, g, iteration)
+        assert (done is not None and bool(done)) == (expected != 1.0)
         torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], expected * torch.tensor([1.0, 0.5, 0.0]))
-    assert not limit_brightness(RegulariserSettings(), bright, one_ball((1, 1, 1)), 10)
+    assert limit_brightness(RegulariserSettings(), bright, one_ball((1, 1, 1)), 10) is None
 
 
 def test_projection_keeps_bounds_and_leaves_the_rest() -> None:

@@ -112,21 +112,23 @@ def test_methods_share_cameras_under_one_seed() -> None:
 
 
 def poison(trainer: Trainer, bad_iterations: range, offender: str | None) -> None:
-    """Make the method's gradient NaN in some iterations, with or without the method noticing."""
+    """Make the method's gradient NaN in some iterations, or so large that the backward pass overflows."""
     honest = trainer.method
 
     def method(z0, azimuth, elevation, iteration, generator):  # type: ignore[no-untyped-def]
         guidance = honest(z0, azimuth, elevation, iteration, generator)
         if iteration not in bad_iterations:
             return guidance
+        if offender is None:  # finite, but the sums of the backward pass are not
+            return Guidance(torch.full_like(guidance.grad, 3e38), guidance.scalars)
         grad = guidance.grad.clone()
         grad[0, 0, 0, 0] = float("nan")
-        return Guidance(grad, guidance.scalars, offender=offender)
+        return Guidance(grad, guidance.scalars, lambda: {"z0": z0, offender: grad})
 
     trainer.method = method
 
 
-@pytest.mark.parametrize("offender", ["zhat_s", None], ids=["method notices", "gradients notice"])
+@pytest.mark.parametrize("offender", ["zhat_s", None], ids=["method", "backward pass"])
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(offender: str | None) -> None:
     trainer = Trainer(small_config(40, "sctd.as_latent=0"), small_prior())
     poison(trainer, range(2, 5), offender)
