@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 from sctd.errors import InputError
 
@@ -25,12 +24,9 @@ def need_trimesh(what: str) -> None:
     _need("trimesh", "mesh", what)
 
 
-def need_ray(what: str) -> Any:
-    """The module ray; as :func:`need_matplotlib`."""
+def need_ray(what: str) -> None:
+    """Find out whether there can be a cluster; as :func:`need_matplotlib`, for loading ray takes a second."""
     _need("ray", "cluster", what)
-    import ray
-
-    return ray
 
 
 def _need(package: str, extra: str, what: str) -> None:

@@ -70,7 +70,9 @@ def carry_on(
             folder.
         SctdError: as there; or workers keep dying.
     """
-    ray = need_ray("sctd batch --cluster")
+    need_ray("sctd batch --cluster")
+    import ray
+
     out = out.resolve()  # workers have working directories of their own
     with taken_up(out, report, retries) as (manifest, widest):
         if widest is None:

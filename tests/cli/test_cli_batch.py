@@ -156,3 +156,12 @@ def test_a_gallery_of_no_batch_is_refused(sctd: Command, here: Path) -> None:
     line = sctd("gallery", "nowhere").error_line()
     assert "no batch in nowhere" in line
     assert tree(here) == []
+
+
+def test_ray_is_loaded_by_the_batch_alone(sctd_process: Command, here: Path) -> None:
+    """It takes a second, which a refusal or a status need not wait for."""
+    (here / "ray.py").write_text("raise SystemExit('loaded')\n")  # the current folder comes first
+    for arguments in (["--status", "night"], ["none.txt", "--out", "night"]):
+        done = sctd_process("batch", *arguments, "--cluster", "auto")
+        assert done.code == 2, done.err
+        assert "night" in done.error_line() or "none.txt" in done.error_line()
