@@ -255,7 +255,7 @@ class Trainer:
             "skipped_in_a_row": self.skipped_in_a_row,
             "seconds": seconds,
             "torch": torch.__version__,
-            "torch_threads": torch.get_num_threads(),
+            "torch_threads": self.prior.torch_threads,
         }
         return Checkpoint(self.iteration, tensors, counters)
 

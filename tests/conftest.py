@@ -54,7 +54,7 @@ def repository() -> Path:
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Torch on one thread: an asset's bits depend on their number. The folders that compare bits ask for it."""
+    """Torch on one thread: bits depend on their number, and folders that compare them ask."""
     import torch
 
     before = torch.get_num_threads()

@@ -57,6 +57,11 @@ class Seat:
         """What :meth:`predict` gives."""
         return self._prior.prediction
 
+    @property
+    def torch_threads(self) -> int:
+        """Of the thread that makes the calls; the run's own has one, see :meth:`.SharedPrior.start`."""
+        return self._shared.torch_threads
+
     def check_prompt(self, prompt: str) -> None:
         """Raises PromptError: the prior refuses the prompt."""
         self._prior.check_prompt(prompt)

@@ -48,6 +48,7 @@ class SharedPrior:
         """Runs in one joint call, lowered by each call that finds no memory."""
         self.texts: WeakValueDictionary[str, Tensor] = WeakValueDictionary()
         """Embeddings [1, L, D] that are in use, so that equal texts of several runs are the same memory."""
+        self.torch_threads = prior.torch_threads
         self._say = say
         self._jobs: list[Job[Any]] = []
         self._asked = 0

@@ -85,6 +85,11 @@ class AnalyticPrior:
         """Element type of the means."""
         return self._means.dtype
 
+    @property
+    def torch_threads(self) -> int:
+        """Of the thread that asks, which makes the calls too."""
+        return torch.get_num_threads()
+
     def check_prompt(self, prompt: str) -> None:
         """Raises PromptError for a prompt that contains no label."""
         if not any(label in prompt for label in self._labels):

@@ -42,6 +42,11 @@ class Prior(Protocol):
         """Element type of the network and the embeddings; latents are float32 at least."""
         ...
 
+    @property
+    def torch_threads(self) -> int:
+        """Threads that torch has for the network and the VAE; on a CPU their last bits depend on them."""
+        ...
+
     def check_prompt(self, prompt: str) -> None:
         """Raises :class:`sctd.errors.PromptError` when the model cannot answer the prompt."""
         ...

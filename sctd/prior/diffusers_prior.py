@@ -149,6 +149,11 @@ class DiffusersPrior:
         """Element type of modules and embeddings; latents are float32 or wider."""
         return self._dtype
 
+    @property
+    def torch_threads(self) -> int:
+        """Of the thread that asks, which makes the calls too."""
+        return torch.get_num_threads()
+
     def check_prompt(self, prompt: str) -> None:
         """Raises PromptError: the prompt is outside the model's world or too long for its text encoder."""
         if self._prompt_check is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from night import alone, entries, entry, finish
+from night import Lines, alone, entries, entry, finish
 
 from sctd import pipeline
 from sctd.batch import run as batch_run
@@ -132,13 +132,33 @@ def test_killed_at_any_moment_it_ends_with_the_same_assets(tmp_path: Path, undis
 def test_a_killed_asset_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """The same asset would also come of beginning anew; the time of a night would not."""
     items = entries()[:1]
-    kill_one = iter(range(5))
-    outcomes, _ = made(items, load_prior("analytic"), tmp_path, 1, stop=lambda: next(kill_one, None) is None)
+    outcomes, _ = made(items, load_prior("analytic"), tmp_path, 1, stop=after(5))
     assert outcomes[0].state == "stopped"
     newest = max(int(path.stem) for path in (tmp_path / "one" / "checkpoints").iterdir())
     assert 0 < newest < 12
     _, board = made(items, load_prior("analytic"), tmp_path, 1)
     assert board.iterations[:2] == [("one", newest), ("one", newest + 1)]
+
+
+def test_a_checkpoint_knows_the_threads_of_the_calls(tmp_path: Path) -> None:
+    """Those of the prior's calls, on which bits depend; a run of a batch has one for the rest, always."""
+    items = entries()[1:]
+    torch.set_num_threads(2)
+    made(items, load_prior("analytic"), tmp_path, 2, stop=after(20))
+    torch.set_num_threads(3)
+    _, board = made(items[:1], load_prior("analytic"), tmp_path, 1)
+    (message,) = board.messages
+    assert message.startswith("two: the checkpoint was made with torch_threads 2, this is 3")
+    torch.set_num_threads(2)
+    report = Lines()
+    pipeline.generate(items[1].config, tmp_path / "three", resume=True, report=report)
+    assert report.messages == []
+
+
+def after(count: int) -> Callable[[], bool]:
+    """A stop, once it was asked so often."""
+    left = iter(range(count))
+    return lambda: next(left, None) is None
 
 
 def kill_after(folder: Path, lines: int) -> None:
