@@ -29,6 +29,7 @@ from sctd.batch.entry import Entry
 from sctd.batch.folder import create
 from sctd.batch.manifest import MANIFEST, Manifest
 from sctd.batch.run import carry_on
+from sctd.batch.store import Folder
 from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.intervals import FEWEST
@@ -72,7 +73,7 @@ def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
     with closing(Manifest(out)) as manifest:
         if manifest.entries() != entries:
             raise InputError(f"{out} holds other runs; give the options it was made with, or another --out")
-    for number, (outcome, state) in enumerate(carry_on(out, Silent(), seats=seats, retries=1), 1):
+    for number, (outcome, state) in enumerate(carry_on(Folder(out), Silent(), seats=seats, retries=1), 1):
         print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 

@@ -19,20 +19,30 @@ from .progress import reporter, say
 
 if TYPE_CHECKING:
     from sctd.batch.entry import Entry, Outcome
+    from sctd.batch.store import Store
     from sctd.pipeline import Reporter
 
 
 def batch(
     prompts: Annotated[
-        Path | None,
-        typer.Argument(help="A .txt with a prompt a line, a .jsonl, or a .csv with a header; docs/batch.md."),
+        str | None,
+        typer.Argument(
+            help="A .txt with a prompt a line, a .jsonl, or a .csv with a header; a file or a URL."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of a new batch; must not exist.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER|URL", help="Place of a new batch; nothing may be there yet."),
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Go on with the batch in this folder.")
+        str | None, typer.Option(metavar="FOLDER|URL", help="Go on with the batch in this place.")
     ] = None,
     status: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Say how the batch in this folder goes, and stop.")
+        str | None, typer.Option(metavar="FOLDER|URL", help="Say how the batch in this place goes, and stop.")
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With a URL: assets are made here.  [default: the user's cache]"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="With --status: as JSON.")] = False,
     assets_in_flight: Annotated[
@@ -77,16 +87,18 @@ def batch(
     if cluster is not None:
         need_ray("sctd batch --cluster")
     if status is not None:
-        _show(status, as_json=json)
+        _show(status, scratch, as_json=json)
         return
+    from sctd.batch.store import store_at
+
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior)
     seats = _seats(assets_in_flight)
     if prompts is not None:
         if out is None:
             raise InputError("--out is missing; for example: sctd batch prompts.txt --out runs/night")
-        _begin(out, _entries(prompts, options, preset, card, config, set_ or []))
-        folder = out
+        store = store_at(out, scratch)
+        _begin(store, _entries(prompts, options, preset, card, config, set_ or []))
     else:
         assert resume is not None
         given = {**options, "out": out, "preset": preset, "card": card, "config": config, "set": set_}
@@ -94,14 +106,15 @@ def batch(
         if idle:
             text = ", ".join(f"--{key}" for key in idle)
             raise InputError(f"leave out {text} with --resume: every asset keeps the settings it has")
-        folder = resume
-    _carry_on(folder, Crew(seats, retries, cluster, workers, cpus_per_worker))
+        store = store_at(resume, scratch)
+    _carry_on(store, Crew(seats, retries, cluster, workers, cpus_per_worker))
 
 
-def _show(folder: Path, *, as_json: bool) -> None:
+def _show(place: str, scratch: Path | None, *, as_json: bool) -> None:
     from sctd.batch.status import status
+    from sctd.batch.store import store_at
 
-    found = status(folder)
+    found = status(store_at(place, scratch))
     typer.echo(json_format.dumps(found.as_dict(), indent=2) if as_json else "\n".join(found.lines()))
 
 
@@ -114,7 +127,7 @@ def _seats(text: str) -> int | None:
 
 
 def _entries(
-    prompts: Path,
+    prompts: str,
     options: dict[str, Any],
     preset: str | None,
     card: str | None,
@@ -134,15 +147,14 @@ def _entries(
         raise
 
 
-def _begin(out: Path, entries: list[Entry]) -> None:
-    from sctd.batch.folder import create
+def _begin(store: Store, entries: list[Entry]) -> None:
     from sctd.prior import ANALYTIC, sources
 
     settings = entries[0].config.prior
     if settings.name != ANALYTIC:
         sources.find(settings)  # a prior that is not there is refused before a folder is made
-    inputs.check_writable(out)
-    create(out, entries)
+    inputs.check_writable(store.folder)
+    store.create(entries)
 
 
 @dataclass(frozen=True)
@@ -155,16 +167,16 @@ class Crew:
     workers: int | None
     cpus: int | None
 
-    def carry_on(self, folder: Path, report: Reporter) -> Iterator[tuple[Outcome, str]]:
+    def carry_on(self, store: Store, report: Reporter) -> Iterator[tuple[Outcome, str]]:
         """Here, or on a cluster."""
         if self.cluster is None:
             from sctd.batch.run import carry_on
 
-            return carry_on(folder, report, seats=self.seats, retries=self.retries)
+            return carry_on(store, report, seats=self.seats, retries=self.retries)
         from sctd.batch import cluster
 
         return cluster.carry_on(
-            folder,
+            store,
             report,
             address=self.cluster,
             seats=self.seats,
@@ -174,26 +186,25 @@ class Crew:
         )
 
 
-def _carry_on(folder: Path, crew: Crew) -> None:
+def _carry_on(store: Store, crew: Crew) -> None:
     """The long part."""
-    from sctd.batch.manifest import MANIFEST
     from sctd.batch.status import status
     from sctd.pipeline import ASSET
 
-    if not (folder / MANIFEST).is_file():
-        status(folder)  # says so
+    if not store.exists():
+        status(store)  # says so
     report = reporter()
     try:
-        for outcome, state in crew.carry_on(folder, report):
+        for outcome, state in crew.carry_on(store, report):
             if state == "done":
-                typer.echo(folder / outcome.name / ASSET)
+                typer.echo(store.address(outcome.name, ASSET))
     except KeyboardInterrupt as exc:
-        raise Interrupted(f"interrupted; go on with sctd batch --resume {folder}") from exc
+        raise Interrupted(f"interrupted; go on with sctd batch --resume {store}") from exc
     finally:
         report.finish()
-    found = status(folder)
+    found = status(store)
     if found.counts["queued"]:
-        say(f"stopped, with a checkpoint of each asset; go on with sctd batch --resume {folder}")
+        say(f"stopped, with a checkpoint of each asset; go on with sctd batch --resume {store}")
         raise typer.Exit(FAILED)
     for name, reason in found.failures.items():
         say(f"failed: {name}: {reason}")

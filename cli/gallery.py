@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,11 +10,17 @@ from . import inputs
 
 
 def gallery(
-    folder: Annotated[Path, typer.Argument(help="Folder of a batch, at work or over.")],
+    place: Annotated[
+        str,
+        typer.Argument(metavar="FOLDER|URL", help="Place of a batch, at work or over."),
+    ],
 ) -> None:
-    """Write a page of all contact sheets with search and filters; prints its path. Needs no server."""
+    """Write a page of all contact sheets with search and filters; prints where. Needs no server."""
     from sctd.batch import gallery as pages
+    from sctd.batch.store import is_url, store_at
 
-    cards = pages.cards_of(folder)
-    inputs.check_new_files([folder / pages.PAGE], overwrite=True)
-    typer.echo(pages.write(folder, cards))
+    store = store_at(place)
+    cards = pages.cards_of(store)
+    if not is_url(place):
+        inputs.check_new_files([store.folder / pages.PAGE], overwrite=True)
+    typer.echo(pages.write(store, cards))

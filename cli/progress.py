@@ -75,6 +75,9 @@ class RichReporter:
     def update(self, iteration: int, scalars: Mapping[str, float]) -> None:
         self._progress.update(self._task, completed=iteration, details=escape(describe(scalars)))
 
+    def saved(self) -> None:
+        pass
+
     def stage(self, name: str) -> None:
         self._progress.update(self._task, description=escape(name))
         if not self._progress.live.is_started:
@@ -111,6 +114,9 @@ class PlainReporter:
         self.message(
             f"{iteration}/{self._total}  {rate:.1f} it/s  {left:.0f} s left  {describe(scalars)}".rstrip()
         )
+
+    def saved(self) -> None:
+        pass
 
     def stage(self, name: str) -> None:
         self.message(name)

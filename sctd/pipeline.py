@@ -40,6 +40,9 @@ class Reporter(Protocol):
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
         """An iteration is done; ``iteration`` counts from 1."""
 
+    def saved(self) -> None:
+        """A checkpoint of the last iteration is on the disk, and the log is as far."""
+
     def stage(self, name: str) -> None:
         """Something else than the loop begins, e.g. "loading the prior"."""
 
@@ -57,6 +60,9 @@ class Silent:
         """Nothing."""
 
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
+        """Nothing."""
+
+    def saved(self) -> None:
         """Nothing."""
 
     def stage(self, name: str) -> None:
@@ -244,6 +250,7 @@ def _loop(
             if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
                 settle(0)
                 _save(trainer, folder, seconds)
+                report.saved()
             if stopping and trainer.iteration < total:
                 done = f"stopped after iteration {trainer.iteration} of {total}"
                 text = f"{done}; go on with --resume --out {folder.path}"

@@ -2,8 +2,8 @@
 
 One worker for each GPU, or for so many CPU cores, each with its own prior; whoever has a free seat takes the
 next asset from the desk, which alone writes the manifest. A worker that dies is replaced, and what it had in
-flight goes on from its last checkpoint wherever a seat is free. All of them see the batch's folder: on more
-than one machine it lies on a file system that they share.
+flight goes on from its last checkpoint wherever a seat is free. All of them reach the place of the batch: on
+more than one machine it is on a file system that they share, or at a URL.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 
 import sctd
 from sctd.batch.entry import Entry, Outcome
-from sctd.batch.manifest import MANIFEST, Manifest
+from sctd.batch.manifest import Manifest
 from sctd.batch.run import Progress, taken_up
+from sctd.batch.store import Store
 from sctd.config import Config
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
@@ -49,7 +50,7 @@ def report_every(workers: int) -> float:
 
 
 def carry_on(
-    out: Path,
+    store: Store,
     report: Reporter,
     *,
     address: str,
@@ -67,21 +68,20 @@ def carry_on(
 
     Raises:
         InputError: as there; or Ray is missing, the cluster does not answer, is too small or cannot see the
-            folder.
+            batch's place.
         SctdError: as there; or workers keep dying.
     """
     need_ray("sctd batch --cluster")
     import ray
 
-    out = out.resolve()  # workers have working directories of their own
-    with taken_up(out, report, retries) as (manifest, widest):
+    with taken_up(store, report, retries) as (manifest, widest):
         if widest is None:
             return
         with _connected(ray, address), Interrupts() as interrupts:
             size = _size(ray, workers, cpus)
             report.message(f"{size.workers} workers with {size.cpus} CPU cores and {size.gpus} GPUs each")
-            crew = _Crew(ray, size, out, widest.config, seats, retries)
-            progress = Progress(manifest, address, report)
+            crew = _Crew(ray, size, store, widest.config, seats, retries)
+            progress = Progress(manifest, address, report, store.publish)
             while crew.at_work():
                 if interrupts.pending:
                     crew.stop()
@@ -105,7 +105,7 @@ def _heard(crew: _Crew, progress: Progress) -> Iterator[tuple[Outcome, str]]:
 @contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
-    # nothing large is sent: pictures and checkpoints go through the folder
+    # nothing large is sent: pictures and checkpoints go through the store
     own = {"address": "local", "include_dashboard": False, "object_store_memory": 128 << 20, **quiet}
     try:
         if address == "local":
@@ -155,11 +155,16 @@ class _Crew:
     """The desk and the workers of a batch, as the command sees them."""
 
     def __init__(
-        self, ray: Any, size: Size, out: Path, config: Config, seats: int | None, retries: int
+        self, ray: Any, size: Size, store: Store, config: Config, seats: int | None, retries: int
     ) -> None:
-        self._ray, self._size = ray, size
-        self._arguments = out, config, seats, report_every(size.workers)
-        self._desk = ray.remote(num_cpus=0)(Desk).remote(out, retries)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._ray, self._size, self._store = ray, size, store
+        self._arguments = config, seats, report_every(size.workers)
+        # beside this process, which opens the manifest too: SQLite's locks are those of one machine
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        desk = ray.remote(num_cpus=0, scheduling_strategy=here)(Desk)
+        self._desk = desk.remote(store.folder.resolve(), retries)
         self._at_work: dict[Any, tuple[str, Any]] = {}
         self._hired = 0
         self._deaths = 0
@@ -205,7 +210,8 @@ class _Crew:
         name = f"worker {self._hired}"
         actor = self._ray.remote(num_cpus=self._size.cpus, num_gpus=self._size.gpus)(Worker)
         worker = actor.remote(name, self._desk, self._size.cpus, sctd.__version__)
-        self._at_work[worker.run.remote(*self._arguments)] = name, worker
+        store = self._store.for_worker(name)
+        self._at_work[worker.run.remote(store, *self._arguments)] = name, worker
 
     def _bury(self, name: str, exc: BaseException) -> None:
         self._deaths += 1
@@ -269,7 +275,7 @@ class Worker:
         if sctd.__version__ != version:
             raise SctdError(f"a machine of the cluster has sctd {sctd.__version__}, this one {version}")
 
-    def run(self, out: Path, config: Config, seats: int | None, every: float) -> None:
+    def run(self, store: Store, config: Config, seats: int | None, every: float) -> None:
         """Make assets until the desk has none left, reporting ``every`` so many seconds."""
         import ray
         import torch
@@ -278,9 +284,9 @@ class Worker:
         from sctd.batch.worker import work
         from sctd.pipeline import prior_of
 
-        if not (out / MANIFEST).is_file():
+        if not store.exists():
             raise InputError(
-                f"a machine of the cluster cannot see {out}; use a folder that all of them share"
+                f"a machine of the cluster cannot see {store}; use a folder that all of them share, or a URL"
             )
         torch.set_num_threads(self._threads)
         prior = prior_of(config)
@@ -290,7 +296,7 @@ class Worker:
         with Interrupts() as interrupts:
             line = _Line(self._desk, interrupts, every)
             outcomes = work(
-                lambda: ray.get(self._desk.take.remote(self._name)), prior, out, seats, line, stop=line.stop
+                lambda: ray.get(self._desk.take.remote(self._name)), prior, store, seats, line, stop=line.stop
             )
             for outcome in outcomes:
                 line.say()

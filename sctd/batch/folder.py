@@ -42,8 +42,11 @@ def create(out: Path, entries: Sequence[Entry]) -> None:
 
 
 @contextmanager
-def held(out: Path) -> Iterator[None]:
+def held(out: Path, called: str = "") -> Iterator[None]:
     """Hold a batch's folder, so that no two processes take the same assets; the system lets go after a kill.
+
+    Args:
+        called: what people call the batch, where it is not the folder's path.
 
     Raises:
         SctdError: another process holds it.
@@ -57,7 +60,8 @@ def held(out: Path) -> Iterator[None]:
         if not _locked(file, fcntl.LOCK_EX):
             time.sleep(0.1)  # whoever asks is_held() has it for a moment
             if not _locked(file, fcntl.LOCK_EX):
-                raise SctdError(f"another sctd batch is at work in {out}; see sctd batch --status {out}")
+                name = called or out
+                raise SctdError(f"another sctd batch is at work in {name}; see sctd batch --status {name}")
         yield
 
 

@@ -1,4 +1,4 @@
-"""One web page of a batch's assets, with search and filters; works from the file system, without a server.
+"""One web page of a batch's assets, with search and filters; works without a server.
 
 Pictures are named relative to the page and fetched by the browser as they come into view, so that a page of
 thousands of assets opens at once; the folder can be moved or copied as a whole.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from html import escape
-from pathlib import Path
 from urllib.parse import quote
 
 from sctd.batch.manifest import Asset, Manifest
-from sctd.export.files import whole_file
+from sctd.batch.store import Store
 
 PAGE = "index.html"
 FILES = {"contact": "contact.png", "turntable": "turntable.mp4", "asset": "asset.ply"}
@@ -40,13 +39,13 @@ class Card:
     """Why it failed."""
 
 
-def cards_of(folder: Path) -> list[Card]:
+def cards_of(store: Store) -> list[Card]:
     """The assets of a batch, as its manifest has them now.
 
     Raises:
-        InputError: there is no batch in the folder.
+        InputError: there is no batch.
     """
-    with closing(Manifest(folder)) as manifest:
+    with store.reading() as folder, closing(Manifest(folder)) as manifest:
         return [_card(asset) for asset in manifest.assets()]
 
 
@@ -56,23 +55,24 @@ def _card(asset: Asset) -> Card:
     return Card(asset.name, asset.prompt, asset.seed, asset.method, asset.state, seconds, error)
 
 
-def write(folder: Path, cards: Sequence[Card]) -> Path:
-    """Writes the page into the batch's folder, in one piece; its path.
+def write(store: Store, cards: Sequence[Card]) -> str:
+    """Writes the page beside the assets, in one piece; its address.
 
     Args:
-        folder: holds a run folder for each card, under the card's name, or none yet.
+        store: holds a run folder for each card, under the card's name, or none yet.
         cards: in the order of the page.
     """
-    path = folder / PAGE
-    with whole_file(path) as temporary:
-        temporary.write_text(page(folder, cards), encoding="utf-8")
-    return path
+    return store.write(PAGE, page(store.title, cards, store.files()))
 
 
-def page(folder: Path, cards: Sequence[Card]) -> str:
-    """The page's HTML."""
-    title = escape(folder.resolve().name)
-    rows = [{**asdict(card), **_links(folder, card.name)} for card in cards]
+def page(title: str, cards: Sequence[Card], files: Container[str]) -> str:
+    """The page's HTML.
+
+    Args:
+        files: what is there, each as "asset/file".
+    """
+    title = escape(title)
+    rows = [{**asdict(card), **_links(card.name, files)} for card in cards]
     # "</script>" in a prompt would end the script: a browser looks for it before it reads what is inside
     data = json.dumps(rows, ensure_ascii=False).replace("<", "\\u003c")
     states = Counter(card.state for card in cards)
@@ -88,10 +88,10 @@ def page(folder: Path, cards: Sequence[Card]) -> str:
     )
 
 
-def _links(folder: Path, name: str) -> dict[str, str | None]:
+def _links(name: str, files: Container[str]) -> dict[str, str | None]:
     """Relative addresses of what is there."""
-    there = {what: (folder / name / file).is_file() for what, file in FILES.items()}
-    return {what: f"{quote(name)}/{file}" if there[what] else None for what, file in FILES.items()}
+    found = {what: f"{quote(name)}/{file}" for what, file in FILES.items() if f"{name}/{file}" in files}
+    return {what: found.get(what) for what in FILES}
 
 
 def _choices(counts: Counter[str]) -> str:

@@ -184,13 +184,12 @@ class Manifest:
             )
             return "done"
 
-    def recover(self, retries: int) -> list[str]:
-        """Queue again what a batch left when it ended: what ran, what may be retried, and what is not there.
+    def recover(self, retries: int, lost: Sequence[str] = ()) -> None:
+        """Queue again what a batch left when it ended: what ran, what may be retried, and what is lost.
 
-        Returns:
-            The names of assets that were done and whose files are missing or altered.
+        Args:
+            lost: names of assets that were done and whose files are missing or altered.
         """
-        lost = [asset.name for asset in self.assets("done") if not self._is_there(asset)]
         with self._writing():
             self._db.execute("UPDATE assets SET state = 'queued' WHERE state = 'running'")
             self._db.execute(
@@ -199,7 +198,6 @@ class Manifest:
             )
             for name in lost:
                 self._set(name, state="queued")
-        return lost
 
     def sit_down(self, worker: str) -> int:
         """A worker begins; the number of its sitting for :meth:`progress`."""
@@ -237,11 +235,13 @@ class Manifest:
         """When workers were at work."""
         return [Sitting(*row) for row in self._db.execute("SELECT worker, began, seen FROM sittings")]
 
-    def _is_there(self, asset: Asset) -> bool:
+    def copy(self, path: Path) -> None:
+        """Write the manifest as it is at this moment to another file, which is replaced."""
         try:
-            return asset.checksums == checksums(self.folder / asset.name, asset.checksums)
-        except OSError:
-            return False
+            path.unlink(missing_ok=True)
+            self._db.execute("VACUUM INTO ?", (str(path),))
+        except (OSError, sqlite3.Error) as exc:
+            raise OutputError(f"cannot write {path}: {exc}; make room or fix the disk") from exc
 
     def _set(self, name: str, **values: object) -> None:
         columns = ", ".join(f"{column} = ?" for column in values)
@@ -267,7 +267,7 @@ class Manifest:
     def _unwritable(self, exc: sqlite3.Error) -> OutputError:
         return OutputError(
             f"cannot write to {self.folder / MANIFEST}: {exc}; make room or fix the disk, "
-            f"then go on with --resume {self.folder}"
+            "then go on with --resume"
         )
 
 

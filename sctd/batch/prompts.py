@@ -12,11 +12,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sctd import initial, methods
 from sctd.batch.entry import Entry
+from sctd.batch.store import is_url, read_bytes
 from sctd.config import Config, differences, load_config
 from sctd.errors import InputError
 from sctd.names import slug
@@ -31,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class BadLines(InputError):
     """Lines that cannot be used."""
 
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+    def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
         """Takes one text for each problem, which says where it is and what is allowed."""
         count = f"{len(problems)} line{'s' if len(problems) > 1 else ''}"
         super().__init__(f"{path}: {count} cannot be used, nothing was started; correct or remove them")
@@ -80,8 +81,8 @@ class _Bad(Exception):
     """A line that cannot be read; args: its number, the reason."""
 
 
-def read_prompts(path: Path, defaults: Defaults) -> list[Entry]:
-    """The assets that a list asks for, in its order.
+def read_prompts(path: str | Path, defaults: Defaults) -> list[Entry]:
+    """The assets that a list asks for, in its order; the list is a file, or a URL that fsspec knows.
 
     Raises:
         BadLines: some lines cannot be used; all of them are named.
@@ -107,15 +108,13 @@ def read_prompts(path: Path, defaults: Defaults) -> list[Entry]:
     return entries
 
 
-def _rows(path: Path) -> Iterator[_Row | _Bad]:
+def _rows(path: str | Path) -> Iterator[_Row | _Bad]:
     readers = {".txt": _txt, ".jsonl": _jsonl, ".csv": _csv}
-    if path.suffix.lower() not in readers:
+    plain = str(path).partition("?")[0] if is_url(path) else str(path)
+    suffix = PurePosixPath(plain).suffix.lower()
+    if suffix not in readers:
         raise InputError(f"cannot read prompts from {path}: its name must end in {', '.join(readers)}")
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise InputError(f"cannot read prompts from {path}: {exc.strerror or exc}") from exc
-    return readers[path.suffix.lower()](data.removeprefix(b"\xef\xbb\xbf"))
+    return readers[suffix](read_bytes(path).removeprefix(b"\xef\xbb\xbf"))
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, str] | _Bad]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from sctd.batch.entry import Entry, Outcome
-from sctd.batch.folder import held
 from sctd.batch.manifest import Manifest
 from sctd.batch.memory import assets_that_fit
+from sctd.batch.store import Store
 from sctd.batch.worker import work
 from sctd.pipeline import Interrupts, Reporter, prior_of
 
@@ -21,23 +20,25 @@ REPORT_S = 5.0
 
 
 @contextmanager
-def taken_up(out: Path, report: Reporter, retries: int) -> Iterator[tuple[Manifest, Entry | None]]:
-    """Hold a batch's folder: its manifest, what was interrupted queued again, and the widest queued entry.
+def taken_up(store: Store, report: Reporter, retries: int) -> Iterator[tuple[Manifest, Entry | None]]:
+    """Be the desk of a batch: its manifest, what was interrupted queued again, and the widest queued entry.
 
     Raises:
-        InputError: no batch is there, or the folder cannot be written.
+        InputError: no batch is there, or its place cannot be written.
         SctdError: another process is at work there.
     """
-    with held(out), closing(Manifest(out)) as manifest:
-        for name in manifest.recover(retries):
+    with store.held(report.message), closing(Manifest(store.folder)) as manifest:
+        lost = store.altered(manifest.assets("done"))
+        manifest.recover(retries, lost)
+        for name in lost:
             report.message(f"{name}: its files are missing or altered; making them again")
         yield manifest, manifest.widest()
 
 
 def carry_on(
-    out: Path, report: Reporter, *, seats: int | None, retries: int
+    store: Store, report: Reporter, *, seats: int | None, retries: int
 ) -> Iterator[tuple[Outcome, str]]:
-    """Make what is left of the batch in a folder, on the device that its settings name.
+    """Make what is left of a batch, on the device that its settings name.
 
     Ctrl-C and SIGTERM let every asset in flight finish its iteration and save a checkpoint.
 
@@ -50,10 +51,10 @@ def carry_on(
         Each outcome, once it is in the manifest, with the asset's state there.
 
     Raises:
-        InputError: no batch is there, its prior cannot be loaded, or the folder cannot be written.
+        InputError: no batch is there, its prior cannot be loaded, or its place cannot be written.
         SctdError: another process is at work there.
     """
-    with taken_up(out, report, retries) as (manifest, widest):
+    with taken_up(store, report, retries) as (manifest, widest):
         if widest is None:
             return
         report.stage("loading the prior")
@@ -62,10 +63,10 @@ def carry_on(
             seats, why = assets_that_fit(prior, widest.config)
             report.message(f"up to {seats} assets in flight: {why}")
         worker = f"{platform.node()}:{os.getpid()}"
-        progress = Progress(manifest, worker, report)
+        progress = Progress(manifest, worker, report, store.publish)
         with Interrupts() as interrupts:
             outcomes = work(
-                lambda: manifest.take(worker), prior, out, seats, progress, stop=lambda: interrupts.pending
+                lambda: manifest.take(worker), prior, store, seats, progress, stop=lambda: interrupts.pending
             )
             for outcome in outcomes:
                 state = manifest.record(outcome, retries)
@@ -77,8 +78,10 @@ def carry_on(
 class Progress:
     """Adds up the iterations of all assets, for the screen at once and for the manifest now and then."""
 
-    def __init__(self, manifest: Manifest, worker: str, report: Reporter) -> None:
-        self._manifest, self._report = manifest, report
+    def __init__(
+        self, manifest: Manifest, worker: str, report: Reporter, publish: Callable[[], None]
+    ) -> None:
+        self._manifest, self._report, self._publish = manifest, report, publish
         self._sitting = manifest.sit_down(worker)
         assets = manifest.assets()
         self._totals = {asset.name: asset.total for asset in assets}
@@ -107,6 +110,7 @@ class Progress:
         """Write progress down."""
         self._manifest.progress(self._sitting, self._changed)
         self._changed = {}
+        self._publish()
         self._written = time.monotonic()
 
     def over(self, outcome: Outcome, state: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from sctd.batch.folder import is_held
 from sctd.batch.manifest import Manifest, Sitting
+from sctd.batch.store import Store
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Status:
     counts: dict[str, int]
     """Assets by state: queued, running, done, failed."""
     at_work: bool
-    """Whether a process holds the folder."""
+    """Whether a desk is at work."""
     assets_per_hour: float | None
     """Over the hours at work; an asset in flight counts by its iterations. None: nothing is known yet."""
     seconds_left: float | None
@@ -43,17 +43,14 @@ class Status:
         return lines + [f"failed: {name}: {reason}" for name, reason in self.failures.items()]
 
 
-def status(folder: Path) -> Status:
+def status(store: Store) -> Status:
     """Read a batch's manifest.
 
     Raises:
-        InputError: there is no batch in the folder.
+        InputError: there is no batch.
     """
-    manifest = Manifest(folder)
-    try:
+    with store.reading() as folder, closing(Manifest(folder)) as manifest:
         assets, sittings = manifest.assets(), manifest.sittings()
-    finally:
-        manifest.close()
     counts = Counter(asset.state for asset in assets)
     unfinished = [asset for asset in assets if asset.state in ("queued", "running")]
     done = sum(asset.iterations for asset in assets if asset.state != "failed")
@@ -63,7 +60,7 @@ def status(folder: Path) -> Status:
     mean = sum(asset.total for asset in assets) / max(len(assets), 1)
     return Status(
         {state: counts[state] for state in ("queued", "running", "done", "failed")},
-        is_held(folder),
+        store.is_held(),
         None if rate is None else rate / mean,
         None if rate is None or not unfinished else 3600 * left / rate,
         {asset.name: asset.error for asset in assets if asset.state == "failed"},

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sctd.batch.calls import out_of_memory
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import checksums
 from sctd.batch.shared import SharedPrior
+from sctd.batch.store import Store
 from sctd.batch.turns import Job
 from sctd.errors import InputError, OutputError
-from sctd.pipeline import RunResult, Silent, generate
+from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
 from sctd.runlog import CONFIG
 
@@ -35,11 +35,11 @@ class Board(Protocol):
 
 
 def work(
-    take: Take, prior: Prior, out: Path, seats: int, board: Board, *, stop: Callable[[], bool]
+    take: Take, prior: Prior, store: Store, seats: int, board: Board, *, stop: Callable[[], bool]
 ) -> Iterator[Outcome]:
-    """Make assets until there are none, each as ``sctd generate`` would alone, in ``out / name``.
+    """Make assets until there are none, each as ``sctd generate`` would alone, in ``store.folder / name``.
 
-    A run folder that is there already is gone on with. As soon as an asset is over, the next one is taken.
+    A run that is kept there already is gone on with. As soon as an asset is over, the next one is taken.
 
     Args:
         take: the next entry; None when there is none, until another asset is over.
@@ -48,11 +48,11 @@ def work(
             checkpoint and ends as ``stopped``.
 
     Raises:
-        OutputError: the disk is full, or ``out`` cannot be written for another reason; what is in flight
+        OutputError: the disk is full, or the store cannot be written for another reason; what is in flight
             keeps its last checkpoint.
     """
     shared = SharedPrior(prior, board.message)
-    flying: dict[Job[Any], Entry] = {}
+    flying: dict[Job[Outcome], Entry] = {}
     try:
         more = True
         while True:
@@ -60,7 +60,7 @@ def work(
                 entry = take()
                 more = entry is not None
                 if entry is not None:
-                    flying[shared.start(partial(_make, entry, out, board, stop))] = entry
+                    flying[shared.start(partial(_make, entry, store, board, stop))] = entry
             if not flying:
                 return
             for job in shared.advance():
@@ -70,23 +70,28 @@ def work(
                     board.message(f"{entry.name}: out of memory; from now on {seats} assets in flight")
                     yield Outcome(entry.name, "stopped")
                 else:
-                    yield _outcome(entry, job, out)
+                    yield _outcome(entry, job)
                 more = True
             board.tick()
     finally:
         shared.close()
 
 
-def _make(entry: Entry, out: Path, board: Board, stop: Callable[[], bool], prior: Prior) -> RunResult:
-    folder = out / entry.name
+def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], prior: Prior) -> Outcome:
+    store.fetch(entry.name)
+    folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
     if folder.exists() and not begun:
         shutil.rmtree(folder)  # ended by force before its first line, so nothing is in it
-    report = _Report(entry.name, board, stop)
-    return generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
+    report = _Report(entry.name, board, stop, store)
+    result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
+    made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
+    sums = checksums(folder, made)
+    store.finish(entry.name, last=result.asset_ply.name)
+    return Outcome(entry.name, "done", seconds=result.seconds, iterations=result.iterations, checksums=sums)
 
 
-def _outcome(entry: Entry, job: Job[Any], out: Path) -> Outcome:
+def _outcome(entry: Entry, job: Job[Outcome]) -> Outcome:
     error, result = job.error, job.result
     if isinstance(error, OutputError):
         raise error
@@ -98,22 +103,15 @@ def _outcome(entry: Entry, job: Job[Any], out: Path) -> Outcome:
         return Outcome(entry.name, "failed", text, may_retry=not known)
     if error is not None:
         raise error
-    assert isinstance(result, RunResult)
-    made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
-    return Outcome(
-        entry.name,
-        "done",
-        seconds=result.seconds,
-        iterations=result.iterations,
-        checksums=checksums(out / entry.name, made),
-    )
+    assert result is not None
+    return result
 
 
 class _Report(Silent):
-    """What a run says, with its name before it."""
+    """What a run says, with its name before it; its checkpoints are kept."""
 
-    def __init__(self, name: str, board: Board, stop: Callable[[], bool]) -> None:
-        self._name, self._board, self._stop = name, board, stop
+    def __init__(self, name: str, board: Board, stop: Callable[[], bool], store: Store) -> None:
+        self._name, self._board, self._stop, self._store = name, board, stop, store
 
     def start(self, total: int, start_iteration: int) -> None:
         """The run begins at an iteration."""
@@ -122,6 +120,10 @@ class _Report(Silent):
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
         """An iteration is done."""
         self._board.at(self._name, iteration)
+
+    def saved(self) -> None:
+        """A checkpoint is on the disk."""
+        self._store.keep(self._name)
 
     def message(self, text: str) -> None:
         """One line; how a stopped run is gone on with is the batch's to say."""

@@ -13,6 +13,7 @@ from sctd.batch.entry import Entry, Outcome
 from sctd.batch.folder import create
 from sctd.batch.manifest import MANIFEST
 from sctd.batch.run import carry_on
+from sctd.batch.store import Folder, Store
 from sctd.config import load_config
 from sctd.pipeline import Silent
 from sctd.prior.base import Prior
@@ -65,12 +66,11 @@ class Lines(Silent):
         self.messages.append(text)
 
 
-def finish(folder: Path, seats: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
+def finish(place: Path | Store, seats: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
     """Go on with a batch: its outcomes by name, and what was said."""
     report = Lines()
-    outcomes = {
-        outcome.name: outcome for outcome, _ in carry_on(folder, report, seats=seats, retries=retries)
-    }
+    store = Folder(place) if isinstance(place, Path) else place
+    outcomes = {outcome.name: outcome for outcome, _ in carry_on(store, report, seats=seats, retries=retries)}
     return outcomes, report.messages
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sctd.batch.gallery import PAGE, Card, write
+from sctd.batch.store import Folder
 
 NASTY = 'a "b" </script><script>alert(1)</script> <!-- & ü'
 
@@ -46,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def read(folder: Path, *cards: Card) -> tuple[Tags, list[dict[str, Any]]]:
-    path = write(folder, cards)
-    assert path == folder / PAGE
+    path = folder / PAGE
+    assert write(Folder(folder), cards) == str(path)
     tags = Tags()
     tags.feed(path.read_text(encoding="utf-8"))
     return tags, json.loads(tags.data)
@@ -81,7 +82,7 @@ def test_an_empty_batch_has_a_page(folder: Path) -> None:
 
 
 def test_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(folder, [])
+    write(Folder(folder), [])
     before = (folder / PAGE).read_bytes()
 
     def full(self: Path, text: str, encoding: str) -> int:
@@ -90,6 +91,6 @@ def test_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space"):
-        write(folder, [Card("a #1", "a red duck", 4, "sctd", "done")])
+        write(Folder(folder), [Card("a #1", "a red duck", 4, "sctd", "done")])
     assert sorted(p.name for p in folder.iterdir()) == ["a #1", PAGE]
     assert (folder / PAGE).read_bytes() == before

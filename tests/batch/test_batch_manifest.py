@@ -13,6 +13,7 @@ from sctd.batch import folder as batch_folder
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import MANIFEST, Manifest, Sitting
 from sctd.batch.status import duration, seconds_at_work, status
+from sctd.batch.store import Folder
 from sctd.config import load_config
 from sctd.errors import InputError, OutputError, SctdError
 
@@ -88,7 +89,7 @@ def test_what_ran_when_all_was_killed_is_queued_again(manifest: Manifest, tmp_pa
     manifest.close()
     again = Manifest(tmp_path)
     assert states(again) == ["done", "running", "queued"]
-    assert again.recover(retries=1) == []
+    again.recover(retries=1)
     assert states(again) == ["done", "queued", "queued"]
     assert again.record(Outcome("asset-1", "stopped"), retries=1) == "queued"
     assert [asset.attempts for asset in again.assets()] == [1, 0, 0]
@@ -101,7 +102,9 @@ def test_done_assets_must_be_there(manifest: Manifest, tmp_path: Path, harm: str
         manifest.record(done(tmp_path, name), retries=1)
     file = tmp_path / "asset-1" / "asset.ply"
     file.unlink() if harm == "missing" else file.write_bytes(b"other")
-    assert manifest.recover(retries=1) == ["asset-1"]
+    lost = Folder(tmp_path).altered(manifest.assets("done"))
+    assert lost == ["asset-1"]
+    manifest.recover(1, lost)
     assert states(manifest) == ["done", "queued", "queued"]
 
 
@@ -115,7 +118,10 @@ def test_the_widest_entry_is_the_one_with_most_cameras(tmp_path: Path) -> None:
 
 
 def test_status_counts_iterations_at_work(manifest: Manifest, tmp_path: Path, clock: Clock) -> None:
-    assert status(tmp_path).lines() == ["3 assets: 3 queued, 0 running, 0 done, 0 failed; nobody at work"]
+    store = Folder(tmp_path)
+    assert status(store).lines() == [
+        "3 assets: 3 queued, 0 running, 0 done, 0 failed; nobody at work"
+    ]
     sitting = manifest.sit_down("w")
     for _ in range(2):
         manifest.take("w")
@@ -123,7 +129,7 @@ def test_status_counts_iterations_at_work(manifest: Manifest, tmp_path: Path, cl
     manifest.progress(sitting, {"asset-1": 5})
     manifest.record(done(tmp_path, "asset-0"), retries=1)
     with batch_folder.held(tmp_path):
-        found = status(tmp_path)
+        found = status(store)
     assert found.counts == {"queued": 1, "running": 1, "done": 1, "failed": 0}
     assert found.at_work
     assert found.assets_per_hour == pytest.approx(150)  # 15 iterations in a hundredth of an hour, 10 each
@@ -132,7 +138,7 @@ def test_status_counts_iterations_at_work(manifest: Manifest, tmp_path: Path, cl
 
     manifest.record(Outcome("asset-1", "failed", "why"), retries=0)
     clock.now += 3600  # hours without a worker do not count
-    found = status(tmp_path)
+    found = status(store)
     assert not found.at_work
     assert found.assets_per_hour == pytest.approx(100)
     assert found.as_dict()["failures"] == {"asset-1": "why"}

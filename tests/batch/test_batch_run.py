@@ -23,6 +23,7 @@ from sctd.batch import shared as shared_module
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.folder import create
 from sctd.batch.manifest import Manifest
+from sctd.batch.store import Folder
 from sctd.batch.worker import work
 from sctd.errors import OutputError
 from sctd.prior import load_prior
@@ -74,7 +75,7 @@ def made(
     items: list[Entry], prior: Prior, out: Path, seats: int, stop: Callable[[], bool] = lambda: False
 ) -> tuple[list[Outcome], Quiet]:
     board, waiting = Quiet(), iter(items)
-    outcomes = list(work(lambda: next(waiting, None), prior, out, seats, board, stop=stop))
+    outcomes = list(work(lambda: next(waiting, None), prior, Folder(out), seats, board, stop=stop))
     return outcomes, board
 
 

@@ -1,0 +1,99 @@
+"""Which process is the desk of a batch at a URL: an object that it renews, since there are no locks there.
+
+Two that begin within the same second may both find none. Each renewal reads before it writes, so the one
+whose lease was overwritten stops at its next one, without having touched the other's manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sctd.batch.objects import Objects
+from sctd.errors import SctdError
+
+LEASE = ".lease"
+LEASE_S = 300.0
+"""A lease not renewed for so long is nobody's; clocks of machines that share a batch agree much better."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease."""
+
+    token: str
+    host: str
+    space: str
+    """Of process numbers: a container has its own."""
+    pid: int
+    time: float
+    """When it was renewed, seconds since 1970, by its own clock."""
+
+    def seconds_left(self) -> float:
+        """Until it lapses; not above 0 when it has, or when its process is known to be dead."""
+        if (self.host, self.space) == _here() and not _alive(self.pid):
+            return 0.0
+        return LEASE_S - abs(time.time() - self.time)
+
+
+class Lease:
+    """The lease at a URL, as one process sees it."""
+
+    def __init__(self, objects: Objects) -> None:
+        """Nothing is read yet."""
+        self._objects = objects
+        self._token = uuid.uuid4().hex
+
+    def holder(self) -> Holder | None:
+        """Who holds it, if anybody does and it has not lapsed."""
+        with suppress(ValueError, TypeError):  # no JSON, or of another version: nobody's
+            found = Holder(**json.loads(self._objects.read(LEASE) or b"null"))
+            return found if found.seconds_left() > 0 else None
+        return None
+
+    def take(self) -> None:
+        """Take it. Raises SctdError: another process holds it."""
+        other = self.holder()
+        if other is not None:
+            raise SctdError(
+                f"another sctd batch is at work at {self._objects.url}: process {other.pid} on {other.host}; "
+                f"if it was killed, its hold lapses in {other.seconds_left():.0f} s, or remove {LEASE} there"
+            )
+        self._put()
+        self.renew()
+
+    def renew(self) -> None:
+        """Say that the desk is still there. Raises SctdError: another process has taken over."""
+        other = self.holder()
+        if other is not None and other.token != self._token:
+            raise SctdError(
+                f"process {other.pid} on {other.host} has taken over the batch at {self._objects.url}"
+            )
+        self._put()
+
+    def _put(self) -> None:
+        holder = Holder(self._token, *_here(), os.getpid(), time.time())
+        self._objects.write(LEASE, json.dumps(asdict(holder)).encode())
+
+
+def _here() -> tuple[str, str]:
+    space = ""
+    with suppress(OSError):  # no Linux
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return platform.node(), space
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,197 @@
+"""A batch that is kept at a URL: what goes up when, what is fetched, and in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sctd.batch import folder as folders
+from sctd.batch.entry import Entry
+from sctd.batch.lease import LEASE, Lease
+from sctd.batch.manifest import MANIFEST, Asset, Manifest
+from sctd.batch.objects import Objects
+from sctd.batch.store import cache_folder
+from sctd.errors import InputError, SctdError
+from sctd.runlog import CHECKPOINTS, CONFIG, LOG
+
+PUBLISH_S = 30.0
+"""Seconds between two copies of the manifest at the URL, and two renewals of the desk's lease."""
+AT_ONCE = 4
+"""Files whose checksums are computed at a time; each is in memory meanwhile."""
+
+
+class Url:
+    """A :class:`.Store`; what is at the URL has the layout of a batch's folder."""
+
+    def __init__(self, url: str, scratch: Path | None = None, worker: str = "") -> None:
+        """Nothing is read yet.
+
+        Args:
+            scratch: holds the folder that is worked in; None: the user's cache does.
+            worker: which one this is for; "": the desk or a reader.
+
+        Raises:
+            InputError: the protocol is unknown, or its package is not installed.
+        """
+        self._objects = Objects(url, patient=bool(worker))
+        self._scratch, self._worker = scratch, worker
+        self._lease = Lease(self._objects)
+        self._published = 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Url, (self._objects.url, self._scratch, self._worker)
+
+    def __str__(self) -> str:
+        return self._objects.url
+
+    @property
+    def folder(self) -> Path:
+        """One for each URL, and in it one for each worker."""
+        base = cache_folder() / "batch" if self._scratch is None else self._scratch
+        return base / hashlib.sha256(str(self).encode()).hexdigest()[:16] / self._worker
+
+    @property
+    def title(self) -> str:
+        """What follows the last slash."""
+        return str(self).rpartition("/")[2]
+
+    def address(self, *parts: str) -> str:
+        """The URL, or one below it."""
+        return self._objects.address("/".join(parts))
+
+    def create(self, entries: Sequence[Entry]) -> None:
+        """The manifest is the first object: where it cannot be written, everything is as before."""
+        if self.exists():
+            raise InputError(f"{self} holds a batch; go on with --resume {self}, or choose another URL")
+        if self._objects.listed():
+            raise InputError(f"{self} is not empty; choose another URL with --out")
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a batch that was there once
+        try:
+            folders.create(self.folder, entries)
+            self._objects.put(self.folder / MANIFEST, MANIFEST)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def exists(self) -> bool:
+        """Whether there is a manifest."""
+        return self._objects.exists(MANIFEST)
+
+    @contextmanager
+    def held(self, say: Callable[[str], None]) -> Iterator[None]:
+        """By a lease, and by a lock in the scratch folder, which is removed when all of it is at the URL."""
+        with self.reading() as kept:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with folders.held(self.folder, str(self)):
+                self._lease.take()
+                self._objects.patient = True
+                for old in self.folder.glob(f"{MANIFEST}*"):  # its journals too
+                    old.unlink()
+                shutil.copyfile(kept / MANIFEST, self.folder / MANIFEST)
+                say(f"assets are made in {self.folder} and kept at {self}")
+                self._published = time.monotonic()
+                try:
+                    yield
+                except BaseException:
+                    self._objects.patient = False
+                    with suppress(SctdError):
+                        self._leave()
+                    raise
+                self._leave()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def is_held(self) -> bool:
+        """As far as the lease says: after a kill on another machine it takes a while to lapse."""
+        return self._lease.holder() is not None
+
+    def publish(self) -> None:
+        """Every :data:`PUBLISH_S` seconds."""
+        if time.monotonic() - self._published >= PUBLISH_S:
+            self._publish()
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        """A folder with a copy, for the moment."""
+        data = self._objects.read(MANIFEST)
+        if data is None:
+            raise InputError(f"no batch in {self}: it has no {MANIFEST}; start one with --out {self}")
+        with tempfile.TemporaryDirectory(prefix="sctd-batch-") as folder:
+            (Path(folder) / MANIFEST).write_bytes(data)
+            yield Path(folder)
+
+    def altered(self, done: Sequence[Asset]) -> list[str]:
+        """Reads every file of them; the lease is renewed meanwhile."""
+        names = []
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for asset, same in zip(done, pool.map(self._is_there, done), strict=True):
+                self.publish()
+                if not same:
+                    names.append(asset.name)
+        return names
+
+    def for_worker(self, name: str) -> Url:
+        """With a scratch folder of its own, on whichever machine it is."""
+        scratch = None if self._scratch is None else self._scratch.absolute()
+        return Url(str(self), scratch, name.replace(" ", "-"))
+
+    def fetch(self, name: str) -> None:
+        """Settings, log and checkpoints, instead of what the scratch folder may have."""
+        run = self.folder / name
+        shutil.rmtree(run, ignore_errors=True)
+        for key in self._objects.listed(name):
+            file = key.removeprefix(f"{name}/")
+            if file in (CONFIG, LOG) or file.startswith(f"{CHECKPOINTS}/"):
+                self._objects.get(key, run / file)
+
+    def keep(self, name: str) -> None:
+        """The checkpoint last: wherever this ends, the log has all iterations of what is there."""
+        run = self.folder / name
+        here = sorted(path.name for path in (run / CHECKPOINTS).glob("[!.]*"))
+        there = {key.rpartition("/")[2] for key in self._objects.listed(f"{name}/{CHECKPOINTS}")}
+        for file in (*([] if there else [CONFIG]), LOG, f"{CHECKPOINTS}/{here[-1]}"):
+            self._objects.put(run / file, f"{name}/{file}")
+        for old in there - set(here):
+            self._objects.remove(f"{name}/{CHECKPOINTS}/{old}")
+
+    def finish(self, name: str, last: str) -> None:
+        """The checkpoints are there; the scratch folder needs the run no more."""
+        run = self.folder / name
+        files = [path.name for path in run.glob("[!.]*") if path.is_file()]
+        for file in sorted(files, key=lambda file: (file == last, file)):
+            self._objects.put(run / file, f"{name}/{file}")
+        shutil.rmtree(run, ignore_errors=True)
+
+    def files(self) -> set[str]:
+        """By one listing."""
+        return {key for key in self._objects.listed() if key.count("/") == 1}
+
+    def write(self, name: str, text: str) -> str:
+        """In one piece."""
+        self._objects.write(name, text.encode())
+        return self.address(name)
+
+    def _publish(self) -> None:
+        self._lease.renew()  # before the manifest, which may be another's by now
+        copy = self.folder / f".{MANIFEST}.copy"
+        with closing(Manifest(self.folder)) as manifest:
+            manifest.copy(copy)
+        self._objects.put(copy, MANIFEST)
+        self._published = time.monotonic()
+
+    def _leave(self) -> None:
+        self._publish()
+        self._objects.remove(LEASE)
+
+    def _is_there(self, asset: Asset) -> bool:
+        for file, digest in asset.checksums.items():
+            data = self._objects.read(f"{asset.name}/{file}")
+            if data is None or hashlib.sha256(data).hexdigest() != digest:
+                return False
+        return True
