@@ -77,6 +77,12 @@ class Lease:
             )
         self._put()
 
+    def drop(self) -> None:
+        """Give it back, unless another process has taken over."""
+        other = self.holder()
+        if other is None or other.token == self._token:
+            self._objects.remove(LEASE)
+
     def _put(self) -> None:
         holder = Holder(self._token, *_here(), os.getpid(), time.time())
         self._objects.write(LEASE, json.dumps(asdict(holder)).encode())

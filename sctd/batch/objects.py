@@ -14,6 +14,8 @@ from sctd.errors import InputError, OutputError
 
 R = TypeVar("R")
 
+PART = ".part"
+"""Behind the name of what is not whole yet; a kill may leave one, until the next upload of that name."""
 PAUSES_S = 2.0, 8.0, 30.0
 """What is waited for a network that has failed, before each new attempt."""
 LASTING = PermissionError, NotADirectoryError, IsADirectoryError, ImportError, ValueError
@@ -82,7 +84,7 @@ class Objects:
         """
 
         def put(place: str) -> None:
-            part = f"{place}.part"
+            part = place + PART
             try:
                 self._fs.put_file(str(path), part)
             except FileNotFoundError:  # a protocol that has folders

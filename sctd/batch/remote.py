@@ -14,9 +14,9 @@ from typing import Any
 
 from sctd.batch import folder as folders
 from sctd.batch.entry import Entry
-from sctd.batch.lease import LEASE, Lease
+from sctd.batch.lease import Lease
 from sctd.batch.manifest import MANIFEST, Asset, Manifest
-from sctd.batch.objects import Objects
+from sctd.batch.objects import PART, Objects
 from sctd.batch.store import cache_folder
 from sctd.errors import InputError, SctdError
 from sctd.runlog import CHECKPOINTS, CONFIG, LOG
@@ -99,12 +99,14 @@ class Url:
                 self._published = time.monotonic()
                 try:
                     yield
+                    self._publish()
                 except BaseException:
                     self._objects.patient = False
-                    with suppress(SctdError):
-                        self._leave()
+                    for last in (self._publish, self._lease.drop):
+                        with suppress(SctdError):
+                            last()
                     raise
-                self._leave()
+                self._lease.drop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def is_held(self) -> bool:
@@ -147,7 +149,7 @@ class Url:
         shutil.rmtree(run, ignore_errors=True)
         for key in self._objects.listed(name):
             file = key.removeprefix(f"{name}/")
-            if file in (CONFIG, LOG) or file.startswith(f"{CHECKPOINTS}/"):
+            if file in (CONFIG, LOG) or (file.startswith(f"{CHECKPOINTS}/") and not file.endswith(PART)):
                 self._objects.get(key, run / file)
 
     def keep(self, name: str) -> None:
@@ -184,10 +186,6 @@ class Url:
             manifest.copy(copy)
         self._objects.put(copy, MANIFEST)
         self._published = time.monotonic()
-
-    def _leave(self) -> None:
-        self._publish()
-        self._objects.remove(LEASE)
 
     def _is_there(self, asset: Asset) -> bool:
         for file, digest in asset.checksums.items():

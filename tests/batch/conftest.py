@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
+from night import alone, entries
 
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
@@ -11,6 +15,19 @@ from sctd.prior.base import Prior
 @pytest.fixture(autouse=True)
 def _one_torch_thread(one_torch_thread: None) -> None:
     """For every test here."""
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three analytic assets, each made alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("alone")
+    prior = load_prior("analytic")
+    for item in entries():
+        alone(folder, item, prior)
+    torch.set_num_threads(before)
+    return folder
 
 
 @pytest.fixture(scope="session")

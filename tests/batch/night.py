@@ -1,22 +1,25 @@
 """A batch small enough for a test, of every method, and a child process of it that can be killed.
 
-As a script: night.py FOLDER [SEATS] begins the batch in a folder or goes on with it; a line an iteration.
+As a script: night.py PLACE [SEATS] begins the batch in a folder or at a URL, or goes on with it; a line an
+iteration.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from sctd.batch.entry import Entry, Outcome
-from sctd.batch.folder import create
-from sctd.batch.manifest import MANIFEST
 from sctd.batch.run import carry_on
-from sctd.batch.store import Folder, Store
+from sctd.batch.store import Folder, Store, store_at
 from sctd.config import load_config
 from sctd.pipeline import Silent
 from sctd.prior.base import Prior
+from sctd.runlog import LOG, read_log
 
 SMALL = (
     "cameras.size=32",
@@ -81,11 +84,32 @@ def alone(folder: Path, entry: Entry, prior: Prior | None = None) -> Any:
     return generate(entry.config, folder / entry.name, prior=prior)
 
 
+def assert_same_runs(one: Path, other: Path) -> None:
+    """Every bit, but for the times in the log."""
+    for file in ("asset.ply", "contact.png", "config.yaml"):
+        assert (one / file).read_bytes() == (other / file).read_bytes(), (one.name, file)
+    logs = [read_log(folder / LOG) for folder in (one, other)]
+    first, second = ([{k: v for k, v in row.items() if k != "seconds"} for row in log] for log in logs)
+    assert first == second
+
+
+def kill_after(place: Path | str, lines: int) -> None:
+    """Run the batch in a process of its own and SIGKILL it after so many iterations."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, __file__, str(place), "2"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        assert child.stdout is not None
+        for _ in range(lines):
+            assert child.stdout.readline(), "the child ended by itself"
+        child.send_signal(signal.SIGKILL)
+
+
 if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    out = Path(sys.argv[1])
-    if not (out / MANIFEST).exists():
-        create(out, entries())
-    finish(out, *map(int, sys.argv[2:]))
+    place = store_at(sys.argv[1])
+    if not place.exists():
+        place.create(entries())
+    finish(place, *map(int, sys.argv[2:]))

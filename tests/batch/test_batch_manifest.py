@@ -119,9 +119,7 @@ def test_the_widest_entry_is_the_one_with_most_cameras(tmp_path: Path) -> None:
 
 def test_status_counts_iterations_at_work(manifest: Manifest, tmp_path: Path, clock: Clock) -> None:
     store = Folder(tmp_path)
-    assert status(store).lines() == [
-        "3 assets: 3 queued, 0 running, 0 done, 0 failed; nobody at work"
-    ]
+    assert status(store).lines() == ["3 assets: 3 queued, 0 running, 0 done, 0 failed; nobody at work"]
     sitting = manifest.sit_down("w")
     for _ in range(2):
         manifest.take("w")

@@ -7,15 +7,13 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from night import Lines, alone, entries, entry, finish
+from night import Lines, alone, assert_same_runs, entries, entry, finish, kill_after
 
 from sctd import pipeline
 from sctd.batch import run as batch_run
@@ -28,30 +26,6 @@ from sctd.batch.worker import work
 from sctd.errors import OutputError
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
-from sctd.runlog import LOG, read_log
-
-
-def log_without_times(folder: Path) -> list[dict[str, object]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder / LOG)]
-
-
-def assert_same_runs(one: Path, other: Path) -> None:
-    for file in ("asset.ply", "contact.png", "config.yaml"):
-        assert (one / file).read_bytes() == (other / file).read_bytes(), (one.name, file)
-    assert log_without_times(one) == log_without_times(other)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three analytic assets, each made alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("alone")
-    prior = load_prior("analytic")
-    for item in entries():
-        alone(folder, item, prior)
-    torch.set_num_threads(before)
-    return folder
 
 
 class Quiet:
@@ -160,19 +134,6 @@ def after(count: int) -> Callable[[], bool]:
     """A stop, once it was asked so often."""
     left = iter(range(count))
     return lambda: next(left, None) is None
-
-
-def kill_after(folder: Path, lines: int) -> None:
-    """Run the batch in a process of its own and SIGKILL it after so many iterations."""
-    script = Path(__file__).with_name("night.py")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    with subprocess.Popen(
-        [sys.executable, str(script), str(folder), "2"], stdout=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        assert child.stdout is not None
-        for _ in range(lines):
-            assert child.stdout.readline(), "the child ended by itself"
-        child.send_signal(signal.SIGKILL)
 
 
 def test_a_kill_before_the_first_line_of_a_run_is_no_obstacle(tmp_path: Path, undisturbed: Path) -> None:

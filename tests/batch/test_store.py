@@ -1,0 +1,360 @@
+"""A batch at a URL: the same assets, whatever happens to the scratch folder, the network and the objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import known_implementations
+from night import Lines, assert_same_runs, entries, finish, kill_after
+
+from sctd.batch import gallery, lease, objects, remote
+from sctd.batch.manifest import MANIFEST, Manifest
+from sctd.batch.prompts import Defaults, read_prompts
+from sctd.batch.remote import Url
+from sctd.batch.run import carry_on
+from sctd.batch.status import status
+from sctd.batch.store import Folder, Store, store_at
+from sctd.errors import InputError, OutputError, SctdError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Scratch folders of the test alone, and nobody waits for a network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(objects, "PAUSES_S", (0.0, 0.0))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Url:
+    """A new batch on the disk, by its URL."""
+    return begun(f"file://{tmp_path}/deep/night")
+
+
+def begun(url: str) -> Url:
+    store = store_at(url)
+    assert isinstance(store, Url)
+    store.create(entries())
+    return store
+
+
+def kept(store: Url, folder: Path) -> Path:
+    """A copy of everything at the URL."""
+    fs, path = fsspec.url_to_fs(str(store))
+    fs.get(path, str(folder), recursive=True)
+    return folder
+
+
+def states(store: Store) -> dict[str, str]:
+    with store.reading() as folder, closing(Manifest(folder)) as manifest:
+        return {asset.name: asset.state for asset in manifest.assets()}
+
+
+def assert_undisturbed(store: Url, undisturbed: Path, folder: Path) -> None:
+    assert set(states(store).values()) == {"done"}
+    copy = kept(store, folder)
+    for item in entries():
+        assert_same_runs(copy / item.name, undisturbed / item.name)
+    assert [path for path in copy.rglob("*") if path.name.endswith((".part", ".lease", ".tmp"))] == []
+
+
+@pytest.mark.parametrize("protocol", ["file", "memory"])
+def test_a_batch_at_a_url(protocol: str, tmp_path: Path, undisturbed: Path, cache: Path) -> None:
+    store = begun(f"{protocol}://{tmp_path}/night")
+    outcomes, said = finish(store)
+    assert {outcome.state for outcome in outcomes.values()} == {"done"}
+    assert said == [f"assets are made in {store.folder} and kept at {store}"]
+    assert store.folder.is_relative_to(cache)
+    assert not store.folder.exists()
+    assert_undisturbed(store, undisturbed, tmp_path / "copy")
+    assert sorted(path.name for path in (tmp_path / "copy" / "one" / "checkpoints").iterdir()) == [
+        "0000010.safetensors",
+        "0000012.safetensors",
+    ]
+    assert finish(store)[0] == {}  # nothing is done twice
+
+
+def test_killed_and_its_scratch_folder_deleted(tmp_path: Path, undisturbed: Path, cache: Path) -> None:
+    """Three times, as on another machine that has nothing but the URL: 34 iterations are to do."""
+    url = f"file://{tmp_path}/night"
+    draws = random.Random(7)
+    for _ in range(3):
+        kill_after(url, draws.randrange(5, 14))
+        shutil.rmtree(cache)
+    store = store_at(url)
+    assert isinstance(store, Url)
+    finish(store)
+    assert_undisturbed(store, undisturbed, tmp_path / "copy")
+
+
+def test_an_asset_goes_on_from_the_checkpoint_at_the_url(night: Url, cache: Path) -> None:
+    kill_after(str(night), 9)
+    shutil.rmtree(cache)
+    iterations: list[int] = []
+
+    class First(Lines):
+        def start(self, total: int, start_iteration: int) -> None:
+            iterations.append(start_iteration)
+
+    class Looking(First):
+        def update(self, iteration: int, scalars: dict[str, float]) -> None:
+            iterations.append(iteration)
+
+    list(carry_on(night, Looking(), seats=1, retries=1))
+    assert 0 < len(iterations[1:]) <= 34 - 4 + 3  # two assets had at least two iterations each, kept
+
+
+def test_what_a_scratch_folder_holds_does_not_matter(tmp_path: Path, night: Url, undisturbed: Path) -> None:
+    """It may be older than what is at the URL, or of a batch that was there once."""
+    kill_after(str(night), 9)
+    for path in night.folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"nonsense")
+    finish(night)
+    assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+class Puts:
+    """Every upload to a disk passes here; a test says what becomes of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.keys: list[str] = []
+        self.fault: Callable[[str], BaseException | None] = lambda key: None
+        put = LocalFileSystem.put_file
+
+        def put_file(fs: Any, path: str, place: str, **options: Any) -> Any:
+            key = place.partition("/night/")[2].removesuffix(".part")
+            exc = self.fault(key)
+            if exc is not None:
+                Path(place).write_bytes(Path(path).read_bytes()[:10])
+                raise exc
+            self.keys.append(key)
+            return put(fs, path, place, **options)
+
+        monkeypatch.setattr(LocalFileSystem, "put_file", put_file)
+
+
+@pytest.fixture
+def puts(night: Url, monkeypatch: pytest.MonkeyPatch) -> Puts:
+    return Puts(monkeypatch)
+
+
+def test_the_asset_comes_last_and_the_manifest_after_it(
+    night: Url, puts: Puts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "PUBLISH_S", 0.0)
+    monkeypatch.setattr("sctd.batch.run.REPORT_S", 0.0)
+    seen: list[dict[str, str]] = []
+
+    def look(key: str) -> None:
+        if key.endswith("asset.ply"):
+            seen.append(states(night))
+
+    puts.fault = look
+    finish(night, seats=1)
+    assert [found[name] for found, name in zip(seen, ("one", "two", "three"), strict=True)] == ["running"] * 3
+    keys = [key for key in puts.keys if key.startswith("two/")]
+    assert keys[-1] == "two/asset.ply"
+    assert keys.index("two/config.yaml") < keys.index("two/log.jsonl")
+    assert keys.index("two/log.jsonl") < keys.index("two/checkpoints/0000002.safetensors")
+    assert keys[-4:-1] == ["two/config.yaml", "two/contact.png", "two/log.jsonl"]
+
+
+def test_a_network_that_comes_back_is_no_event(
+    tmp_path: Path, night: Url, puts: Puts, undisturbed: Path
+) -> None:
+    bad = iter([True, True])
+    puts.fault = lambda key: ConnectionError("gone") if "000006" in key and next(bad, False) else None
+    _, said = finish(night)
+    assert len(said) == 1
+    assert next(bad, None) is None
+    assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("what", ["two/asset.ply", "one/checkpoints/0000006.safetensors", MANIFEST])
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (ConnectionError("the network is down"), "the network is down"),
+        (PermissionError(errno.EACCES, "Forbidden"), r"permission denied \(Forbidden\)"),
+    ],
+)
+def test_an_upload_that_fails_ends_the_batch_and_loses_nothing(
+    what: str, fault: Exception, says: str, tmp_path: Path, night: Url, puts: Puts, undisturbed: Path
+) -> None:
+    puts.fault = lambda key: fault if key == what else None
+    with pytest.raises(OutputError, match=rf"^cannot write {night}/{what}: {says}"):
+        finish(night)
+    copy = kept(night, tmp_path / "broken")
+    assert not (copy / "two" / "asset.ply").exists() or what != "two/asset.ply"
+    assert not (copy / "one" / "checkpoints" / "0000006.safetensors").exists() or "0000006" not in what
+    assert states(night)["one" if "one" in what else "two"] != "done"
+    puts.fault = lambda key: None
+    finish(night)
+    assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+def test_a_url_that_cannot_be_written_is_left_as_it_was(tmp_path: Path, puts: Puts, cache: Path) -> None:
+    puts.fault = lambda key: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    store = store_at(f"file://{tmp_path}/night/new")
+    with pytest.raises(OutputError, match="No space left"):
+        store.create(entries())
+    assert not store.folder.exists()
+    assert not store.exists()
+    with pytest.raises(InputError, match="no batch in file://"):
+        finish(store)
+
+
+@pytest.mark.parametrize("harm", ["altered", "missing"])
+@pytest.mark.parametrize("file", ["asset.ply", "contact.png"])
+def test_an_object_that_is_not_what_it_was_is_made_again(
+    harm: str, file: str, tmp_path: Path, night: Url, undisturbed: Path
+) -> None:
+    finish(night)
+    path = tmp_path / "deep" / "night" / "two" / file
+    path.unlink() if harm == "missing" else path.write_bytes(b"half")
+    outcomes, said = finish(night)
+    assert list(outcomes) == ["two"]
+    assert said[1:] == ["two: its files are missing or altered; making them again"]
+    assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, night: Url, undisturbed: Path) -> None:
+    kill_after(str(night), 14)
+    newest = max((tmp_path / "deep" / "night" / "one" / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:100])
+    _, said = finish(night)
+    assert any(text.startswith("one: ignored a checkpoint: ") for text in said)
+    assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+def test_one_desk_at_a_time(tmp_path: Path, night: Url) -> None:
+    """Of this machine: a process that is dead holds nothing."""
+    other = store_at(str(night), tmp_path / "elsewhere")
+    for _ in carry_on(night, Lines(), seats=1, retries=1):
+        assert status(other).at_work
+        with pytest.raises(SctdError, match=rf"another sctd batch is at work at .*: process {os.getpid()} "):
+            finish(other)
+        break
+    with night.held(lambda text: None):
+        code = f"from sctd.batch.store import store_at; print(store_at({str(night)!r}).is_held())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "True\n"
+    assert not status(night).at_work
+    kill_after(str(night), 3)
+    assert (tmp_path / "deep" / "night" / lease.LEASE).exists()
+    assert not status(night).at_work
+    finish(other)
+    assert set(states(night).values()) == {"done"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, night: Url) -> Callable[[float], None]:
+    """Write the lease of a desk on another machine, renewed so many seconds ago."""
+    path = tmp_path / "deep" / "night" / lease.LEASE
+
+    def write(age: float) -> None:
+        path.unlink(missing_ok=True)
+        with night.held(lambda text: None):
+            mine = lease.Holder(**json.loads(path.read_text()))
+        other = dataclasses.replace(mine, token="other", host="far-away", time=mine.time - age)
+        path.write_text(json.dumps(dataclasses.asdict(other)))
+
+    return write
+
+
+def test_a_desk_elsewhere_has_time_to_be_heard_of(night: Url, elsewhere: Callable[[float], None]) -> None:
+    elsewhere(lease.LEASE_S - 60)
+    with pytest.raises(SctdError, match=r"on far-away; if it was killed, its hold lapses in (59|60) s"):
+        finish(night)
+    assert set(states(night).values()) == {"queued"}
+    elsewhere(lease.LEASE_S + 1)
+    finish(night)
+    assert set(states(night).values()) == {"done"}
+
+
+def test_a_desk_whose_lease_is_taken_stops(
+    night: Url, elsewhere: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asleep for long, say; the manifest is the other one's from then on."""
+    monkeypatch.setattr(remote, "PUBLISH_S", 0.0)
+    monkeypatch.setattr("sctd.batch.run.REPORT_S", 0.0)
+    path = tmp_path / "deep" / "night" / lease.LEASE
+    elsewhere(0)
+    taken = path.read_bytes()
+    path.unlink()
+    outcomes = carry_on(night, Lines(), seats=1, retries=1)
+    next(outcomes)
+    path.write_bytes(taken)
+    before = states(night)
+    with pytest.raises(SctdError, match="on far-away has taken over the batch at file://"):
+        list(outcomes)
+    assert path.read_bytes() == taken
+    assert states(night) == before
+
+
+def test_status_and_gallery_need_the_url_alone(tmp_path: Path, night: Url, cache: Path) -> None:
+    finish(night)
+    shutil.rmtree(cache, ignore_errors=True)
+    found = status(night)
+    assert found.counts == {"queued": 0, "running": 0, "done": 3, "failed": 0}
+    assert found.assets_per_hour is not None
+    assert gallery.write(night, gallery.cards_of(night)) == f"{night}/index.html"
+    page = (tmp_path / "deep" / "night" / "index.html").read_text()
+    assert "<h1>night</h1>" in page
+    assert '"contact": "three/contact.png"' in page
+    assert '"turntable": null' in page
+    copy = gallery.page("night", gallery.cards_of(night), night.files())
+    folder = Folder(tmp_path / "deep" / "night")
+    assert copy == page == gallery.page(folder.title, gallery.cards_of(folder), folder.files())
+    assert not cache.exists()
+
+
+def test_a_list_at_a_url() -> None:
+    fsspec.filesystem("memory").pipe_file("/lists/p.jsonl", b'{"prompt": "a red ball", "seed": 4}\n')
+    (found,) = read_prompts("memory://lists/p.jsonl", Defaults("embedded"))
+    assert (found.name, found.config.prompt) == ("a-red-ball-seed4", "a red ball")
+    with pytest.raises(InputError, match=r"^cannot read memory://lists/q.txt: no such file"):
+        read_prompts("memory://lists/q.txt", Defaults("embedded"))
+    with pytest.raises(InputError, match="must end in"):
+        read_prompts("memory://lists/p.yaml?p.txt", Defaults("embedded"))
+
+
+def test_protocols_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(known_implementations, "far", {"class": "farfs.Far", "err": "Install farfs"})
+    with pytest.raises(InputError, match=r"^far:// needs a package .*; run `pip install farfs`$"):
+        store_at("far://bucket/night")
+    with pytest.raises(InputError, match="Protocol not known: nonsense; give a folder, or a URL"):
+        store_at("nonsense://bucket/night")
+    with pytest.raises(InputError, match="--scratch goes with a URL"):
+        store_at("night", Path("scratch"))
+
+
+def test_the_first_part_of_a_path_is_never_made() -> None:
+    """It is a bucket, of which a slip of the pen makes none."""
+    with pytest.raises(OutputError, match=r"no such file, folder or bucket; make it first$"):
+        store_at("file:///no-such-place/night").create(entries())
+    assert not Path("/no-such-place").exists()
+
+
+def test_workers_have_folders_of_their_own(night: Url, tmp_path: Path) -> None:
+    one, two = (pickle.loads(pickle.dumps(night.for_worker(f"worker {i}"))) for i in (1, 2))
+    assert str(one) == str(two) == str(night)
+    assert one.folder == night.folder / "worker-1"
+    assert two.folder == night.folder / "worker-2"
+    assert store_at(str(night), tmp_path / "fast").folder.parent == tmp_path / "fast"
