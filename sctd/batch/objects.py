@@ -120,7 +120,8 @@ class Objects:
             except Exception as exc:  # each protocol has errors of its own
                 lasting = isinstance(exc, LASTING) or getattr(exc, "errno", None) in LASTING_NUMBERS
                 if lasting or pause is None:
-                    raise OutputError(f"cannot {verb} {self.address(key)}: {reason(exc)}") from exc
+                    hint = f"; go on with --resume {self.url}" if self.patient else ""
+                    raise OutputError(f"cannot {verb} {self.address(key)}: {reason(exc)}{hint}") from exc
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 

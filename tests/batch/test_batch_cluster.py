@@ -17,11 +17,19 @@ import pytest
 from sctd.batch.manifest import Asset, Manifest
 
 PROMPTS = ["a red ball", "a blue box", "a green ball", "a yellow box"]
+KINDS = "ball", "cube", "cone", "mug", "vase"
+TWELVE = [
+    *(f"a red {kind}" for kind in KINDS),
+    "a red dragon",
+    *(f"a blue {kind}" for kind in KINDS),
+    "a car",
+]
 OPTIONS = [
     *("--prior", "analytic", "--device", "cpu", "--steps", "60", "--assets-in-flight", "1"),
     *("--set=cameras.size=32", "--set=cameras.batch=2", "--set=gaussians.count=60", "--set=output.size=32"),
     *("--set=output.turntable_frames=0", "--set=output.contact_views=2", "--set=output.checkpoint_every=5"),
 ]
+FEW = [*OPTIONS, "--prior", "embedded", "--steps", "8", "--set=output.checkpoint_every=2"]
 # local: a cluster that something else runs on this machine may end at any moment
 TWO = ["--cluster", "local", "--workers", "2", "--cpus-per-worker", "1"]
 MANY_SECONDS = 120
@@ -61,11 +69,13 @@ def sums(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
 
 
-def wait_for_iterations(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+def wait_for_iterations(
+    process: subprocess.Popen[str], folder: Path, count: int, logs_of: str = "*/log.jsonl"
+) -> None:
     """Until an asset in flight has so many iterations in its log, past its first checkpoints."""
     deadline = time.monotonic() + MANY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        logs = [path for path in folder.glob("*/log.jsonl") if not (path.parent / "asset.ply").exists()]
+        logs = [path for path in folder.glob(logs_of) if not (path.parent / "asset.ply").exists()]
         if any(len(path.read_bytes().splitlines()) >= count for path in logs):
             return
         time.sleep(0.05)
@@ -84,24 +94,33 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_killed_worker_is_replaced_and_its_asset_goes_on(place: Path) -> None:
-    code, _, err = ended(sctd("batch", "prompts.txt", "--out", "here", *OPTIONS, folder=place))
-    assert code == 0, err
+def test_twelve_prompts_and_a_worker_killed_in_the_middle(place: Path) -> None:
+    """Of the embedded prior, one prompt outside its world; without a file system that the workers share."""
+    (place / "twelve.txt").write_text("\n".join(TWELVE) + "\n")
+    code, _, err = ended(sctd("batch", "twelve.txt", "--out", "here", *FEW, folder=place))
+    assert code == 1, err
 
-    command = sctd("batch", "prompts.txt", "--out", "cluster", *OPTIONS, *TWO, folder=place)
-    wait_for_iterations(command, place / "cluster", 8)
+    url = f"file://{place}/there/night"
+    command = sctd("batch", "twelve.txt", "--out", url, "--scratch", "scratch", *FEW, *TWO, folder=place)
+    for number in (1, 2):  # from here on both have an asset, until few are left
+        wait_for_iterations(command, place, 3, f"scratch/*/worker-{number}/*/log.jsonl")
     both = actors(command, "ray::Worker.run")
     assert len(both) == 2
     both[0].kill()
     code, _, err = ended(command)
-    assert code == 0, err
+    assert code == 1, err
     assert "2 workers with 1 CPU cores and 0 GPUs each" in err
     assert "died; its assets go on elsewhere" in err
-    assert len(sums(place / "here")) == len(PROMPTS)
-    assert sums(place / "cluster") == sums(place / "here")
-    found = assets(place / "cluster")
-    assert {asset.state for asset in found} == {"done"}
-    assert sorted(asset.attempts for asset in found) == [1, 1, 1, 2]
+    assert "error: 1 of 12 assets failed, the reasons are above" in err.splitlines()
+    assert len(sums(place / "here")) == 11
+    assert sums(place / "there" / "night") == sums(place / "here")
+    found = assets(place / "there" / "night")
+    assert [(asset.name, asset.state) for asset in found if asset.state != "done"] == [
+        ("a-red-dragon-seed0", "failed")
+    ]
+    assert "'dragon'" in next(asset.error for asset in found if asset.state == "failed")
+    assert sorted(asset.attempts for asset in found) == [1] * 11 + [2]
+    assert list((place / "scratch").iterdir()) == []
 
 
 def test_a_worker_that_is_told_to_go_saves_and_so_does_the_command(place: Path) -> None:

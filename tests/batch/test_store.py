@@ -198,7 +198,9 @@ def test_an_upload_that_fails_ends_the_batch_and_loses_nothing(
     what: str, fault: Exception, says: str, tmp_path: Path, night: Url, puts: Puts, undisturbed: Path
 ) -> None:
     puts.fault = lambda key: fault if key == what else None
-    with pytest.raises(OutputError, match=rf"^cannot write {night}/{what}: {says}"):
+    with pytest.raises(
+        OutputError, match=rf"^cannot write {night}/{what}: {says}; go on with --resume {night}$"
+    ):
         finish(night)
     copy = kept(night, tmp_path / "broken")
     assert not (copy / "two" / "asset.ply").exists() or what != "two/asset.ply"

@@ -99,6 +99,12 @@ def test_bad_lines_are_all_named_and_nothing_is_begun(sctd: Command, here: Path)
         (("--resume", "night", "--seed", "0", "--steps", "5"), "leave out --seed, --steps"),
         (("--resume", "night"), "no batch in night"),
         (("--status", "night"), "no batch in night"),
+        (("p.txt", "--out", "file://p.txt/night"), "Not a directory"),
+        (("p.txt", "--out", "nonsense://bucket/night"), "Protocol not known: nonsense"),
+        (("p.txt", "--out", "night", "--scratch", "fast"), "--scratch goes with a URL"),
+        (("memory://none.txt", "--out", "night"), "cannot read memory://none.txt: no such file"),
+        (("--resume", "memory://night"), "no batch in memory://night"),
+        (("--status", "memory://night"), "no batch in memory://night"),
     ],
 )
 def test_what_is_refused(sctd: Command, here: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -150,6 +156,36 @@ def test_sigterm_saves_and_says_how_to_go_on(sctd_process: Command, here: Path) 
     assert len(list((here / "night").glob("*/checkpoints/*.safetensors"))) == 2
     status = sctd_process("batch", "--status", "night")
     assert status.out.startswith("3 assets: 3 queued, 0 running, 0 done, 0 failed")
+
+
+def test_at_a_url_killed_and_gone_on_with_elsewhere(
+    sctd_process: Command, here: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9, and the scratch folder is lost with its machine."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    far, many = here / "far" / "night", [*SMALL, "--steps", "40", "--set=output.checkpoint_every=4"]
+    asked = f"file://{prompts}"
+    assert sctd_process("batch", asked, "--out", "night", *many).code == 1
+
+    command = [sys.executable, "-c", CALL, "batch", asked, "--out", f"file://{far}", *many]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while not list(far.glob("*/checkpoints/0000008.safetensors")):
+            assert process.poll() is None
+        process.kill()
+    (here / "cache").rename(here / "lost")
+
+    done = sctd_process("batch", "--resume", f"file://{far}")
+    assert done.code == 1
+    names = ["a-red-ball-seed3", "box"]
+    assert sorted(done.out.splitlines()) == [f"file://{far}/{name}/asset.ply" for name in names]
+    assert f"assets are made in {here}/cache/sctd/batch/" in done.err
+    for name in names:
+        for file in ("asset.ply", "contact.png"):
+            assert (far / name / file).read_bytes() == (here / "night" / name / file).read_bytes()
+    status = sctd_process("batch", "--status", f"file://{far}").out
+    assert status.startswith("3 assets: 0 queued, 0 running, 2 done, 1 failed; nobody at work")
+    assert sctd_process("gallery", f"file://{far}").out == f"file://{far}/index.html\n"
+    assert '"contact": "box/contact.png"' in (far / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_gallery_of_no_batch_is_refused(sctd: Command, here: Path) -> None:
