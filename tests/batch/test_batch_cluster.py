@@ -18,12 +18,7 @@ from sctd.batch.manifest import Asset, Manifest
 
 PROMPTS = ["a red ball", "a blue box", "a green ball", "a yellow box"]
 KINDS = "ball", "cube", "cone", "mug", "vase"
-TWELVE = [
-    *(f"a red {kind}" for kind in KINDS),
-    "a red dragon",
-    *(f"a blue {kind}" for kind in KINDS),
-    "a car",
-]
+TWELVE = [*(f"a red {kind}" for kind in KINDS), "a red dragon", *(f"a blue {kind}" for kind in KINDS), "cat"]
 OPTIONS = [
     *("--prior", "analytic", "--device", "cpu", "--steps", "60", "--assets-in-flight", "1"),
     *("--set=cameras.size=32", "--set=cameras.batch=2", "--set=gaussians.count=60", "--set=output.size=32"),

@@ -19,8 +19,10 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry as registry
 from fsspec.registry import known_implementations
-from night import Lines, assert_same_runs, entries, finish, kill_after
+from night import Lines, alone, assert_same_runs, entries, entry, finish, kill_after
 
 from sctd.batch import gallery, lease, objects, remote
 from sctd.batch.manifest import MANIFEST, Manifest
@@ -122,11 +124,19 @@ def test_an_asset_goes_on_from_the_checkpoint_at_the_url(night: Url, cache: Path
 def test_what_a_scratch_folder_holds_does_not_matter(tmp_path: Path, night: Url, undisturbed: Path) -> None:
     """It may be older than what is at the URL, or of a batch that was there once."""
     kill_after(str(night), 9)
-    for path in night.folder.rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"nonsense")
+    for path in (night.folder / "one").rglob("*.*"):
+        path.write_bytes(b"nonsense")
+    alone(night.folder, entry("three", "sds", "prior=analytic"))
     finish(night)
     assert_undisturbed(night, undisturbed, tmp_path / "copy")
+
+
+def test_the_manifest_of_the_url_counts_and_no_journal_of_another(night: Url) -> None:
+    """A killed desk leaves one, with changes that never were in the file beside it."""
+    kill_after(str(night), 9)
+    assert (night.folder / f"{MANIFEST}-wal").stat().st_size
+    with night.held(lambda text: None), closing(Manifest(night.folder)) as manifest:
+        assert [asset.state for asset in manifest.assets()] == ["queued"] * 3
 
 
 class Puts:
@@ -199,7 +209,7 @@ def test_an_upload_that_fails_ends_the_batch_and_loses_nothing(
 ) -> None:
     puts.fault = lambda key: fault if key == what else None
     with pytest.raises(
-        OutputError, match=rf"^cannot write {night}/{what}: {says}; go on with --resume {night}$"
+        OutputError, match=rf"^cannot write {night}/{what}: {says}; go on with --resume file://"
     ):
         finish(night)
     copy = kept(night, tmp_path / "broken")
@@ -347,11 +357,24 @@ def test_protocols_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         store_at("night", Path("scratch"))
 
 
-def test_the_first_part_of_a_path_is_never_made() -> None:
-    """It is a bucket, of which a slip of the pen makes none."""
+def test_no_slip_of_the_pen_makes_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object store makes one of the first part of a path, where it is asked to and may."""
+    asked: list[tuple[str, bool]] = []
+
+    class Buckets(MemoryFileSystem):
+        protocol = "buckets"
+
+        def put_file(self, lpath: str, rpath: str, **options: Any) -> None:
+            raise FileNotFoundError(rpath)
+
+        def mkdir(self, path: str, create_parents: bool = True, **options: Any) -> None:
+            asked.append((path, create_parents))
+            raise FileNotFoundError(path)
+
+    monkeypatch.setitem(registry, "buckets", Buckets)
     with pytest.raises(OutputError, match=r"no such file, folder or bucket; make it first$"):
-        store_at("file:///no-such-place/night").create(entries())
-    assert not Path("/no-such-place").exists()
+        store_at("buckets://misspelt/night").create(entries())
+    assert [(path.strip("/").count("/"), parents) for path, parents in asked] == [(1, False)]
 
 
 def test_workers_have_folders_of_their_own(night: Url, tmp_path: Path) -> None:
