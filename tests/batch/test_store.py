@@ -364,6 +364,10 @@ def test_no_slip_of_the_pen_makes_a_bucket(monkeypatch: pytest.MonkeyPatch) -> N
     class Buckets(MemoryFileSystem):
         protocol = "buckets"
 
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.removeprefix("buckets://").rstrip("/")
+
         def put_file(self, lpath: str, rpath: str, **options: Any) -> None:
             raise FileNotFoundError(rpath)
 
@@ -374,7 +378,7 @@ def test_no_slip_of_the_pen_makes_a_bucket(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(registry, "buckets", Buckets)
     with pytest.raises(OutputError, match=r"no such file, folder or bucket; make it first$"):
         store_at("buckets://misspelt/night").create(entries())
-    assert [(path.strip("/").count("/"), parents) for path, parents in asked] == [(1, False)]
+    assert asked == [("misspelt/night", False)]
 
 
 def test_workers_have_folders_of_their_own(night: Url, tmp_path: Path) -> None:
