@@ -37,6 +37,7 @@ class Objects:
         """
         self.url, self.patient = url.rstrip("/"), patient
         self._fs, self._root = _file_system(self.url)
+        self._renames = _renames(self._fs)
 
     def address(self, key: str) -> str:
         """The URL of a key."""
@@ -80,17 +81,19 @@ class Objects:
     def put(self, path: Path, key: str) -> None:
         """A file => an object, under its final name once it is whole.
 
-        An object store shows nothing else anyway; a disk or a server shows what has been written so far.
+        A disk or a server shows what has been written so far, and can rename it. An object store shows an
+        upload in the end; it is told by having no rename of its own, and a copy for each would cost.
         """
 
         def put(place: str) -> None:
-            part = place + PART
+            first = place + PART if self._renames else place
             try:
-                self._fs.put_file(str(path), part)
+                self._fs.put_file(str(path), first)
             except FileNotFoundError:  # a protocol that has folders
-                self._make_folder(part.rpartition("/")[0])
-                self._fs.put_file(str(path), part)
-            self._fs.mv(part, place)
+                self._make_folder(place.rpartition("/")[0])
+                self._fs.put_file(str(path), first)
+            if self._renames:
+                self._fs.mv(first, place)
 
         try:
             self._try("write", key, put)
@@ -144,6 +147,12 @@ def reason(exc: BaseException) -> str:
         return "no such file, folder or bucket"
     text = " ".join(str(getattr(exc, "strerror", None) or exc).split())[:300] or type(exc).__name__
     return f"permission denied ({text})" if isinstance(exc, PermissionError) else text
+
+
+def _renames(fs: Any) -> bool:
+    from fsspec import AbstractFileSystem
+
+    return type(fs).mv is not AbstractFileSystem.mv  # which copies and deletes
 
 
 def _file_system(url: str) -> tuple[Any, str]:
