@@ -124,6 +124,7 @@ class Objects:
                 lasting = isinstance(exc, LASTING) or getattr(exc, "errno", None) in LASTING_NUMBERS
                 if lasting or pause is None:
                     hint = f"; go on with --resume {self.url}" if self.patient else ""
+                    self.patient = False  # once is enough for all assets in flight
                     raise OutputError(f"cannot {verb} {self.address(key)}: {reason(exc)}{hint}") from exc
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")

@@ -196,6 +196,19 @@ def test_a_network_that_comes_back_is_no_event(
     assert_undisturbed(night, undisturbed, tmp_path / "copy")
 
 
+def test_what_is_waited_for_in_vain_is_waited_for_once(
+    night: Url, puts: Puts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many assets are in flight when the network goes."""
+    waited: list[float] = []
+    monkeypatch.setattr(objects, "PAUSES_S", (2.0, 8.0))
+    monkeypatch.setattr(objects.time, "sleep", waited.append)
+    puts.fault = lambda key: ConnectionError("gone") if "checkpoints" in key else None
+    with pytest.raises(OutputError, match="gone"):
+        finish(night, seats=3)
+    assert waited == [2.0, 8.0]
+
+
 @pytest.mark.parametrize("what", ["two/asset.ply", "one/checkpoints/0000006.safetensors", MANIFEST])
 @pytest.mark.parametrize(
     ("fault", "says"),
