@@ -61,7 +61,7 @@ class SharedPrior:
 
         def run() -> R:
             # What a run computes besides the prior is small. Threads for it would be a second pool that spins
-            # for work beside that of the prior's calls: 297 instead of 180 ms an iteration on two cores.
+            # for work beside that of the prior's calls, and takes its cores away.
             # The number is this thread's own.
             torch.set_num_threads(1)
             # Backward passes run in this thread then, which can pause. The one thread that autograd has for a
