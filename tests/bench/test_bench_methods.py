@@ -1,0 +1,61 @@
+"""The comparison of all methods: what it plans, what it counts, and how it goes on from an earlier file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import methods
+from sctd.config import load_config
+from sctd.errors import InputError
+from sctd.evaluate.report import Row
+
+NAMES, TEXTS = ("sctd", "sds"), ("a red ball", "a blue box")
+COMMAND = {"prompts": list(TEXTS), "seeds": 2, "evaluations": 50, "settings": []}
+
+
+def row(method: str, prompt: str, seed: int) -> Row:
+    return Row("runs/x", method, prompt, seed, {"kind": 1.0}, 10, 50, None)
+
+
+def test_runs_are_planned_seed_by_seed() -> None:
+    base = load_config("embedded", prompt=TEXTS[0])
+    entries = methods.plan(base, NAMES, TEXTS, 2, {"sctd": 5, "sds": 9})
+    assert [e.name for e in entries][:5] == [
+        "a-red-ball-sctd-seed0",
+        "a-red-ball-sds-seed0",
+        "a-blue-box-sctd-seed0",
+        "a-blue-box-sds-seed0",
+        "a-red-ball-sctd-seed1",
+    ]
+    assert len(entries) == len({e.name for e in entries}) == 8
+    assert {(e.config.method, e.config.iterations) for e in entries} == {("sctd", 5), ("sds", 9)}
+    assert {(e.config.prompt, e.config.seed) for e in entries} == {(t, s) for t in TEXTS for s in (0, 1)}
+
+
+def test_methods_are_judged_on_the_same_prompts_and_seeds() -> None:
+    """What a method has not come to is left out for all; where it failed the others still count."""
+    rows = [row("sctd", t, s) for t in TEXTS for s in (0, 1)] + [row("sds", TEXTS[0], 0)]
+    failed = {methods.run_name(TEXTS[1], "sds", 0): "no memory"}
+    counted = methods.compared(rows, NAMES, failed)
+    assert [(r.method, r.prompt, r.seed) for r in counted] == [
+        ("sctd", TEXTS[0], 0),
+        ("sctd", TEXTS[1], 0),
+        ("sds", TEXTS[0], 0),
+    ]
+
+
+def test_an_earlier_file_is_gone_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    rows = [row("sctd", TEXTS[0], 0)]
+    path.write_text(json.dumps({"command": COMMAND, "runs": [vars(r) for r in rows]}))
+    assert methods.known(path, COMMAND) == rows
+    assert methods.known(path, {**COMMAND, "seeds": 3}) == rows
+    assert methods.known(None, COMMAND) == []
+    with pytest.raises(InputError, match="other --evaluations or --set"):
+        methods.known(path, {**COMMAND, "evaluations": 51})
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"no results\.json of this benchmark"):
+        methods.known(path, COMMAND)
