@@ -46,6 +46,8 @@ class Score:
     """Share of views in which the recogniser names the kind, 0..1."""
     color: float
     """Share of views in which the recogniser names the colour, 0..1."""
+    both: float
+    """Share of views in which it names kind and colour, 0..1."""
     consistency: float
     """Share of the pairs of views that the recogniser gives equal kinds and colours, right or not, 0..1."""
 
@@ -112,6 +114,7 @@ def score_views(
         azimuth=float((away * 360 / AZIMUTHS <= MATCH_DEG).mean()),
         kind=sum(v.kind == subject.kind for v in verdicts) / views,
         color=sum(v.color == subject.color for v in verdicts) / views,
+        both=sum((v.kind, v.color) == (subject.kind, subject.color) for v in verdicts) / views,
         consistency=agreement([(v.kind, v.color) for v in verdicts]),
     )
 

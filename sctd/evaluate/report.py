@@ -38,6 +38,7 @@ METRICS = {
     ),
     "kind": Metric("views whose kind the recogniser names, 0..1"),
     "color": Metric("views whose colour the recogniser names, 0..1"),
+    "both": Metric("views whose kind and colour it names, 0..1"),
     "consistency": Metric("pairs of views that the recogniser gives the same kind and colour, 0..1"),
     "clip": Metric("CLIP score, 100 x cosine of view and prompt", digits=1),
     "r_precision": Metric("CLIP R-precision: views nearest to their own prompt, 0..1"),
