@@ -158,7 +158,18 @@ def test_a_run_of_the_embedded_prior_is_scored_against_the_truth(sctd: Command, 
     assert done.code == 0, done.err
     assert "22 prompts of the suite have no run, first: a red bear" in done.err
     header, line = (text.split() for text in done.out.splitlines()[:2])
-    assert header == ["method", "prompts", "runs", "iou", "psnr", "azimuth", "kind", "color", "both", "consistency"]
+    assert header == [
+        "method",
+        "prompts",
+        "runs",
+        "iou",
+        "psnr",
+        "azimuth",
+        "kind",
+        "color",
+        "both",
+        "consistency",
+    ]
     assert line[:3] == ["sctd", "2", "2"]
 
 
