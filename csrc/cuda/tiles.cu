@@ -315,8 +315,8 @@ void tiles_write(const TilesArgs& a, Stream stream) {
            uint32_t(tiles));
     radix_sort_pairs(s.library, s.library_bytes, s.slots.tile, s.tile_sorted, s.slots.number, a.pair_slot,
                      a.capacity, bits_for(uint32_t(tiles)), stream);
-    LAUNCH(gather_pairs_kernel, blocks_for(pairs_or_tiles, kBlock), kBlock, stream, a, s.slots,
-           s.tile_sorted, tiles);
+    LAUNCH(gather_pairs_kernel, blocks_for(pairs_or_tiles, kBlock), kBlock, stream, a, s.slots, s.tile_sorted,
+           tiles);
 }
 
 }  // namespace sctd::cuda
