@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from sctd.methods.settings import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
 from sctd.prior.base import Prior
@@ -145,10 +146,19 @@ class ViewTexts:
     def perp_neg(
         self, azimuth: Tensor, elevation: Tensor, settings: PerpNegSettings
     ) -> tuple[Tensor, Tensor]:
-        """The wrong directions, front and the camera's side: embeddings [B, 2, L, D] and weights [B, 2]."""
+        """The prompt and both wrong directions, front and the camera's side.
+
+        Returns:
+            embeddings [3, B, L, D], the first as :meth:`embeddings`, made in one product; and the wrong
+            directions' weights [B, 2].
+        """
         turn = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
-        side = to_device(torch.where(turn >= 0, LEFT, RIGHT), self.views.device)
-        front = torch.full_like(side, FRONT)
-        wrong = self.views[torch.stack((front, side), dim=1)]
+        side = torch.where(turn >= 0, LEFT, RIGHT)
+        wrong = one_hot(torch.stack((torch.full_like(side, FRONT), side)), len(self.views)).to(azimuth.dtype)
+        right = blend_weights(azimuth, elevation, self.overhead_elevation)
+        rows = torch.cat((right[None], wrong)).flatten(0, 1)
         weights = perp_neg_weights(azimuth, elevation, settings, self.overhead_elevation)
-        return wrong, to_device(weights.to(self.views.dtype), self.views.device)
+        return (
+            blend(rows, self.views).unflatten(0, (3, -1)),
+            to_device(weights.to(self.views.dtype), self.views.device),
+        )

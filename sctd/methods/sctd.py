@@ -144,11 +144,12 @@ class Sctd:
         """The network's outputs at z, in one batch: for neg, for y of each view, for Perp-Neg's wrong
         directions with their weights, and, where wanted, for ''."""
         rule, texts = self._settings, self._texts
-        prompts = [texts.negative, texts.embeddings(azimuth, elevation)]
         wrong_weights = None
         if rule.perp_neg.enabled:
-            wrong, wrong_weights = texts.perp_neg(azimuth, elevation, rule.perp_neg)
-            prompts += [wrong[:, 0], wrong[:, 1]]
+            towards, wrong_weights = texts.perp_neg(azimuth, elevation, rule.perp_neg)
+        else:
+            towards = texts.embeddings(azimuth, elevation)[None]
+        prompts = [texts.negative, *towards]
         needs_empty = with_empty and not texts.negative_is_null
         if needs_empty:
             prompts.append(texts.null)

@@ -132,11 +132,13 @@ def test_view_texts_blend_the_embeddings(prior):
 
 def test_perp_neg_directions_take_the_camera_side(prior):
     texts = ViewTexts.encode(prior, "a duck", "", ViewSettings(left="left view", right="right view"))
-    wrong, weights = texts.perp_neg(*level(100, -100), PerpNegSettings())
+    towards, weights = texts.perp_neg(*level(100, -100), PerpNegSettings())
     front, left, right = texts.views[0], texts.views[1], texts.views[2]
-    assert wrong.shape == (2, 2, *front.shape)
     assert weights.shape == (2, 2)
-    torch.testing.assert_close(wrong, torch.stack((torch.stack((front, left)), torch.stack((front, right)))))
+    torch.testing.assert_close(towards[0], texts.embeddings(*level(100, -100)))
+    torch.testing.assert_close(
+        towards[1:], torch.stack((torch.stack((front, front)), torch.stack((left, right))))
+    )
 
 
 def test_a_prompt_the_prior_does_not_know_is_refused(prior):
