@@ -15,7 +15,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -101,7 +101,8 @@ def score(out: Path) -> tuple[list[Row], dict[str, str], int]:
     with closing(Manifest(out)) as manifest:
         assets = manifest.assets()
     judges = Judges()
-    rows = [score_run(read_run(out / asset.name), judges) for asset in assets if asset.state == "done"]
+    done = [asset.name for asset in assets if asset.state == "done"]
+    rows = [replace(score_run(read_run(out / name), judges), folder=name) for name in done]
     failed = {asset.name: asset.error for asset in assets if asset.state == "failed"}
     return rows, failed, len(assets) - len(rows) - len(failed)
 
