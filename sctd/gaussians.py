@@ -71,17 +71,17 @@ class Gaussians:
         }
 
     def activated(
-        self, scale_noise: Tensor | None = None, backend: str = "auto"
+        self, scale_noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """For rendering: means [N, 3], quats [N, 4], scales [N, 3] > 0, opacities [N] 0..1, SH [N, K, 3].
 
         The rasterizer normalises the quaternions itself. Last the sums [P, 2] that add up to the mean scale
-        and the mean opacity; see :func:`sctd.ops.activate`, also for the arguments.
+        and the mean opacity; see :func:`sctd.ops.activate`, also for the noise.
         """
         from sctd.ops import activate
 
         scales, opacities, colors, sums = activate(
-            self.scales, self.opacities, self.sh0, self.shN, scale_noise, backend=backend
+            self.scales, self.opacities, self.sh0, self.shN, scale_noise
         )
         return self.means, self.quats, scales, opacities, colors, sums
 
