@@ -159,7 +159,7 @@ class Trainer:
             return self.launch()
 
         g_means2d = self._backward(rendered, z0, guidance.grad, terms)
-        names = list(self.optimiser.gradients())
+        names = [*self.optimiser.gradients(), "z0"]
         norms, known, dimmed = self._update(rendered, g_means2d, guidance.grad)
         self.optimiser.zero_grad()
         self.iteration += 1

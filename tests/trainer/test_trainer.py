@@ -150,6 +150,15 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(offender: str 
     assert all(bool(torch.isfinite(p).all()) for p in trainer.gaussians.parameters().values())
 
 
+def test_every_norm_has_a_name() -> None:
+    """Also the last, of the method's gradient, which is finite at its own width and may not be at Adam's."""
+    trainer = Trainer(small_config(40), small_prior())
+    launched = trainer.launch()
+    norms = launched.numbers.get()["norms"].clone()
+    norms[-1] = float("inf")
+    assert trainer._skip(launched, norms)["offender"] == "gradient of z0"
+
+
 def test_ten_bad_steps_in_a_row_end_the_run() -> None:
     trainer = Trainer(small_config(40), small_prior())
     poison(trainer, range(1, 40), "eps_cond")
