@@ -77,23 +77,32 @@ def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
         print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 
-def known(path: Path | None, command: dict[str, Any]) -> list[Row]:
-    """The rows of an earlier results.json.
+def known(path: Path | None, command: dict[str, Any]) -> tuple[list[Row], list[str]]:
+    """The rows of an earlier results.json, and the commits that made them.
 
     Raises:
         InputError: it cannot be read, or its runs had other settings.
     """
     if path is None:
-        return []
+        return [], []
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         same = all(results["command"][key] == command[key] for key in ("evaluations", "settings"))
-        rows = [Row(**row) for row in results["runs"]]
+        rows, commits = [Row(**row) for row in results["runs"]], list(results["commits"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise InputError(f"{path} is no results.json of this benchmark ({exc})") from exc
     if not same:
         raise InputError(f"{path} is of other --evaluations or --set; give the same ones")
-    return rows
+    return rows, commits
+
+
+def missing(entries: Sequence[Entry], earlier: Sequence[Row], out: Path) -> list[Entry]:
+    """What the earlier rows do not have, and all that the folder was made for, whoever else has it by now."""
+    there = {run_name(row.prompt, row.method, row.seed) for row in earlier}
+    if (out / MANIFEST).is_file():
+        with closing(Manifest(out)) as manifest:
+            there -= {asset.name for asset in manifest.assets()}
+    return [entry for entry in entries if entry.name not in there]
 
 
 def score(out: Path) -> tuple[list[Row], dict[str, str], int]:
@@ -160,27 +169,30 @@ def main(
     overrides = ["output.turntable_frames=0", *(settings or [])]
     command = {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []}
     try:
-        earlier = known(add, command)
+        earlier, commits = known(add, command)
         base = load_config("embedded", None, overrides, prompt=texts[0])
         lengths = run_lengths(base, chosen, evaluations)
-        there = {run_name(row.prompt, row.method, row.seed) for row in earlier}
-        entries = [e for e in plan(base, chosen, texts, seeds, lengths) if e.name not in there]
-        make(entries, out, seats)
+        entries = missing(plan(base, chosen, texts, seeds, lengths), earlier, out)
+        if entries:
+            make(entries, out, seats)
     except InputError as exc:
         raise typer.BadParameter(str(exc)) from exc
-    rows, failed, left = score(out)
+    rows, failed, left = score(out) if entries else ([], {}, 0)
+    own = {row.folder for row in rows}
+    earlier = [row for row in earlier if run_name(row.prompt, row.method, row.seed) not in own]
     report = Report(compared([*earlier, *rows], chosen, failed))
-    results: Results = {
+    machine = _machine()
+    here = machine.pop("commit")
+    results = {
         "command": command,
         "iterations": lengths,
-        **report.as_json(),
-        "difference": {
-            m: {k: asdict(e) for k, e in d.items()} for m, d in report.differences(BASELINE).items()
-        },
+        **_numbers(report),
         "failed": failed,
         "left": left,
-        "machine": _machine(),
+        "commits": list(dict.fromkeys([*commits, *([here] if rows else [])])),
+        "machine": machine,
     }
+    out.mkdir(parents=True, exist_ok=True)  # with nothing to make there is none yet
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if not earlier:  # those have no assets here
         picture(texts, chosen, out, out / "methods.png")
@@ -190,6 +202,12 @@ def main(
     if failed or left:
         print(f"{len(failed)} runs failed, {left} are not over, see {out}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _numbers(report: Report) -> Results:
+    differences = report.differences(BASELINE)
+    paired = {name: {key: asdict(found) for key, found in d.items()} for name, d in differences.items()}
+    return {**report.as_json(), "difference": paired}
 
 
 def _machine() -> dict[str, Any]:
@@ -241,7 +259,8 @@ def _conditions(page: Path, results: Results) -> str:
         f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
         f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
         "optimiser are the same; each method has the settings of its own section. "
-        f"{machine['cpu']}, all runs of one batch; commit {machine['commit']}. "
+        f"{machine['cpu']}, {machine['usable_cores']} cores, runs made as batches at commit "
+        f"{', '.join(results['commits'])}. "
         "In brackets: 95%, bootstrap over prompts and their seeds."
     )
     if results["left"]:

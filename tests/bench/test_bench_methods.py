@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import methods
+from sctd.batch.folder import create
 from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Row
@@ -50,12 +51,26 @@ def test_methods_are_judged_on_the_same_prompts_and_seeds() -> None:
 def test_an_earlier_file_is_gone_on_from(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     rows = [row("sctd", TEXTS[0], 0)]
-    path.write_text(json.dumps({"command": COMMAND, "runs": [vars(r) for r in rows]}))
-    assert methods.known(path, COMMAND) == rows
-    assert methods.known(path, {**COMMAND, "seeds": 3}) == rows
-    assert methods.known(None, COMMAND) == []
+    results = {"command": COMMAND, "runs": [vars(r) for r in rows], "commits": ["abc"]}
+    path.write_text(json.dumps(results))
+    assert methods.known(path, COMMAND) == (rows, ["abc"])
+    assert methods.known(path, {**COMMAND, "seeds": 3}) == (rows, ["abc"])
+    assert methods.known(None, COMMAND) == ([], [])
     with pytest.raises(InputError, match="other --evaluations or --set"):
         methods.known(path, {**COMMAND, "evaluations": 51})
     path.write_text("{}")
     with pytest.raises(InputError, match=r"no results\.json of this benchmark"):
         methods.known(path, COMMAND)
+
+
+def test_a_stopped_call_goes_on_though_its_page_has_its_first_runs(tmp_path: Path) -> None:
+    """The file that --add names may be the page's own, with runs of the folder in it: those stay its runs."""
+    base = load_config("embedded", prompt=TEXTS[0])
+    entries = methods.plan(base, NAMES, TEXTS, 2, {"sctd": 5, "sds": 9})
+    first = [row(m, t, 0) for m in NAMES for t in TEXTS]
+    second = [row(m, TEXTS[0], 1) for m in NAMES]
+    rest = methods.missing(entries, first, tmp_path)
+    assert [e.name for e in rest] == [e.name for e in entries[4:]]
+    create(tmp_path, rest)
+    assert methods.missing(entries, [*first, *second], tmp_path) == rest
+    assert methods.missing(entries, [*first, *second], tmp_path / "another") == entries[6:]
