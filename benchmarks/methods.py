@@ -1,6 +1,6 @@
 """All distillation methods on the suite of the embedded world, under one budget of network evaluations.
 
-    python benchmarks/methods.py --out runs/methods --page docs/methods.md
+    python -m benchmarks.methods --out runs/methods --page docs/methods.md
 
 Each run has the same prior, cameras and first Gaussians as the others of its prompt and seed. All are made as
 one batch (docs/batch.md), whose neighbours do not change a bit of an asset; the same command goes on where it
@@ -10,18 +10,16 @@ stopped, and a failed run is reported. Writes results.json, a picture and, with 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.methods_page import BASELINE, Results, picture, write_page
 from sctd import methods, suites
 from sctd.analysis.comparison import run_lengths
 from sctd.analysis.runs import read_run
@@ -32,15 +30,11 @@ from sctd.batch.run import carry_on
 from sctd.batch.store import Folder
 from sctd.config import Config, load_config
 from sctd.errors import InputError
-from sctd.evaluate.intervals import FEWEST
-from sctd.evaluate.report import METRICS, Judges, Report, Row, meaning, score_run, verdict
+from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
 from sctd.pipeline import ASSET, Silent
 
-BASELINE = "sctd"
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
-VIEWS = 4
-Results = dict[str, Any]
 
 
 def run_name(text: str, name: str, seed: int) -> str:
@@ -126,26 +120,6 @@ def compared(rows: Sequence[Row], names: Sequence[str], failed: Mapping[str, str
     return [row for row in rows if row.method in names and all(is_over(name, row.key) for name in names)]
 
 
-def picture(prompts: Sequence[str], names: Sequence[str], out: Path, path: Path) -> None:
-    """A row a prompt: VIEWS views of the truth, then of each method's first asset; white where it failed."""
-    import torch
-
-    from sctd.embedded.sample import save_grid
-    from sctd.embedded.truth import asset_views, truth_views
-    from sctd.embedded.world import check_prompt
-    from sctd.export.ply import load_ply
-
-    tiles = []
-    for prompt in prompts:
-        truth = truth_views(check_prompt(prompt), VIEWS)[0]
-        tiles += [*truth, torch.ones_like(truth[0, :, :, :8]).repeat(1, 1, 8)]
-        for name in names:
-            asset = out / run_name(prompt, name, 0) / ASSET
-            made = asset.is_file()
-            tiles += list(asset_views(load_ply(asset), VIEWS)[0] if made else torch.ones_like(truth))
-    save_grid(torch.stack(tiles), path, 1 + VIEWS * (1 + len(names)))
-
-
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the runs and results.json.")] = Path("runs/methods"),
     names: Annotated[
@@ -195,7 +169,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)  # with nothing to make there is none yet
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if not earlier:  # those have no assets here
-        picture(texts, chosen, out, out / "methods.png")
+        assets = {name: [out / run_name(text, name, 0) / ASSET for text in texts] for name in chosen}
+        picture(texts, assets, out / "methods.png")
     print(report.text() if report.rows else "no run is done")
     if page is not None:
         write_page(page, out, results, report, chosen)
@@ -217,100 +192,6 @@ def _machine() -> dict[str, Any]:
     return {
         key: told[key] for key in ("cpu", "usable_cores", "torch", "python", "sctd", "commit") if key in told
     }
-
-
-def write_page(page: Path, out: Path, results: Results, report: Report, names: Sequence[str]) -> None:
-    """The results as Markdown, with the picture and the numbers copied beside it."""
-    pictures = page.parent / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    shutil.copy(out / "results.json", page.with_suffix(".json"))
-    if (out / "methods.png").is_file():
-        shutil.copy(out / "methods.png", pictures / f"{page.stem}.png")
-    lines = [
-        "# The methods compared",
-        "",
-        _conditions(page, results),
-        "",
-        *_means(report, results, names),
-        "",
-        *_differences(report),
-        "",
-        f"Left to right: the truth, then {', '.join(names)}; four views each, seed 0, a row a prompt.",
-        "",
-        f"![every method's assets](pictures/{page.stem}.png)",
-        "",
-    ]
-    if results["failed"]:
-        lines += ["Failed runs, which no mean above contains:", ""]
-        lines += [f"- {name}: {error}" for name, error in results["failed"].items()] + [""]
-    page.write_text("\n".join(lines), encoding="utf-8")
-
-
-def _conditions(page: Path, results: Results) -> str:
-    """One paragraph: what was run, where, and what was equal."""
-    command, machine = results["command"], results["machine"]
-    called = (
-        f"python benchmarks/methods.py --methods {','.join(results['iterations'])} "
-        f"--prompts {len(command['prompts'])} --seeds {command['seeds']} "
-        f"--evaluations {command['evaluations']} --page docs/{page.name}"
-    )
-    called += "".join(f" --set {setting}" for setting in command["settings"])
-    text = (
-        f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
-        f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
-        "optimiser are the same; each method has the settings of its own section. "
-        f"{machine['cpu']}, {machine['usable_cores']} cores, runs made as batches at commit "
-        f"{', '.join(results['commits'])}. "
-        "In brackets: 95%, bootstrap over prompts and their seeds."
-    )
-    if results["left"]:
-        text += (
-            f" {results['left']} runs are not over; counted are the prompts and seeds that all methods have."
-        )
-    return f"    {called}\n\n{textwrap.fill(text, 124)}"
-
-
-def _means(report: Report, results: Results, names: Sequence[str]) -> list[str]:
-    metrics, summary = report.metrics(), report.summary()
-    lines = [
-        f"| | runs | iterations | evaluations | {' | '.join(metrics)} |",
-        "|" + "---|" * (4 + len(metrics)),
-    ]
-    for name in names:
-        own = report.of(name)
-        if not own:
-            lines.append(f"| {name} | 0 |" + " - |" * (2 + len(metrics)))
-            continue
-        used = fmean(row.evaluations or 0 for row in own)
-        cells = [summary[name][m].text(METRICS[m].digits) if m in summary[name] else "-" for m in metrics]
-        facts = [name, str(len(own)), str(results["iterations"][name]), f"{used:,.0f}"]
-        lines.append("| " + " | ".join([*facts, *cells]) + " |")
-    return [*lines, "", *(f"- {m}: {meaning(m)}" for m in metrics)]
-
-
-def _differences(report: Report) -> list[str]:
-    found = report.differences(BASELINE)
-    if not found:
-        return []
-    explained = textwrap.fill(
-        f"The other method less {BASELINE}, run by run of the same prompt and seed. A difference is called "
-        f"one only where its interval excludes 0 and at least {FEWEST} prompts stand behind it; the "
-        "intervals are not corrected for their number.",
-        124,
-    )
-    lines = [
-        f"## Against {BASELINE}",
-        "",
-        explained,
-        "",
-        "| method | number | difference | |",
-        "|---|---|---|---|",
-    ]
-    for method, metrics in found.items():
-        for name, d in metrics.items():
-            text = d.text(METRICS[name].digits)
-            lines.append(f"| {method} | {name} | {text} | {verdict(name, d, BASELINE)} |")
-    return lines
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import methods
+from benchmarks.methods_page import GAP, TITLE, titled
 from sctd.batch.folder import create
 from sctd.config import load_config
 from sctd.errors import InputError
@@ -74,3 +76,18 @@ def test_a_stopped_call_goes_on_though_its_page_has_its_first_runs(tmp_path: Pat
     create(tmp_path, rest)
     assert methods.missing(entries, [*first, *second], tmp_path) == rest
     assert methods.missing(entries, [*first, *second], tmp_path / "another") == entries[6:]
+
+
+def test_the_picture_has_every_run_under_its_title() -> None:
+    shades = np.linspace(0.1, 0.9, 6, dtype=np.float32).reshape(3, 2)
+    rows = [[np.full((8, 40, 3), shade, np.float32) for shade in row] for row in shades]
+    sheet = np.asarray(titled(rows, ["truth", "sds"])).astype(np.float32) / 255
+    top, left = TITLE, 40 + GAP
+    assert sheet.shape == (top + 3 * 8, left + 40, 3)
+    for i in range(3):
+        band = sheet[top + 8 * i : top + 8 * (i + 1)]
+        np.testing.assert_allclose(band[:, :40], shades[i, 0], atol=1 / 255)
+        np.testing.assert_allclose(band[:, left:], shades[i, 1], atol=1 / 255)
+        assert (band[:, 40:left] == 1).all()
+    for title in (sheet[:top, :40], sheet[:top, left:]):
+        assert (title < 0.5).any()
