@@ -26,7 +26,7 @@ from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import Score, asset_views, score, truth_views
 from sctd.embedded.world import Subject
 from sctd.export.ply import load_ply
-from sctd.gaussians import initialise
+from sctd.initial.start import initialise
 from sctd.pipeline import generate
 from sctd.trainer import random_streams
 

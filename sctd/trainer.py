@@ -17,7 +17,8 @@ from sctd.checkpoint import Checkpoint
 from sctd.config import Config
 from sctd.densify import Densifier
 from sctd.errors import TrainingFailure
-from sctd.gaussians import Gaussians, initialise
+from sctd.gaussians import Gaussians
+from sctd.initial.start import initialise
 from sctd.latents import render_to_latents
 from sctd.methods.base import Guidance
 from sctd.optim import GaussianAdam
@@ -53,7 +54,7 @@ class Start:
     def of(
         cls, config: Config, device: torch.device, say: Callable[[str], None] = lambda text: None
     ) -> Start:
-        """Made as the settings say; see :func:`sctd.gaussians.initialise` for what it raises."""
+        """Made as the settings say; see :func:`sctd.initial.start.initialise` for what it raises."""
         random = random_streams(config.seed)
         made = initialise(config.gaussians, random["scene"], prompt=config.prompt, device=device, say=say)
         return cls(made, random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -17,7 +18,6 @@ from sctd.batch.entry import Entry
 from sctd.batch.lease import Lease
 from sctd.batch.manifest import MANIFEST, Asset, Manifest
 from sctd.batch.objects import PART, Objects
-from sctd.batch.store import cache_folder
 from sctd.errors import InputError, SctdError
 from sctd.runlog import CHECKPOINTS, CONFIG, LOG
 
@@ -54,7 +54,7 @@ class Url:
     @property
     def folder(self) -> Path:
         """One for each URL, and in it one for each worker."""
-        base = cache_folder() / "batch" if self._scratch is None else self._scratch
+        base = _cache() / "batch" if self._scratch is None else self._scratch
         return base / hashlib.sha256(str(self).encode()).hexdigest()[:16] / self._worker
 
     @property
@@ -193,3 +193,8 @@ class Url:
             if data is None or hashlib.sha256(data).hexdigest() != digest:
                 return False
         return True
+
+
+def _cache() -> Path:
+    """The user's folder for what can be lost."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sctd"

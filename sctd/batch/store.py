@@ -8,7 +8,6 @@ can be lost at any moment, and no two machines need see the same one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -207,8 +206,3 @@ def read_bytes(name: str | Path) -> bytes:
         return Path(name).read_bytes()
     except OSError as exc:
         raise InputError(f"cannot read prompts from {name}: {exc.strerror or exc}") from exc
-
-
-def cache_folder() -> Path:
-    """The user's folder for what can be lost."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sctd"

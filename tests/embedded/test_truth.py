@@ -9,7 +9,7 @@ from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
 from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
 from sctd.embedded.world import KINDS_WITH_FRONT, Subject
-from sctd.gaussians import initialise
+from sctd.initial.start import initialise
 from sctd.trainer import random_streams
 
 EVERY = AZIMUTHS // 8

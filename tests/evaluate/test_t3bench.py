@@ -13,7 +13,8 @@ from judges import write_blip, write_clip
 from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.evaluate.t3bench import FOVS_DEG, RADIUS, Reward, averaged, cameras, icosphere, quality
-from sctd.gaussians import Gaussians, initialise
+from sctd.gaussians import Gaussians
+from sctd.initial.start import initialise
 
 
 def ball(shift: float = 0.0) -> Gaussians:

@@ -17,7 +17,8 @@ from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.export.ply import save_ply
 from sctd.export.splat import load_splat
-from sctd.gaussians import SH_C0, Gaussians, initialise
+from sctd.gaussians import SH_C0, Gaussians
+from sctd.initial.start import initialise
 from sctd.runlog import CONFIG, RunFolder, read_config
 from sctd.settings import GaussianSettings
 

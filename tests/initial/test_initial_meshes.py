@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
-from sctd.gaussians import SH_C0, Gaussians, initialise
+from sctd.gaussians import SH_C0, Gaussians
+from sctd.initial.start import initialise
 from sctd.initial.surface import Surface, fit, linear_to_srgb, sample, srgb_to_linear
 from sctd.render import render
 from sctd.settings import GaussianSettings

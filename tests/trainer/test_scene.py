@@ -11,7 +11,8 @@ from small import small_prior
 from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
 from sctd.errors import InputError
-from sctd.gaussians import SH_C0, Gaussians, from_points, initialise
+from sctd.gaussians import SH_C0, Gaussians, from_points
+from sctd.initial.start import initialise
 from sctd.ops import total_variation
 from sctd.regularisers import Term, limit_brightness, losses, project, reconstruction
 from sctd.render import render, render_images
