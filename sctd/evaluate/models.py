@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from sctd.errors import InputError
@@ -87,5 +88,6 @@ def _download(spec: str, option: str) -> Path:
 
 
 def _line(exc: BaseException) -> str:
-    text = str(exc).strip().splitlines()
-    return (text[0] if text else type(exc).__name__)[:160]
+    """The first sentence, without the advice that loaders give behind it."""
+    lines = str(exc).strip().splitlines() or [type(exc).__name__]
+    return shorten(lines[0].split(". ")[0].rstrip("."), 160, placeholder=" ...")

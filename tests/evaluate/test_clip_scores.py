@@ -64,8 +64,9 @@ def test_long_prompts_are_cut_as_clip_scores_do(folder: Path) -> None:
 def test_what_cannot_be_loaded_is_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder, and no hub id"):
         Clip.load(str(tmp_path / "nothing"))
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="cannot be loaded") as caught:
         Clip.load(str(tmp_path))
+    assert "If you were" not in str(caught.value), "half of a loader's advice"
     no_words = shutil.copytree(folder, tmp_path / "no_words")
     for name in ("tokenizer.json", "vocab.json", "merges.txt"):
         (no_words / name).unlink(missing_ok=True)
