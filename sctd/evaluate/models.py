@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.prior.parts import quiet
+from sctd.prior.parts import first_sentence, quiet
 
 _WANTED = (
     "give a folder in transformers' layout (config, tokenizer, preprocessor and .safetensors weights), "
@@ -61,7 +60,7 @@ def load(model: Any, processor: Any, spec: str, option: str) -> tuple[Any, Any]:
         if len(made.tokenizer) < 100:  # without its vocabulary file transformers 5 makes one of a few marks
             raise ValueError(f"its tokenizer has {len(made.tokenizer)} tokens")
     except Exception as exc:  # loaders have no common base for what they raise
-        raise InputError(f"{option} {spec}: cannot be loaded ({_line(exc)}); {_WANTED}") from exc
+        raise InputError(f"{option} {spec}: cannot be loaded ({first_sentence(exc)}); {_WANTED}") from exc
     return network.eval(), made
 
 
@@ -80,14 +79,7 @@ def _download(spec: str, option: str) -> Path:
     try:
         return Path(snapshot_download(spec, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
     except Exception as exc:  # hub, network and file errors have no common base
-        raise InputError(
-            f"{option} {spec}: not in the cache, and the hub did not give it ({_line(exc)}); {_WANTED}"
-        ) from exc
+        why = f"not in the cache, and the hub did not give it ({first_sentence(exc)})"
+        raise InputError(f"{option} {spec}: {why}; {_WANTED}") from exc
     finally:
         logging.set_verbosity(level)
-
-
-def _line(exc: BaseException) -> str:
-    """The first sentence, without the advice that loaders give behind it."""
-    lines = str(exc).strip().splitlines() or [type(exc).__name__]
-    return shorten(lines[0].split(". ")[0].rstrip("."), 160, placeholder=" ...")

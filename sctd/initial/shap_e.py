@@ -19,7 +19,7 @@ from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
 from sctd.initial.surface import Surface, z_up_to_y_up
-from sctd.prior.parts import quiet
+from sctd.prior.parts import first_sentence, quiet
 from sctd.settings import GaussianSettings
 
 HUB_SECONDS = 4.0
@@ -73,7 +73,9 @@ def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
         raise
     except (ZeroDivisionError, RuntimeError, ValueError) as exc:
         # diffusers colours the vertices without asking whether there are any; what that raises varies
-        raise InputError(f"Shap-E made an empty shape ({_line(exc)}); try another seed; {_INSTEAD}") from exc
+        raise InputError(
+            f"Shap-E made an empty shape ({first_sentence(exc)}); try another seed; {_INSTEAD}"
+        ) from exc
     colors = torch.stack([mesh.vertex_channels[c] for c in "RGB"], dim=1)  # linear light
     if not bool(torch.isfinite(mesh.verts).all() & torch.isfinite(colors).all()):
         raise InputError(f"Shap-E made a shape that is not finite; its weights are damaged; {_INSTEAD}")
@@ -104,7 +106,7 @@ def _load(spec: str) -> Any:
         scheduler = HeunDiscreteScheduler.from_pretrained(folder, subfolder=part, local_files_only=True)
     except Exception as exc:  # OSError, ValueError, KeyError, SafetensorError, TypeError, ...
         raise InputError(
-            f"Shap-E {spec}: its {part} is missing or damaged ({_line(exc)}); {_INSTEAD}"
+            f"Shap-E {spec}: its {part} is missing or damaged ({first_sentence(exc)}); {_INSTEAD}"
         ) from exc
     return ShapEPipeline(**parts, tokenizer=tokenizer, scheduler=scheduler)
 
@@ -142,11 +144,5 @@ def _download(spec: str) -> Path:
     except HFValidationError as exc:
         raise InputError(f"Shap-E {spec!r} is no folder and no hub id; {_INSTEAD}") from exc
     except Exception as exc:  # hub, network and file errors have no common base
-        raise InputError(
-            f"Shap-E {spec}: tried as a folder, in the cache and on the hub ({_line(exc)}); {_INSTEAD}"
-        ) from exc
-
-
-def _line(exc: BaseException) -> str:
-    text = str(exc).strip().splitlines()
-    return (text[0] if text else type(exc).__name__)[:160]
+        tried = f"tried as a folder, in the cache and on the hub ({first_sentence(exc)})"
+        raise InputError(f"Shap-E {spec}: {tried}; {_INSTEAD}") from exc

@@ -10,7 +10,7 @@ from typing import Any
 
 from sctd.errors import InputError
 from sctd.prior.headers import read_header
-from sctd.prior.parts import Parts, first_line, quiet
+from sctd.prior.parts import Parts, first_sentence, quiet
 from sctd.prior.settings import PriorSettings, split_weight, split_word
 
 # The first of the two matrices of each adapted layer, as peft, kohya's scripts and old diffusers name it.
@@ -65,7 +65,7 @@ def _merge_lora(pipeline: Any, file: str, weight: float, name: str) -> None:
         )
     except Exception as exc:  # peft and diffusers raise ValueError, RuntimeError, KeyError, ...
         raise InputError(
-            f"LoRA {file} does not fit prior {name} ({first_line(exc)}); use one made for it"
+            f"LoRA {file} does not fit prior {name} ({first_sentence(exc)}); use one made for it"
         ) from exc
     layers = [layer for part in (pipeline.unet, pipeline.text_encoder) for layer in part.modules()]
     fitted = sum("sctd" in getattr(layer, "lora_A", ()) for layer in layers)
@@ -89,5 +89,5 @@ def _add_embedding(pipeline: Any, file: str, word: str | None, name: str) -> Non
         )
     except Exception as exc:
         raise InputError(
-            f"textual inversion {file} does not fit prior {name} ({first_line(exc)}); use one made for it"
+            f"textual inversion {file} does not fit prior {name} ({first_sentence(exc)}); use one made for it"
         ) from exc

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sctd.errors import InputError
-from sctd.prior.parts import first_line
+from sctd.prior.parts import first_sentence
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys, values [B, heads, L, d] => [B, heads, Lq, d]."""
@@ -61,14 +61,16 @@ def xformers_trouble(device: torch.device, dtype: torch.dtype) -> str | None:
         import xformers.ops  # noqa: F401
     except Exception as exc:  # a broken build raises whatever it likes
         missing = isinstance(exc, ModuleNotFoundError) and (exc.name or "").startswith("xformers")
-        return "xformers is not installed" if missing else f"xformers cannot be imported ({first_line(exc)})"
+        return (
+            "xformers is not installed" if missing else f"xformers cannot be imported ({first_sentence(exc)})"
+        )
     finally:
         log.setLevel(level)
     q, k, v = torch.randn(3, 1, 2, 64, 64, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     try:
         got, want = xformers_kernel(q, k, v), sdpa_kernel(q, k, v)
     except Exception as exc:
-        return f"xformers is installed, but a call of it fails ({first_line(exc)})"
+        return f"xformers is installed, but a call of it fails ({first_sentence(exc)})"
     off = float((got - want).abs().max())
     if not off <= 0.05:  # bfloat16 keeps 8 bits: errors of values near 1 stay below
         return f"xformers is installed, but its result is off by {off:.1e}"

@@ -14,7 +14,7 @@ from sctd.prior import attention
 from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
-from sctd.prior.parts import Parts, first_line
+from sctd.prior.parts import Parts, first_sentence
 from sctd.prior.settings import PriorSettings
 from sctd.prior.vae import Autoencoder
 
@@ -95,7 +95,7 @@ class DiffusersPrior:
                 compiled(text.new_zeros(2, *self._latent_shape), self._ticks[0], text)
         except Exception as exc:  # compilers fail in as many ways as there are
             raise InputError(
-                f"torch.compile cannot compile the UNet here ({first_line(exc)}); leave out --compile"
+                f"torch.compile cannot compile the UNet here ({first_sentence(exc)}); leave out --compile"
             ) from exc
         return compiled
 

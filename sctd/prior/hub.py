@@ -9,7 +9,7 @@ import torch
 
 from sctd.errors import InputError
 from sctd.prior import EMBEDDED, SD21_BASE
-from sctd.prior.parts import first_line
+from sctd.prior.parts import first_sentence
 from sctd.prior.sources import LAYOUT, NETWORKS
 
 # stabilityai/ removed Stable Diffusion 2 from the hub in November 2025; these hold the same files.
@@ -51,7 +51,7 @@ def folder_of(name: str, dtype: torch.dtype) -> Path:
         try:
             return _fetch(repository, dtype)
         except Exception as exc:  # hub, network and file errors have no common base
-            tried.append(f"{repository} ({first_line(exc)})")
+            tried.append(f"{repository} ({first_sentence(exc)})")
             if not _is_answer(exc):
                 break  # no network: the next mirror would only wait as long
     raise _unreachable(name, tried)
@@ -89,7 +89,7 @@ def clip_merges(name: str) -> str:
             path = hf_hub_download(CLIP, "merges.txt", etag_timeout=SECONDS)
         return Path(path).read_text(encoding="utf-8")
     except Exception as exc:  # hub, network and file errors have no common base
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(exc)
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_sentence(exc)
         raise InputError(
             f"prior {name}: a single file has no tokenizer, and that of {CLIP} is neither in the cache nor "
             f"on the hub ({why}); give a diffusers folder that has one with --set prior.config=FOLDER"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def one_part(name: str, part: str, make: Callable[[], Any]) -> Any:
         raise
     except Exception as exc:  # loaders raise OSError, ValueError, KeyError, SafetensorError, TypeError, ...
         raise InputError(
-            f"prior {name}: its {part} is missing or damaged ({first_line(exc)}); "
+            f"prior {name}: its {part} is missing or damaged ({first_sentence(exc)}); "
             "restore it or choose another prior"
         ) from exc
 
@@ -117,11 +118,10 @@ def check_finite(module: nn.Module) -> None:
             raise ValueError(f"{key} has values that are not finite")
 
 
-def first_line(exc: BaseException) -> str:
-    """The error's first line, shortened."""
-    text = str(exc).strip().splitlines()
-    line = text[0] if text else type(exc).__name__
-    return line if len(line) <= 160 else line[:157] + "..."
+def first_sentence(exc: BaseException) -> str:
+    """What an error says first, shortened; the advice that loaders give behind it is for other programs."""
+    lines = str(exc).strip().splitlines() or [type(exc).__name__]
+    return shorten(lines[0].split(". ")[0].rstrip("."), 160, placeholder=" ...")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sctd.errors import InputError
-from sctd.prior.parts import Parts, check_finite, first_line, quiet
+from sctd.prior.parts import Parts, check_finite, first_sentence, quiet
 from sctd.prior.settings import VAE_MODES, PriorSettings
 from sctd.transfer import to_device
 
@@ -41,7 +41,7 @@ def replace(parts: Parts, settings: PriorSettings, dtype: torch.dtype) -> Parts:
         check_finite(tiny)
     except Exception as exc:
         raise InputError(
-            f"prior.vae {settings.vae} is no tiny autoencoder that can be read ({first_line(exc)}); "
+            f"prior.vae {settings.vae} is no tiny autoencoder that can be read ({first_sentence(exc)}); "
             f"give {', '.join(VAE_MODES)}, or a folder with config.json and .safetensors weights "
             "of AutoencoderTiny"
         ) from exc
