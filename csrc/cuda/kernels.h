@@ -83,8 +83,8 @@ struct AdamGroup {
 };
 
 struct AdamArgs {
-    int groups,
-        norms_of;  // those that are updated, and those behind them too whose gradient alone is watched
+    int groups;    // those that are updated
+    int norms_of;  // with those behind them, whose gradient alone is watched
     AdamGroup group[kMaxAdamGroups + 1];
     float beta1, beta2, rest1, rest2, eps;  // rest: 1 - beta, rounded once
     const double* schedule;                 // [groups + 2], see adam.cu
