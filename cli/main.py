@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from sctd.waiting import considerate
+
 from . import (
     analyze,
     batch,
@@ -79,7 +81,8 @@ def _common(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line (without the program's name); the exit code is returned, never raised."""
     try:
-        result = app(args=list(arguments), prog_name="sctd", standalone_mode=False)
+        with considerate():
+            result = app(args=list(arguments), prog_name="sctd", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:

@@ -19,6 +19,7 @@ from sctd import checkpoint as checkpoints
 from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config
+from sctd.cores import use_threads
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.memory import keep_freed_memory
@@ -27,6 +28,7 @@ from sctd.prior.base import Prior
 from sctd.render import render_images
 from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_config, write_failed
 from sctd.trainer import Launched, Scalars, Start, Trainer
+from sctd.waiting import considerate
 
 ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
 
@@ -125,8 +127,9 @@ def generate(
     report = report or Silent()
     with ExitStack() as stack:
         stack.callback(report.finish)
+        stack.enter_context(considerate())
         _check(config, out, resume=resume, overwrite=overwrite)
-        _use_threads(config.threads)
+        use_threads(config.threads)
         keep_freed_memory()
         folder = RunFolder.reopen(out, config) if resume else None
         found = _latest(folder, report) if folder else None
@@ -184,13 +187,6 @@ def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
     else:
         check_target(out, overwrite=overwrite)
         initial.check(config.gaussians)
-
-
-def _use_threads(threads: int) -> None:
-    if threads:
-        from sctd.ops import set_num_threads
-
-        set_num_threads(threads)
 
 
 def _start(config: Config, report: Reporter) -> Start:
