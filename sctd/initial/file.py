@@ -59,10 +59,7 @@ def _from_mesh(path: Path, settings: GaussianSettings, generator: torch.Generato
     surfaces = read_mesh(path, settings.init_color, say)
     for _ in range(_QUARTER_TURNS[settings.init_up or "y"]):
         surfaces = z_up_to_y_up(surfaces)
-    made = from_surfaces(surfaces, settings, generator)
-    if not settings.init_fit:
-        placement(path, made.means, settings, say)  # says it where they are out of view
-    return made
+    return from_surfaces(surfaces, settings, generator)
 
 
 def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:

@@ -1,9 +1,9 @@
 """Whether the cameras see what a run starts from.
 
-The cameras of every preset look at the ball of radius 1 about the origin. A file is out of view when fewer
-than half of its points lie in that ball, or when all but a few lie within 1/50 of it, a dot in a picture:
-map coordinates, millimetres, another program's scene. Outliers, here the farthest 1 % along each axis, are
-left out of account, since captured scenes have them.
+The cameras of every preset stand 3 to 5 from the origin and look at the unit ball round it. A file is out of
+view when fewer than half of its points lie within 2 of the origin, or when all but a few lie within 1/50 of
+each other, a dot in a picture: map coordinates, millimetres, another program's scene. Outliers, here the
+farthest 1 % along each axis, are left out of account, since captured scenes have them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from torch import Tensor
 from sctd.gaussians import Gaussians
 from sctd.settings import GaussianSettings
 
-VIEW_RADIUS = 1.0
+VIEW_RADIUS = 2.0
+"""World units; farther out is behind the cameras or beside what they see."""
+
 DOT = 0.02
-"""World units."""
+"""Radius, world units."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def placement(
     if share >= 0.5 and not 0 < radius < DOT:
         return stay
     where = (
-        f"{path} is out of view: {share:.0%} of it lies within 1 of the origin, where the cameras look; "
-        f"its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {radius:.4g}"
+        f"{path} is out of view: {share:.0%} of it lies within {VIEW_RADIUS:g} of the origin, where the "
+        f"cameras look; its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {radius:.4g}"
     )
     if not settings.init_fit:
         say(f"{where}; leave out gaussians.init_fit=false to have it moved and scaled")

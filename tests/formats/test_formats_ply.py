@@ -50,9 +50,8 @@ def test_layout_is_the_standard_one(tmp_path: Path, degree: int) -> None:
         np.testing.assert_array_equal(vertex[f"f_dc_{i}"], ours.sh0[:, 0, i])
         np.testing.assert_array_equal(vertex[f"scale_{i}"], ours.scales[:, i])
         for k in range(coefficients):  # channel by channel
-            np.testing.assert_array_equal(
-                abs(vertex[f"f_rest_{i * coefficients + k}"]), abs(ours.shN[:, k, i])
-            )
+            stored = vertex[f"f_rest_{i * coefficients + k}"]
+            np.testing.assert_array_equal(abs(stored), abs(ours.shN[:, k, i]))
     for i, sign in enumerate((1, 1, -1, -1)):
         np.testing.assert_array_equal(vertex[f"rot_{i}"], sign * ours.quats[:, i])
     np.testing.assert_array_equal(vertex["opacity"], ours.opacities)
@@ -151,7 +150,7 @@ def test_normals_are_optional(tmp_path: Path) -> None:
         ({"f_rest_0": np.ones(2, np.float32)}, "1 f_rest_* properties; 0, 9, 24 or 45"),
         (
             {"scale_1": np.full(2, np.nan, np.float32)},
-            "no usable Gaussians: scale not finite or negative (2)",
+            "no usable Gaussians: scale not finite",
         ),
         ({"opacity": np.ones(2, np.uint8)}, "property 'opacity' is uint8, and must be float or double"),
         ({"scale_0": None, "f_dc_0": None}, "is not a splat file"),
