@@ -169,6 +169,15 @@ def test_runs_of_before_said_ply(tmp_path: Path) -> None:
     assert torch.equal(initialise(read_config(tmp_path).gaussians, generator()).means, start(path).means)
 
 
+def test_runs_of_before_had_y_for_the_up_axis(tmp_path: Path) -> None:
+    """Where no file is read it means nothing, and an older run goes on under the same command."""
+    new = load_config(prompt="x")
+    text = new.to_yaml().replace("init_up: null", "init_up: y")
+    assert "init_up: y" in text
+    (tmp_path / CONFIG).write_text(text)
+    RunFolder.reopen(tmp_path, new)
+
+
 def test_as_many_gaussians_as_the_preset_says() -> None:
     """81,920 is what the released run of the method starts from."""
     for preset, count in (("sd21", 81_920), ("embedded", 1500)):
