@@ -40,12 +40,16 @@ SCTD_HD T dot3(const T a[3], const T b[3]) {
     return madd(a[0], b[0], madd(a[1], b[1], a[2] * b[2]));
 }
 
-// r^-T [3,3]: the cross products of r's rows over the determinant. NaN or infinite where r is singular.
-template <typename S>
-SCTD_HD void inverse_transposed(const S r[9], S out[9]) {
-    for (int i = 0; i < 3; ++i) cross(r + 3 * ((i + 1) % 3), r + 3 * ((i + 2) % 3), out + 3 * i);
-    const S inv = S(1) / dot3(r, out);
-    for (int k = 0; k < 9; ++k) out[k] *= inv;
+// Coordinates of g in the basis of v's rows, by Cramer's rule: v^-T g. Not finite where v is singular.
+template <typename S, typename A>
+SCTD_HD void coordinates(const S v[9], const A g[3], A out[3]) {
+    S row[3];
+    for (int i = 2; i >= 0; --i) {
+        cross(v + 3 * ((i + 1) % 3), v + 3 * ((i + 2) % 3), row);
+        out[i] = A(row[0]) * g[0] + A(row[1]) * g[1] + A(row[2]) * g[2];
+    }
+    const A det = A(dot3(v, row));
+    for (int i = 0; i < 3; ++i) out[i] = out[i] / det;
 }
 
 template <typename S>
@@ -60,22 +64,22 @@ SCTD_HD Camera<S> make_camera(const S* viewmat, const S* k, int width, int heigh
             margin_y = S(0.3) * (S(0.5) * S(height) / cam.fy);
     cam.lim_x_pos = (S(width) - cam.cx) / cam.fx + margin_x, cam.lim_x_neg = cam.cx / cam.fx + margin_x;
     cam.lim_y_pos = (S(height) - cam.cy) / cam.fy + margin_y, cam.lim_y_neg = cam.cy / cam.fy + margin_y;
-    S inv[9];
-    inverse_transposed(cam.r, inv);
-    for (int j = 0; j < 3; ++j)
-        cam.center[j] = -(inv[j] * cam.t[0] + inv[3 + j] * cam.t[1] + inv[6 + j] * cam.t[2]);
+    S columns[9];
+    for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j) columns[3 * i + j] = cam.r[3 * j + i];
+    coordinates(columns, cam.t, cam.center);
+    for (int j = 0; j < 3; ++j) cam.center[j] = -cam.center[j];
     return cam;
 }
 
 // center = -r^-1 t: adds the share of g = dL/dcenter to the pose gradient [r 9, t 3].
 template <typename S, typename A>
 SCTD_HD void center_vjp(const Camera<S>& cam, const A g[3], A pose[12]) {
-    S inv[9];
-    inverse_transposed(cam.r, inv);
+    A g_t[3];
+    coordinates(cam.r, g, g_t);
     for (int i = 0; i < 3; ++i) {
-        const A g_t = -(A(inv[3 * i]) * g[0] + A(inv[3 * i + 1]) * g[1] + A(inv[3 * i + 2]) * g[2]);
-        for (int j = 0; j < 3; ++j) pose[3 * i + j] += g_t * A(cam.center[j]);
-        pose[9 + i] += g_t;
+        for (int j = 0; j < 3; ++j) pose[3 * i + j] -= g_t[i] * A(cam.center[j]);
+        pose[9 + i] -= g_t[i];
     }
 }
 
