@@ -128,7 +128,7 @@ class ViewTexts:
             PromptError: the prior refuses the prompt, or it is too long with a view phrase.
         """
         texts = view_prompts(prompt, settings)
-        prior.check_prompt(prompt)
+        prior.check_prompt(prompt, texts)
         embeddings = prior.encode_text([*texts, "", negative_prompt])
         count = len(texts)
         return cls(
