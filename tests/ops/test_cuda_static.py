@@ -37,8 +37,23 @@ def test_triton_kernels_compile_without_spills(triton_kernels: list[triton_stati
     assert {k.arch for k in triton_kernels} == {80, 90, 100}
     assert len({k.name for k in triton_kernels}) == 17
     assert triton_static.broken_budgets(triton_kernels) == []
-    fat = replace(triton_kernels[0], stack=8, registers=255, warps=16)
-    assert len(triton_static.broken_budgets([fat])) == 2
+    fat = replace(triton_kernels[0], stack=8, registers=255, warps=16, fused=1)
+    assert len(triton_static.broken_budgets([fat])) == 3
+
+
+def test_triton_kernels_compare_no_fused_product(triton_kernels: list[triton_static.Kernel]) -> None:
+    """`a * b - c != 0` would ask for the product's rounding error; Triton fuses, its interpreter does not."""
+    assert [k for k in triton_kernels if k.fused] == []
+    count = """
+        mul.rn.f32 %f3, %f1, %f2;
+        @%p1 fma.rn.f32 %f5, %f1, %f2, %f4;
+        setp.neu.f32 %p2, %f5, 0f00000000;
+        abs.f32 %f6, %f5;
+        setp.lt.f32 %p3, %f6, 0f7F800000;
+        setp.eq.f32 %p4, %f3, %f4;
+        setp.eq.s32 %p5, %r1, 3;
+    """
+    assert triton_static.fused_comparisons(count) == 2
 
 
 def test_kernels_keep_their_budgets(kernels: list[static.Kernel], need: Need) -> None:
