@@ -90,7 +90,6 @@ simt: $(VENV)/.tools
 
 # On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
 gpu: $(VENV)/.cuda
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-gpu.txt
 	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --page docs/gpu_report.md
 
 # One real generation, short, with the installed command, and a look at what came out.

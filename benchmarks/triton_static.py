@@ -132,7 +132,9 @@ def fused_comparisons(ptx: str) -> int:
     No kernel means to: ``a * b - c != 0`` is another question once it is fused, that of the product's rounding
     error.
     """
-    made_by: dict[str, list[tuple[str, str]]] = {}  # register => instructions that write it, their last operand
+    made_by: dict[
+        str, list[tuple[str, str]]
+    ] = {}  # register => instructions that write it, their last operand
     compared: list[str] = []
     for line in ptx.splitlines():
         found = re.match(r"\s*(?:@!?%p\d+ )?([a-z][\w.]*)\s+(.*);", line)
