@@ -129,12 +129,10 @@ def compiled() -> list[Kernel]:
 def fused_comparisons(ptx: str) -> int:
     """How many comparisons of floats look at a fused multiply-add's result, or at its magnitude.
 
-    No kernel means to: ``a * b - c != 0`` is another question once it is fused, that of the product's rounding
-    error.
+    No kernel means to: ``a * b - c != 0`` is another question once it is fused, that of the product's
+    rounding error.
     """
-    made_by: dict[
-        str, list[tuple[str, str]]
-    ] = {}  # register => instructions that write it, their last operand
+    made_by: dict[str, list[tuple[str, str]]] = {}  # register => what writes it: opcode, last operand
     compared: list[str] = []
     for line in ptx.splitlines():
         found = re.match(r"\s*(?:@!?%p\d+ )?([a-z][\w.]*)\s+(.*);", line)

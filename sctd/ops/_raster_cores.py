@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sctd.errors import TooLarge
 from sctd.ops._backend import native, native_cuda, native_simt
 from sctd.ops._checks import addresses, stream_of
 
@@ -39,6 +40,44 @@ class Core(Protocol):
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None: ...
+
+
+MAX_PAIRS = 2**31 - 2
+"""Of the tile lists, in which a pair has a 32-bit number. CUDA's count stops one above."""
+MAX_SIDE = 16 * (2**16 - 1)
+"""Pixels of a row or a column on the CPU, whose tiles have 16-bit numbers there."""
+MAX_SUMS = 2**32 - 1
+"""Bytes of CUDA's backward pass, which finds a row of them by a 32-bit number."""
+
+
+def check_pairs(pairs: int) -> int:
+    """The number of (tile, Gaussian) pairs, where there are not too many.
+
+    Raises:
+        TooLarge: there are.
+    """
+    if pairs > MAX_PAIRS:
+        raise TooLarge(
+            "the Gaussians touch 2^31 - 1 tiles of 16 x 16 pixels or more in all, and the tile lists hold fewer; "
+            "render fewer cameras at once, or smaller Gaussians"
+        )
+    return pairs
+
+
+def check_sums(size: int, capacity: int, deterministic: bool) -> int:
+    """The bytes that CUDA's backward pass sums up in, where they are not too many.
+
+    Raises:
+        TooLarge: they are.
+    """
+    if size <= MAX_SUMS:
+        return size
+    pairs = f"; of these the deterministic mode needs four rows for each of {capacity} pairs"
+    advice = ", fewer or smaller Gaussians, a smaller capacity, or torch.use_deterministic_algorithms(False)"
+    raise TooLarge(
+        f"the backward pass needs {size / 2**30:.1f} GiB of sums, at most 4{pairs if deterministic else ''}; "
+        f"render fewer cameras at once{advice if deterministic else ' or fewer channels'}"
+    )
 
 
 def _f64(tensors: Tensors) -> bool:
@@ -90,13 +129,17 @@ class CpuCore:
         """Exactly as many pairs as there are; ``capacity`` is CUDA's."""
         depths = footprints[3]
         cameras, count = depths.shape
+        if max(size) > MAX_SIDE:
+            raise TooLarge(
+                f"a picture on the CPU is at most {MAX_SIDE} pixels wide and high; got {size[0]} x {size[1]}"
+            )
         try:
             found = self.module.Tiles(_f64(footprints), cameras, count, *size, addresses(*footprints))
         except MemoryError:
             raise MemoryError(
                 f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
             ) from None
-        out = list_arrays(depths, count_tiles(cameras, *size), found.pairs, self)
+        out = list_arrays(depths, count_tiles(cameras, *size), check_pairs(found.pairs), self)
         found.write(addresses(*out[1:]))
         return out
 
@@ -153,7 +196,7 @@ class CudaCore:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
             at = addresses(*footprints, order, rank_start, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
-            pairs = capacity or int(rank_start[-1])
+            pairs = check_pairs(capacity or int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
             out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
@@ -170,7 +213,8 @@ class CudaCore:
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None:
         shape = self.module.BlendShape(*sizes)
-        scratch = self._scratch(inputs[0], self.module.blend_backward_scratch(shape, deterministic))
+        size = self.module.blend_backward_scratch(shape, deterministic)
+        scratch = self._scratch(inputs[0], check_sums(size, sizes[3], deterministic))
         at = addresses(*inputs, *out, scratch)
         with stream_of(inputs[0]) as stream:
             self.module.blend_backward(shape, deterministic, at, stream)
