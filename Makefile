@@ -46,7 +46,7 @@ $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 $(VENV)/.cuda: $(VENV)/.tools requirements-cuda.txt
 ifeq ($(shell command -v nvcc),)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-cuda.txt
-	$(WITH_NVCC) SCTD_BUILD=cuda $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	$(WITH_NVCC) SCTD_BUILD=cuda SCTD_WERROR=1 $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 endif
 	@touch $@
 

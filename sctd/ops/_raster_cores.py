@@ -58,8 +58,8 @@ def check_pairs(pairs: int) -> int:
     """
     if pairs > MAX_PAIRS:
         raise TooLarge(
-            "the Gaussians touch 2^31 - 1 tiles of 16 x 16 pixels or more in all, and the tile lists hold fewer; "
-            "render fewer cameras at once, or smaller Gaussians"
+            "the Gaussians touch 2^31 - 1 tiles of 16 x 16 pixels or more in all, "
+            "and the tile lists hold fewer; render fewer cameras at once, or smaller Gaussians"
         )
     return pairs
 

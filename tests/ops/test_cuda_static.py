@@ -102,7 +102,7 @@ def test_budgets_can_be_broken(kernels: list[static.Kernel], need: Need) -> None
 
 
 def test_the_build_holds_every_architecture_and_says_why_it_is_off(need: Need) -> None:
-    """The module loads on a machine without a driver; machine code for all, PTX for what comes after."""
+    """The module loads on a machine without a driver; machine code for all, PTX for others."""
     need("cuda-compile", hasattr(_backend.native(), "cuda"), "built without nvcc")
     listed = [
         subprocess.run(
@@ -113,7 +113,7 @@ def test_the_build_holds_every_architecture_and_says_why_it_is_off(need: Need) -
     machine, ptx = (sorted({int(n) for n in re.findall(r"sm_(\d+)", text)}) for text in listed)
     wanted = os.environ.get("SCTD_CUDA_ARCH_LIST", "7.5;8.0;8.6;8.9;9.0;10.0;12.0")
     assert machine == sorted(int(arch.replace(".", "")) for arch in wanted.split(";"))
-    assert ptx == machine[-1:]
+    assert ptx == sorted({machine[0], machine[-1]})
     available, why = _backend.backends()["cuda"]
     if not available:
         assert re.search("cannot run: .+|Torch was built without CUDA", why), why
