@@ -29,7 +29,8 @@ struct ProjectArgs {
     double* pose_partial;  // scratch of the backward pass: project_backward_scratch(count, cameras) bytes
 };
 
-std::string missing_device();  // why no kernel can run here; empty when one can
+std::string missing_device(
+    int device);  // why no kernel can run on it (-1: the current one); empty when one can
 
 size_t project_backward_scratch(int64_t count, int64_t cameras);
 void project_forward(const ProjectArgs& a, Stream stream);
