@@ -46,6 +46,8 @@ MAX_PAIRS = 2**31 - 2
 """Of the tile lists, in which a pair has a 32-bit number. CUDA's count stops one above."""
 MAX_SIDE = 16 * (2**16 - 1)
 """Pixels of a row or a column on the CPU, whose tiles have 16-bit numbers there."""
+MAX_CAMERAS = 2**16 - 1
+"""Of CUDA, whose grids are no higher."""
 MAX_SUMS = 2**32 - 1
 """Bytes of CUDA's backward pass, which finds a row of them by a 32-bit number."""
 
@@ -172,6 +174,8 @@ class CudaCore:
         return torch.empty(size, dtype=torch.uint8, device=like.device)
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        if sizes[0] > MAX_CAMERAS:
+            raise TooLarge(f"at most {MAX_CAMERAS} cameras on CUDA; got {sizes[0]}, render some at a time")
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
             self.module.project_forward(shape, addresses(*inputs, *out), stream)

@@ -164,3 +164,11 @@ def test_sums_beyond_4_gib_are_refused_with_what_helps(deterministic: bool, advi
     sizes = (1, count, 3, 27_000_000, 64, 64, False, True, False)
     with pytest.raises(TooLarge, match=rf"needs \d\.\d GiB of sums, at most 4.*{advice}"):
         core("cuda-simt").blend_backward(sizes, deterministic, [torch.zeros(1)], [])
+
+
+def test_more_cameras_than_a_grid_is_high_are_refused() -> None:
+    scene = make_scene(1, 8, 8)
+    single = [t.float() if isinstance(t, Tensor) else t for t in scene]
+    single[5], single[6] = (t.expand(65536, -1, -1) for t in (single[5][:1], single[6][:1]))
+    with pytest.raises(TooLarge, match="at most 65535 cameras on CUDA; got 65536"):
+        rasterization(*single, backend="cuda-simt")  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def test_an_iteration_without_room_is_repeated_bit_for_bit() -> None:
 
 
 def test_an_attempt_without_room_leaves_nothing_in_memory() -> None:
-    """The networks' activations hang on its latents: with two attempts' the iteration would need twice as much."""
+    """The networks' activations hang on its latents: those of two attempts would need twice the memory."""
     trainer = Trainer(small_config(20), small_prior(), "cuda-simt")
     trainer.step()
     trainer.capacity.pairs = 5
