@@ -17,10 +17,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sctd.ops._triton_ode import number, read, step_factors, write
+from sctd.ops._triton_ode import LEVELS, number, read, step_factors, write
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LEVELS)
 def residual_kernel(
     z_ptr,  # [B, n]
     out_ptr,  # [B, n] the network's output

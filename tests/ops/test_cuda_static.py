@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +56,18 @@ def test_triton_kernels_compare_no_fused_product(triton_kernels: list[triton_sta
         setp.eq.s32 %p5, %r1, 3;
     """
     assert triton_static.fused_comparisons(count) == 2
+
+
+def test_triton_compiles_a_kernel_once_a_run(repository: Path) -> None:
+    """Not once for each alignment of a pointer into the tables of levels; one in four has another."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "tests/ops/triton_variants.py"],
+        cwd=repository, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    kernels = ("noise", "ode_step", "cfg_ode_steps", "perp_neg_ode_steps", "residual")
+    kernels += ("activate", "activate_backward", "watch_screen")
+    assert json.loads(done.stdout) == {f"{name}_kernel": 1 for name in kernels}
 
 
 def test_kernels_keep_their_budgets(kernels: list[static.Kernel], need: Need) -> None:
