@@ -52,6 +52,15 @@ MAX_SUMS = 2**32 - 1
 """Bytes of CUDA's backward pass, which finds a row of them by a 32-bit number."""
 
 
+def check_footprints(cameras: int, count: int) -> None:
+    """Raise TooLarge where the Gaussians, counted once for each camera, have no 32-bit numbers."""
+    if cameras * count > MAX_PAIRS:
+        raise TooLarge(
+            f"at most 2^31 - 2 Gaussians, counted once for each camera; got {cameras} x {count}, "
+            "render fewer cameras at once"
+        )
+
+
 def check_pairs(pairs: int) -> int:
     """The number of (tile, Gaussian) pairs, where there are not too many.
 
@@ -112,6 +121,7 @@ class CpuCore:
         self.module = native()
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        check_footprints(*sizes[:2])
         self.module.project_forward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
@@ -176,6 +186,7 @@ class CudaCore:
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         if sizes[0] > MAX_CAMERAS:
             raise TooLarge(f"at most {MAX_CAMERAS} cameras on CUDA; got {sizes[0]}, render some at a time")
+        check_footprints(*sizes[:2])
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
             self.module.project_forward(shape, addresses(*inputs, *out), stream)
@@ -200,7 +211,7 @@ class CudaCore:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
             at = addresses(*footprints, order, rank_start, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
-            pairs = check_pairs(capacity or int(rank_start[-1]))
+            pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
             out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))

@@ -172,3 +172,10 @@ def test_more_cameras_than_a_grid_is_high_are_refused() -> None:
     single[5], single[6] = (t.expand(65536, -1, -1) for t in (single[5][:1], single[6][:1]))
     with pytest.raises(TooLarge, match="at most 65535 cameras on CUDA; got 65536"):
         rasterization(*single, backend="cuda-simt")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
+def test_more_gaussians_than_32_bits_number_are_refused(backend: str) -> None:
+    sizes = (8, 2**28, 1, 64, 64, 0, False, False, 0.01, 1e10, 0.0, 0.3)
+    with pytest.raises(TooLarge, match=r"at most 2\^31 - 2 Gaussians.* got 8 x 268435456"):
+        core(backend).project_forward(sizes, [torch.zeros(1)], [])
