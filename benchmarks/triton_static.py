@@ -132,21 +132,28 @@ def fused_comparisons(ptx: str) -> int:
     No kernel means to: ``a * b - c != 0`` is another question once it is fused, that of the product's
     rounding error.
     """
-    made_by: dict[str, list[tuple[str, str]]] = {}  # register => what writes it: opcode, last operand
+    made_by: dict[str, list[tuple[str, list[str]]]] = {}  # register => what writes it: opcode, sources
     compared: list[str] = []
     for line in ptx.splitlines():
-        found = re.match(r"\s*(?:@!?%p\d+ )?([a-z][\w.]*)\s+(.*);", line)
+        found = re.match(r"\s*(?:@!?%p\d+ )?([a-z][\w.]*)\s+(\{[^}]*\}|[^,]+),(.*);", line)
         if found is None:
             continue
-        opcode, operands = found[1], [text.strip(" {}") for text in found[2].split(",")]
-        made_by.setdefault(operands[0], []).append((opcode, operands[-1]))
+        opcode, *operands = found.groups()
+        written, sources = (re.findall(r"%\w+", text) for text in operands)
+        for register in written:  # several where a pair is taken apart
+            made_by.setdefault(register, []).append((opcode, sources))
         if re.match(r"setp.*\.f(16|32|64)$", opcode):
-            compared += operands[1:]
+            compared += sources
 
-    def fused(register: str) -> bool:
+    def fused(register: str, loop: tuple[str, ...] = ()) -> bool:
+        loop = (*loop, register)
         return any(
-            opcode.startswith("fma") or (opcode.startswith(("mov", "abs", "neg")) and fused(source))
-            for opcode, source in made_by.get(register, [])
+            opcode.startswith("fma")
+            or (
+                opcode.startswith(("mov", "abs", "neg"))
+                and any(fused(source, loop) for source in sources if source not in loop)
+            )
+            for opcode, sources in made_by.get(register, [])
         )
 
     return sum(fused(register) for register in compared)

@@ -54,8 +54,14 @@ def test_triton_kernels_compare_no_fused_product(triton_kernels: list[triton_sta
         setp.lt.f32 %p3, %f6, 0f7F800000;
         setp.eq.f32 %p4, %f3, %f4;
         setp.eq.s32 %p5, %r1, 3;
+        fma.rn.f32x2 %rd3, %rd1, %rd2, %rd4;
+        mov.b64 {%r1, %r2}, %rd3;
+        setp.neu.f32 %p6, %r2, 0f00000000;
+        mov.f32 %f8, %f9;
+        mov.f32 %f9, %f8;
+        setp.eq.f32 %p7, %f9, %f3;
     """
-    assert triton_static.fused_comparisons(count) == 2
+    assert triton_static.fused_comparisons(count) == 3
 
 
 def test_triton_compiles_a_kernel_once_a_run(repository: Path) -> None:
