@@ -80,7 +80,7 @@ class DiffusersPrior:
             return out
 
         if settings.cuda_graphs:
-            return GraphedNetwork(plain, CudaRecorder())
+            return GraphedNetwork(plain, CudaRecorder(self._device))
         if not settings.compile:
             return plain
         try:
