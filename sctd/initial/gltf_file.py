@@ -3,7 +3,7 @@
 We read glTF with json and numpy. trimesh 5.2 leaves out, without a word, sparse accessors, `normalized`,
 `texCoord`, samplers, texture transforms, alphaMode, specular-glossiness, fans, skins and extensionsRequired,
 and pygltflib only gives the JSON types: a check in front of either would be as long as these files. They can
-go with the release of trimesh that passes tests/initial/test_gltf_*.py; 5.2.0 passes a third of them.
+go with the release of trimesh that passes tests/initial/test_gltf.py; 5.2.0 fails most of it.
 
 Source: glTF 2.0 specification, sections 2 to 3.6 and 4.
 """

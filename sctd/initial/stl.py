@@ -105,8 +105,8 @@ def _painted(header: bytes, extra: NDArray[np.int64], plain: Tensor, say: Callab
 
 def _ascii(data: bytes, say: Callable[[str], None]) -> NDArray[np.float64]:
     """Corners [F, 3, 3]."""
-    text = data.decode("latin-1").lower()
-    named = re.compile(r"^[^\S\n\r]*(?:end)?solid\b[^\n\r]*", re.MULTILINE)
+    text = data.decode("latin-1").lower().replace("\r", "\n")
+    named = re.compile(r"^[^\S\n]*(?:end)?solid\b[^\n]*", re.MULTILINE)
     if not re.search(r"\bendsolid\b", text):
         say("it has no endsolid at its end; it may be cut off")
     words = named.sub("", text.lstrip("\xef\xbb\xbf")).split()
