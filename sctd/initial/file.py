@@ -66,6 +66,9 @@ def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator
         return load_ply(path).with_sh_degree(settings.sh_degree)
     if faces:
         return _from_mesh(path, settings, generator, say)
+    with path.open("rb") as file:
+        if b"\nelement tristrips " in file.read(1 << 16).replace(b"\r", b"\n").partition(b"end_header")[0]:
+            raise InputError("its triangles are strips (tristrips), which are not read; export them as faces")
     points, colors = _cloud(vertices, path, settings)
     if len(points) > settings.count:
         say(f"{path} holds {len(points)} points; {settings.count} of them are used (gaussians.count)")

@@ -39,7 +39,7 @@ class Document:
         self.say = say
         text, self._binary = _chunks(data, say) if data[:4] == b"glTF" else (data, None)
         try:
-            tree = json.loads(text.decode("utf-8-sig"))
+            tree = json.loads(text.decode("utf-8-sig"), parse_constant=_no_number)
         except (UnicodeDecodeError, ValueError, RecursionError) as exc:
             raise InputError(f"it is damaged or no glTF file: its JSON cannot be read ({exc})") from exc
         if not isinstance(tree, dict):
@@ -128,6 +128,10 @@ class Document:
             if "\0" not in name and (self.folder / name).is_file():
                 return (self.folder / name).read_bytes()
         raise InputError(f"{field} names {shown!r}, which is not there; put it beside the file")
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
 def whole(item: Json, field: str, default: int | None) -> int:

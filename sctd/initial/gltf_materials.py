@@ -6,7 +6,6 @@ of a surface (metal, roughness, normals, clear coats) is not its colour and is l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +87,8 @@ class Materials:
         else:
             rough = item.get("pbrMetallicRoughness", {})
             base, info = _factor(rough, "baseColorFactor", 4, 1.0), rough.get("baseColorTexture")
-        strength = extensions.get("KHR_materials_emissive_strength", {}).get("emissiveStrength", 1.0)
-        glow = _factor(item, "emissiveFactor", 3, 0.0) * float(strength)
+        strength = extensions.get("KHR_materials_emissive_strength", {})
+        glow = _factor(item, "emissiveFactor", 3, 0.0) * _number(strength, "emissiveStrength", 1.0)
         shines = bool(glow.any()) and "KHR_materials_unlit" not in extensions
         mode = item.get("alphaMode", "OPAQUE")
         if mode not in ("OPAQUE", "MASK", "BLEND"):
@@ -102,7 +101,7 @@ class Materials:
             glow=glow if shines else torch.zeros(3, dtype=torch.float64),
             glow_picture=glow_picture,
             alpha_mode=mode,
-            cutoff=float(item.get("alphaCutoff", 0.5)),
+            cutoff=_number(item, "alphaCutoff", 0.5),
         )
 
     def _placed(self, info: Json | None) -> Placed | None:
@@ -160,14 +159,19 @@ def _wrap(sampler: Json, field: str) -> Wrap:
 
 
 def _factor(item: Json, field: str, width: int, default: float) -> Tensor:
+    return torch.from_numpy(_vector(item, field, width, default)).clamp_min(0)
+
+
+def _number(item: Json, field: str, default: float) -> float:
+    return float(_vector({field: [item[field]]} if field in item else {}, field, 1, default)[0])
+
+
+def _vector(item: Json, field: str, width: int, default: float) -> NDArray[np.float64]:
     value = item.get(field, [default] * width)
-    if not (isinstance(value, list) and len(value) == width and all(_finite(v) for v in value)):
-        raise InputError(f"{field} is {value!r}, and must be {width} numbers")
-    return torch.tensor(value, dtype=torch.float64).clamp_min(0)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    fits = isinstance(value, list) and len(value) == width
+    if not (fits and all(isinstance(v, int | float) and abs(v) < 1e30 for v in value)):
+        raise InputError(f"{field} is {str(value)[:60]}, and must be {width} numbers, none beyond 1e30")
+    return np.array(value, np.float64)
 
 
 def _transform(moved: Json) -> NDArray[np.float64]:
@@ -175,8 +179,7 @@ def _transform(moved: Json) -> NDArray[np.float64]:
 
     The extension's GLSL turns the other way than its words and its example, which viewers follow.
     """
-    turn = float(moved.get("rotation", 0.0))
+    turn = _number(moved, "rotation", 0.0)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    scale = np.array(moved.get("scale", [1.0, 1.0]), np.float64)
-    offset = np.array(moved.get("offset", [0.0, 0.0]), np.float64)
+    scale, offset = _vector(moved, "scale", 2, 1.0), _vector(moved, "offset", 2, 0.0)
     return np.column_stack([rotation * scale, offset])

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from sctd.errors import InputError
 from sctd.initial.gltf import read_gltf
 from sctd.initial.obj import read_obj
@@ -54,7 +56,8 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
             told.append(problem)
 
     try:
-        surfaces = _READERS[path.suffix.lower()](path, color, once)
+        with np.errstate(all="ignore"):  # what overflows is not finite, and refused as that
+            surfaces = _READERS[path.suffix.lower()](path, color, once)
     except InputError:
         raise
     except OSError as exc:

@@ -94,7 +94,7 @@ class _Parser:
         """x y z, with w = 1, or with red, green, blue, or with red, green, blue, opacity."""
         values = self._numbers(words, line, 3)
         if len(values) in (6, 7):
-            if max(values[3:6]) > 1.001 or min(values[3:6]) < -0.001:
+            if not all(-0.001 <= level <= 1.001 for level in values[3:6]):
                 raise InputError(
                     f"line {line}: a vertex has the colour {' '.join(words[3:6])}; write it as 0..1"
                 )
@@ -143,7 +143,7 @@ class _Parser:
 def _row(index: int, so_far: int, what: str, line: int) -> int:
     """From 0. One that is positive may come later in the file, so its end is checked when all is read."""
     row = index - 1 if index > 0 else so_far + index
-    if index == 0 or row < 0:
+    if index == 0 or not 0 <= row < 1 << 48:
         raise InputError(f"line {line}: a face names {what} {index}, and there are {so_far} up to there")
     return row
 

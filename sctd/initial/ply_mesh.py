@@ -106,7 +106,7 @@ def _top(values: NDArray[Any]) -> int:
     """Full strength: the type's largest number, and 255 in types that are wider than a colour."""
     if values.dtype.kind == "f":
         return 1
-    return 65535 if values.dtype == np.uint16 else 255
+    return 65535 if values.dtype.kind == "u" and values.dtype.itemsize == 2 else 255
 
 
 def _levels(values: NDArray[Any], names: tuple[str, ...], say: Say) -> NDArray[np.float64]:

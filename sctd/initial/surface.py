@@ -12,6 +12,9 @@ from sctd.errors import InputError
 from sctd.initial.srgb import linear_to_srgb
 from sctd.initial.texture import Texture
 
+FARTHEST = 1e30
+"""Of a coordinate: areas are its square, and a run keeps it in float32."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -70,6 +73,12 @@ class Surface:
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.vertices).all()):
             raise InputError("some vertices are not finite")
+        if self.vertices.numel() and float(self.vertices.abs().max()) > FARTHEST:
+            raise InputError(f"some vertices are farther than {FARTHEST:.0e} away; export it smaller")
+        glow = () if self.glow is None else (self.glow.color,)
+        levels = () if self.opacity is None else (self.opacity.levels,)
+        if not all(bool(torch.isfinite(values).all()) for values in (self.colors, *glow, *levels)):
+            raise InputError("some colours are not finite")
         count, named = len(self.vertices), self.faces
         if named.numel() and not 0 <= int(named.min()) <= int(named.max()) < count:
             raise InputError(f"a face names a vertex that is not there; there are {count}")

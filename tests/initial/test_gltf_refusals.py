@@ -126,6 +126,11 @@ def not_finite(file: Gltf) -> None:
     file.tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"] = place
 
 
+def colors_not_finite(file: Gltf) -> None:
+    color = file.accessor(np.full((4, 4), np.nan, np.float32))
+    file.tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"] = color
+
+
 def with_material(**item: Any) -> Callable[[Gltf], None]:
     def change(file: Gltf) -> None:
         file.tree["materials"] = [item]
@@ -188,6 +193,19 @@ WRONG: dict[str, tuple[Callable[[Gltf], None], str]] = {
     "short colours": (short_colors, "COLOR_0 has 3 values for 4 vertices"),
     "far sparse": (far_sparse, "accessors[0]: sparse names element 9 of 4"),
     "not finite": (not_finite, "some vertices are not finite"),
+    "colours not finite": (colors_not_finite, "some colours are not finite"),
+    "NaN in the JSON": (tree(extras=float("nan")), "its JSON cannot be read (NaN is no number)"),
+    "endless glow": (
+        with_material(
+            emissiveFactor=[1, 0, 0],
+            extensions={"KHR_materials_emissive_strength": {"emissiveStrength": 10**400}},
+        ),
+        "materials[0]: emissiveStrength is [1000",
+    ),
+    "a node at the end of numbers": (
+        tree(nodes=[{"mesh": 0, "scale": [1e300, 1e300, 1e300], "translation": [1e308, 0, 0]}]),
+        "some vertices are",
+    ),
     "alphaMode": (with_material(alphaMode="X"), "materials[0]: alphaMode is 'X', not OPAQUE, MASK or BLEND"),
     "a short factor": (
         with_material(pbrMetallicRoughness={"baseColorFactor": [1, 0]}),

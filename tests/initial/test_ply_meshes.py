@@ -176,3 +176,27 @@ def test_what_is_refused(
         points_of(path, said=[])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders(tmp_path: Path, order: str) -> None:
+    """Written by its bytes: places in double, 16-bit colours, corners as bytes."""
+    vertices = np.zeros(4, [("p", f"{order}f8", 3), ("c", f"{order}u2", 3)])
+    vertices["p"], vertices["c"] = SQUARE, [65535, 13107, 0]
+    name = "little" if order == "<" else "big"
+    head = f"ply\nformat binary_{name}_endian 1.0\nelement vertex 4\n"
+    head += "".join(f"property double {k}\n" for k in "xyz")
+    head += "".join(f"property ushort {k}\n" for k in ("red", "green", "blue"))
+    head += "element face 2\nproperty list uchar uchar vertex_indices\nend_header\n"
+    faces = bytes([3, 0, 1, 2, 3, 0, 2, 3])
+    (tmp_path / "a.ply").write_bytes(head.encode() + vertices.tobytes() + faces)
+    points, colors = points_of(tmp_path / "a.ply")
+    assert abs((points[:, 0] > points[:, 1]).sum() - 200) <= 2
+    np.testing.assert_allclose(colors, [[1, 0.2, 0]] * 400, atol=1e-6)
+
+
+def test_strips_are_not_taken_for_points(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ply", PLACES, [*SQUARE], ["4 0 1 2 3"])
+    path.write_text(path.read_text().replace("element face 1", "element tristrips 1"))
+    with pytest.raises(InputError, match=r"a\.ply: its triangles are strips \(tristrips\), which are not"):
+        points_of(path)
