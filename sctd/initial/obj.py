@@ -218,8 +218,8 @@ def _surface(
     triangles = triangulate(vertices, np.array(faces.sizes, np.int64), crossing.append)
     if crossing:
         say(
-            f"{len(crossing)} polygons cross themselves, the first in line {faces.lines[min(crossing)]}; "
-            "they are cut from their first corner"
+            f"{len(crossing)} polygons cross themselves or are bent too far, "
+            f"the first in line {faces.lines[min(crossing)]}; they are cut from their first corner"
         )
     uvs = coordinates[named[:, 1]] if with_uv else None
     own = material if material is not None else ObjMaterial()

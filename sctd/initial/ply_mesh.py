@@ -69,7 +69,10 @@ def read_ply_mesh(path: Path, color: tuple[float, float, float], say: Say) -> li
     crossing: list[int] = []
     triangles = triangulate(corners, sizes[whole], crossing.append)
     if crossing:
-        say(f"{len(crossing)} polygons cross themselves; they are cut from their first corner")
+        say(
+            f"{len(crossing)} polygons cross themselves or are bent too far; "
+            "they are cut from their first corner"
+        )
     layer = _layer(file, path, rows, whole, say)
     owner = np.repeat(np.arange(len(faces))[whole], sizes[whole])
     colors = _colors(vertices, rows, faces, owner, layer is not None, color, say)

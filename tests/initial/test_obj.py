@@ -89,7 +89,8 @@ def test_a_polygon_that_crosses_itself_is_said(tmp_path: Path) -> None:
     text = SQUARE + "v 5 0 0\nf 1 2 3 4\n# a bow tie\nf 1 3 2 4\n"
     points_of(write(tmp_path, text), said=said)
     assert said[0].endswith(
-        "1 polygons cross themselves, the first in line 8; they are cut from their first corner"
+        "1 polygons cross themselves or are bent too far, the first in line 8; "
+        "they are cut from their first corner"
     )
 
 
