@@ -62,7 +62,7 @@ def _vectors(given: Tensor, text_encoder: Any, file: str, name: str) -> Tensor:
 
 def _append(word: str, vectors: Tensor, tokenizer: Any, text_encoder: Any) -> str:
     """Tokens for a word's vectors, as a text: no prompt has them, and the tokenizer takes each as it is."""
-    from tokenizers import AddedToken
+    from transformers import AddedToken
 
     names = [f"<|{word}:{i}|>" for i in range(len(vectors))]
     tokenizer.add_tokens([AddedToken(name, normalized=False) for name in names])

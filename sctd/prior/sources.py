@@ -127,32 +127,32 @@ def _check_class(folder: Path, part: str, name: str) -> None:
 
 
 def _check_weights(folder: Path, part: str, name: str) -> None:
-    """Refuses weights that are not there, not whole, or pickles."""
+    """Refuses weights that are not there, not whole, of another kind of file, or pickles."""
     try:
         found = [path.name for path in folder.iterdir()]
         variant = variants.chosen(found)
-        if variant is None:
-            pickles = any(Path(other).suffix in PICKLES for other in found)
-            why = (
-                "is only there as a pickle, which can run code when read"
-                if pickles
-                else "is missing or damaged"
-            )
-            raise InputError(
-                f"prior {name}: its {part} {why} (no {folder.name}/*model.safetensors); "
-                "restore it or choose another prior"
-            )
-        files = variants.sets_of(found)[variant]
+        files = [] if variant is None else variants.sets_of(found)[variant]
         if lost := variants.missing_shards(files):
             raise DamagedFile(
-                f"of its shards {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} not there"
+                f"of its shards {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} not there; fetch again"
             )
         for file in files:
             read_header(folder / file)
     except DamagedFile as exc:
-        raise InputError(f"prior {name}: its {part} is missing or damaged: {exc}; fetch it again") from exc
+        raise InputError(f"prior {name}: its {part} is missing or damaged: {exc}") from exc
+    except InputError as exc:
+        raise InputError(f"prior {name}: its {part} cannot be used: {exc}") from exc
     except OSError as exc:
         raise InputError(f"prior {name}: {folder} cannot be read: {exc.strerror or exc}") from exc
+    if not files:
+        pickles = any(Path(other).suffix in PICKLES for other in found)
+        why = (
+            "is only there as a pickle, which can run code when read" if pickles else "is missing or damaged"
+        )
+        raise InputError(
+            f"prior {name}: its {part} {why} (no {folder.name}/*model.safetensors); "
+            "restore it or choose another prior"
+        )
 
 
 def _read_index(folder: Path, name: str) -> dict[str, Any]:
