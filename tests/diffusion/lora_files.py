@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
+Networks = dict[str, nn.Module]
 Matrices = dict[str, Tensor]
 """down, up, and if need be mid, of one layer."""
 
@@ -127,3 +128,20 @@ def write(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) 
     """Saves the tensors; the file's name as the settings want it."""
     save_file({k: v.contiguous() for k, v in tensors.items()}, path, {"format": "pt", **(metadata or {})})
     return str(path)
+
+
+def weights(networks: Networks) -> Tensors:
+    """Every tensor by its published name: a text encoder's layers start with text_model."""
+    unet, text = (dict(networks[n].state_dict()) for n in ("unet", "text_encoder"))
+    return unet | {f"text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()}
+
+
+def shape_of(base: Networks, layer: str) -> tuple[int, ...]:
+    return tuple(weights(base)[f"{layer}.weight"].shape)
+
+
+def made(base: Networks, layers: tuple[str, ...], ranks: tuple[int, ...] = (2,)) -> dict[str, Matrices]:
+    """Random matrices for each layer, ranks in turn."""
+    return {
+        layer: matrices(shape_of(base, layer), ranks[i % len(ranks)], i) for i, layer in enumerate(layers)
+    }
