@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError, PromptError
+from sctd.names import first_control, with_plain_spaces
 from sctd.names import slug as slug  # for the other commands too
 
 MAX_PROMPT = 1000
@@ -28,24 +29,24 @@ _PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
 
 
 def check_prompt(prompt: str) -> str:
-    """The prompt without white space around it.
+    """The prompt without white space around it, and with plain spaces in it.
 
     Raises:
         PromptError: it is empty, too long, holds control characters, or is a path instead of words.
     """
-    prompt = prompt.strip(" ")
+    prompt = with_plain_spaces(prompt).strip(" ")
     if not prompt.strip():
         raise PromptError(f"the prompt is empty; describe the object in words, {_EXAMPLE}")
     if len(prompt) > MAX_PROMPT:
         raise PromptError(
             f"the prompt has {len(prompt)} characters, at most {MAX_PROMPT} are allowed; say it more briefly"
         )
-    for position, character in enumerate(prompt):
-        if not character.isprintable():
-            raise PromptError(
-                f"the prompt holds the control character {character!a} at position {position}; "
-                "use letters, digits, spaces and punctuation only"
-            )
+    position = first_control(prompt)
+    if position is not None:
+        raise PromptError(
+            f"the prompt holds the control character {prompt[position]!a} at position {position}; "
+            "use letters, digits, spaces and punctuation only"
+        )
     if _is_path_like(prompt):
         raise PromptError(
             f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from sctd.errors import InputError
 from sctd.methods.method_settings import CdsSettings, CsdSettings, GcsSettings, IsmSettings, SdsSettings
 from sctd.methods.settings import DEFAULT_NEGATIVE_PROMPT, SctdSettings, ViewSettings
+from sctd.names import first_control, with_plain_spaces
 from sctd.prior.settings import PriorSettings, spelled_out
 from sctd.settings import (
     BackgroundSettings,
@@ -73,10 +74,15 @@ class Config(Section):
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
 
+    @field_validator("prompt", "negative_prompt", mode="before")
+    @classmethod
+    def _spaces(cls, value: Any) -> Any:
+        return with_plain_spaces(value) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _printable(self) -> Config:
         for name in ("prompt", "negative_prompt"):
-            if not all(c.isprintable() for c in getattr(self, name)):
+            if first_control(getattr(self, name)) is not None:
                 raise ValueError(f"{name} must not hold control characters or line breaks")
         if not self.prompt.strip():
             raise ValueError("prompt must not be blank")

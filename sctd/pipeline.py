@@ -143,6 +143,7 @@ def generate(
         folder = folder or RunFolder.create(out, config, overwrite=overwrite)
         try:
             seconds = _loop(trainer, folder, report, seconds, stop or (lambda: False))
+            trainer.check_any_step()
             return _finish(trainer, folder, report, seconds)
         except OSError as exc:
             raise write_failed(out, exc) from exc

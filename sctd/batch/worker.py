@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
-from sctd.batch.calls import out_of_memory
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import checksums
 from sctd.batch.shared import SharedPrior
 from sctd.batch.store import Store
 from sctd.batch.turns import Job
-from sctd.errors import InputError, OutputError
+from sctd.errors import InputError, OutputError, out_of_memory
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
 from sctd.runlog import CONFIG
