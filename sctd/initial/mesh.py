@@ -62,8 +62,6 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
         raise
     except OSError as exc:
         raise InputError(f"it cannot be read: {exc.strerror or exc}") from exc
-    except MemoryError as exc:
-        raise InputError("it needs more memory than there is") from exc
     except _OF_DAMAGED_FILES as exc:  # what foreign bytes lead the readers to
         reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
         raise InputError(f"it is damaged or no {path.suffix} file ({reason})") from exc

@@ -47,7 +47,10 @@ def read_ply_mesh(path: Path, color: tuple[float, float, float], say: Say) -> li
     """
     import plyfile
 
-    file = plyfile.PlyData.read(str(path), mmap=False)
+    try:
+        file = plyfile.PlyData.read(str(path), mmap=False)
+    except plyfile.PlyParseError as exc:
+        raise ValueError(str(exc)) from exc
     vertices, faces = file["vertex"].data, file["face"].data
     names = faces.dtype.names or ()
     lists = next((name for name in _CORNERS if name in names), None)

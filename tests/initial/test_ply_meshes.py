@@ -10,6 +10,7 @@ from mesh_files import png
 from starts import inside, points_of, to_linear, to_srgb
 
 from sctd.errors import InputError
+from sctd.initial.mesh import read_mesh
 
 SQUARE = [(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]
 QUARTERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)
@@ -200,3 +201,15 @@ def test_strips_are_not_taken_for_points(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("element face 1", "element tristrips 1"))
     with pytest.raises(InputError, match=r"a\.ply: its triangles are strips \(tristrips\), which are not"):
         points_of(path)
+
+
+@pytest.mark.parametrize("row", ["3 0 1", "3 0 1 x", "", "300 0 1 2", "3 0 1 2 2 1"])
+def test_a_broken_row_of_a_face_is_one_line(tmp_path: Path, row: str) -> None:
+    header = "element face 1\nproperty list uchar int vertex_indices\nend_header"
+    corners = "property float x\nproperty float y\nproperty float z"
+    text = f"ply\nformat ascii 1.0\nelement vertex 3\n{corners}\n{header}\n0 0 0\n1 0 0\n0 1 0\n{row}\n"
+    path = tmp_path / "broken.ply"
+    path.write_text(text)
+    with pytest.raises(InputError, match="damaged or no") as caught:
+        read_mesh(path, (0.5, 0.5, 0.5), lambda text: None)
+    assert "\n" not in str(caught.value)
