@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sctd.claims import made_folder
 from sctd.errors import InputError
 
 from . import inputs
@@ -52,8 +53,7 @@ def render(
     from sctd.render import render_images
 
     gaussians = load_ply(asset)
-    with inputs.nothing_left_behind(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with made_folder(folder):
         for path in targets:
             is_video = path.suffix == ".mp4"
             cameras = orbit_cameras(frames if is_video else views, elevation, radius, fov, size)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class SctdError(Exception):
     """Base of every error sctd raises on purpose; the command line prints its message and exits with 1."""
@@ -33,3 +36,10 @@ class BackendUnavailable(SctdError, RuntimeError):
 
 class TrainingFailure(SctdError, RuntimeError):
     """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""
+
+
+def unwritable(path: Path, exc: OSError) -> OutputError:
+    """The error of a place that the system does not let sctd write to."""
+    reason = exc.strerror or type(exc).__name__
+    hint = "make room" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another output folder"
+    return OutputError(f"cannot write to {path}: {reason}; {hint}")
