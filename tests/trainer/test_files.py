@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,33 @@ def test_log_is_cut_to_the_checkpoint_and_half_lines_go(tmp_path: Path) -> None:
     assert rows[0] == {"iteration": 0, "loss": 0.0, "bad": None, "offender": "z0"}
     assert rows[-1]["loss"] == 30.0
     assert path.read_text().count("\n") == 4
+
+
+def test_a_log_line_that_cannot_be_written_is_said_once_and_left_out(tmp_path: Path) -> None:
+    """The disk gets full in the middle of the second line, and has room again for the fourth."""
+    path = tmp_path / LOG
+    said: list[str] = []
+    with IterationLog(path, 0, said.append) as log:
+        log.write(0, {"loss": 0.0})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+        try:
+            log.write(1, {"loss": 1.0})
+            log.write(2, {"loss": 2.0})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        log.write(3, {"loss": 3.0})
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [0, 3]
+    assert said == [f"cannot write {path}: File too large; the run goes on, the log lacks lines"]
+
+
+def test_what_a_kill_left_before_the_settings_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / ".lock").write_text("{}")
+    (tmp_path / "run" / ".config.yaml.123.tmp").write_text("it")
+    with RunFolder.new(tmp_path / "run", overwrite=False) as folder:
+        folder.begin(small_config(3))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoints", "config.yaml"]
 
 
 def test_an_existing_folder_is_not_taken(tmp_path: Path) -> None:
