@@ -404,7 +404,7 @@ def test_workers_have_folders_of_their_own(night: Url, tmp_path: Path) -> None:
 
 
 def test_a_scratch_folder_in_use_is_not_emptied(tmp_path: Path) -> None:
-    """Two that begin a batch at one URL at once: the second looked before the first had put anything there."""
+    """Two that begin a batch at one URL at once: the second looked before the first had put a thing there."""
     store = store_at(f"file://{tmp_path}/night")
     with Claim(store.folder):
         (store.folder / "one").mkdir()

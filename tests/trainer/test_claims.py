@@ -94,9 +94,13 @@ def test_within_a_process_too(tmp_path: Path) -> None:
 
 
 def fail_in(block: AbstractContextManager[object], first: Callable[[], object] = lambda: None) -> None:
-    with pytest.raises(RuntimeError, match="planted"), block:
-        first()
-        raise RuntimeError("planted")
+    def planted() -> None:
+        with block:
+            first()
+            raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError, match="planted"):
+        planted()
 
 
 def test_a_failure_removes_empty_folders_of_its_own_alone(tmp_path: Path) -> None:
