@@ -96,7 +96,7 @@ def test_a_live_run_is_nobody_elses_and_further_interrupts_wait(sctd: Command, h
             time.sleep(0.02)
         process.stdin.write("\n")
         process.stdin.flush()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (1, "")
     assert "Traceback" not in err
     assert err.count("a checkpoint saved first") == 1
@@ -121,7 +121,7 @@ def test_a_terminal_that_is_closed(here: Path) -> None:
             assert process.poll() is None
             os.read(ours, 4096)
         os.close(ours)
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=180) == 1
     assert len(list((here / "run" / "checkpoints").iterdir())) == 1
 
 
@@ -132,7 +132,7 @@ def test_an_interrupt_before_the_first_iteration_leaves_what_others_made(here: P
         assert process.stderr.readline() == "loading the prior\n"
         (here / "deep" / "er" / "notes.txt").write_text("mine")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     assert (process.returncode, out, err) == (1, "", "error: interrupted\n")
     assert tree(here) == ["deep", "deep/er", "deep/er/notes.txt"]
 
@@ -147,7 +147,7 @@ def no_reader() -> Iterator[int]:
 
 def test_nobody_reads_the_progress(here: Path) -> None:
     with no_reader() as broken, start(*RUN, *SHORT, stderr=broken) as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=180)
     assert (process.returncode, out) == (0, "run/asset.ply\n")
     assert sorted(path.name for path in (here / "run").iterdir()) == FILES
 
@@ -160,7 +160,7 @@ def test_closed_streams_write_into_no_file(here: Path) -> None:
             os.close(number)
 
     with start(*RUN, *SHORT, preexec_fn=closed) as process:
-        assert process.wait(timeout=60) == 1  # nobody heard the result
+        assert process.wait(timeout=180) == 1  # nobody heard the result
     assert sorted(path.name for path in (here / "run").iterdir()) == FILES
     rows = [json.loads(line) for line in (here / "run" / "log.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows] == [0, 1]
@@ -173,7 +173,7 @@ def test_a_result_that_cannot_be_told(sctd: Command, here: Path) -> None:
     with no_reader() as broken:
         arguments = ("batch", "p.txt", "--out", "night", *small, "--steps", "2", "--assets-in-flight", "1")
         with start(*arguments, stdout=broken) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "error" not in err
     assert len(list((here / "night").glob("*/asset.ply"))) == 2
@@ -188,7 +188,7 @@ def test_a_result_that_cannot_be_told(sctd: Command, here: Path) -> None:
         (("render", f"{run}/asset.ply", "--no-turntable", "--size", "16"), f"{run}/contact.png"),
     ):
         with Path("/dev/full").open("w") as full, start(*arguments, stdout=full) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=180)
         assert process.returncode == 1, err
         reason = "the result cannot be written to standard output (No space left on device)"
         assert err.splitlines()[-1] == f"error: {reason}; what was made is kept"
