@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 
 class SctdError(Exception):
@@ -51,3 +52,10 @@ def out_of_memory(exc: BaseException | None) -> bool:
             return True
         exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
     return False
+
+
+def unwritable(path: Path, exc: OSError) -> OutputError:
+    """The error of a place that the system does not let sctd write to."""
+    reason = exc.strerror or type(exc).__name__
+    hint = "make room" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another output folder"
+    return OutputError(f"cannot write to {path}: {reason}; {hint}")

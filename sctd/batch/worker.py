@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
@@ -80,8 +79,6 @@ def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], pr
     store.fetch(entry.name)
     folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
-    if folder.exists() and not begun:
-        shutil.rmtree(folder)  # ended by force before its first line, so nothing is in it
     report = _Report(entry.name, board, stop, store)
     result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
     made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
