@@ -20,8 +20,8 @@ Rule    An element may be off by 8 sqrt(v + V), and by 4 eps of the tensor's lar
         order of the same arithmetic, or an exponential of its own, may round twice as often.
 
 Large   One draw of a large tensor gives no element's variance, but it gives their mean and their largest: the
-        root mean square of the errors is no matter of luck, and at most the model's; no error is more than 8
-        times the model's largest.
+        root mean square of errors is no matter of luck, and at most sqrt(2) times the model's. No error is
+        more than 8 times the model's largest.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def assert_rounded_as_a_whole(got: Tensor, truth: Truth, name: str = "") -> None
     assert (got.dtype, got.shape) == (torch.float32, truth.exact.shape)
     squares = (got.double() - truth.exact).square()
     for what, ours, model in (
-        ("root mean square", squares.mean(), truth.variance.mean()),
+        ("root mean square", squares.mean(), 2 * truth.variance.mean()),
         ("largest", squares.max(), DEVIATIONS**2 * truth.variance.max()),
     ):
-        assert ours <= model, f"{name}: {what} error {ours.sqrt():.2e}, where float32 has {model.sqrt():.2e}"
+        off, allowed = ours.sqrt(), model.sqrt()
+        assert off <= allowed, f"{name}: {what} error {off:.2e}, where float32 has {allowed:.2e}"
