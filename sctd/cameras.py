@@ -177,8 +177,17 @@ def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, s
     )
 
 
-def _uniform(n: int, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(n, generator=generator)
+def _uniform(n: int, bounds: tuple[float, float], generator: torch.Generator, gamma: float = 1.0) -> Tensor:
+    """[n] in ``bounds``. Their distance from the middle is uniform to the power ``gamma``.
+
+    Source of gamma: ``rand_cam_gamma`` of the authors' released code (scene/dataset_readers.py). It draws the
+    side and the distance separately; one draw for both has the same distribution.
+    """
+    draws = torch.rand(n, generator=generator)
+    if gamma != 1.0:
+        off = 2 * draws - 1
+        draws = 0.5 + 0.5 * off.sign() * off.abs() ** gamma
+    return bounds[0] + (bounds[1] - bounds[0]) * draws
 
 
 def _sample_azimuth(settings: CameraSettings, generator: torch.Generator) -> Tensor:
@@ -188,14 +197,14 @@ def _sample_azimuth(settings: CameraSettings, generator: torch.Generator) -> Ten
         offset = torch.rand(1, generator=generator) * (2 * math.pi)
         azimuth = offset + torch.arange(n) * (2 * math.pi / n)
     else:
-        azimuth = torch.deg2rad(_uniform(n, settings.azimuth_deg, generator))
+        azimuth = torch.deg2rad(_uniform(n, settings.azimuth_deg, generator, settings.gamma))
     return torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
 
 
 def _sample_elevation(settings: CameraSettings, generator: torch.Generator) -> Tensor:
     """[C] radians; mostly in the usual range, now and then above it."""
     n, (low, high) = settings.batch, settings.elevation_deg
-    usual = _uniform(n, (low, high), generator)
+    usual = _uniform(n, (low, high), generator, settings.gamma)
     above = _uniform(n, (high, max(high, settings.high_elevation_deg)), generator)
     is_above = torch.rand(n, generator=generator) < settings.high_probability
     return torch.deg2rad(torch.where(is_above, above, usual))

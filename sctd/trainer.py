@@ -96,7 +96,7 @@ class Trainer:
         Raises:
             InputError: unknown method, prompt the prior refuses, nothing to start from.
         """
-        self.config = config
+        self.config = config = config.paced()
         self.prior = prior
         self.backend = backend
         self.capacity = PairCapacity()
@@ -111,6 +111,7 @@ class Trainer:
         make = methods.get(config.method)
         section = getattr(config, config.method)
         self.as_latent: float = section.as_latent
+        self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
         first = start.gaussians.to(prior.device)
         self.optimiser = GaussianAdam(first, config.optim, config.iterations)
@@ -146,13 +147,20 @@ class Trainer:
             backend=self.backend,
         )
         needed = self.capacity.needed(rendered)
-        z0, from_disparity = render_to_latents(
-            self.prior, rendered.rgb, rendered.disparity, self.as_latent, random["method"]
+        z0, images, from_disparity, mirrored = render_to_latents(
+            self.prior,
+            rendered.rgb,
+            rendered.disparity,
+            random["method"],
+            as_latent=self.as_latent,
+            flip=self.flip,
         )
-        guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        # in a mirror an object's left side is its right one
+        azimuth = -cameras.azimuth if mirrored else cameras.azimuth
+        guidance = self.method(z0, azimuth, cameras.elevation, i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered)
         if not from_disparity and i % c.regularisers.reconstruction_every == 0:
-            terms += regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
+            terms += regularisers.reconstruction(c.regularisers, self.prior, images, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
         if self.capacity.overflowed(needed):
             for name, state in before.items():
@@ -220,7 +228,7 @@ class Trainer:
         norms = self.optimiser.step(i, visible=visible, watched=watched, backend=self.backend)
         if g_means2d is not None:
             self.densifier.statistics.add(rendered, g_means2d, norms)
-        dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i, norms)
+        dimmed = regularisers.limit_brightness(c.regularisers, rendered, self.optimiser, i, norms)
         regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
         return norms, self.densifier.after_step(i, self.random["scene"], norms), dimmed
 

@@ -26,6 +26,12 @@ class _Shared(Settings):
         le=1,
         description="Probability that the normalised disparity is encoded instead of the colours.",
     )
+    flip: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Probability that an iteration's pictures are mirrored, their view texts too.",
+    )
 
     @property
     def room(self) -> int:
