@@ -266,13 +266,13 @@ def _save(trainer: Trainer, folder: RunFolder, seconds: float) -> None:
 def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> RunResult:
     """Write the asset and its pictures."""
     from sctd.export.contact import save_contact
-    from sctd.export.ply import save_ply
     from sctd.export.video import save_turntable
+    from sctd.formats.write_ply import write_ply
 
     gaussians, config = trainer.gaussians.detach(), trainer.config
     asset, turntable, contact = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT))
     report.stage("writing the asset")
-    save_ply(asset, gaussians)
+    write_ply(asset, gaussians)
     if config.output.contact_views:
         report.stage("rendering the contact sheet")
         save_contact(contact, _orbit(gaussians, config, config.output.contact_views))
