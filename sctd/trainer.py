@@ -149,7 +149,7 @@ class Trainer:
         z0, from_disparity = render_to_latents(
             self.prior, rendered.rgb, rendered.disparity, self.as_latent, random["method"]
         )
-        guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        guidance = self.method(z0, cameras.over(background), i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered)
         if not from_disparity and i % c.regularisers.reconstruction_every == 0:
             terms += regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
