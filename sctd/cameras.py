@@ -8,7 +8,7 @@ Camera axes (OpenCV): x right, y down, z forward.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,10 @@ class CameraBatch:
     def __len__(self) -> int:
         return self.viewmats.shape[0]
 
+    def over(self, background: Tensor) -> Viewpoints:
+        """What a prior may be told of pictures over backgrounds [C, 3], 0..1."""
+        return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
+
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
         return CameraBatch(
@@ -53,6 +57,32 @@ class CameraBatch:
             self.fovy,
             self.near_plane,
         )
+
+
+@dataclass(frozen=True)
+class Viewpoints:
+    """Where B pictures are seen from and what is behind the object, on the CPU."""
+
+    azimuth: Tensor
+    """[B] radians, 0 sees the front, + the object's own left."""
+    elevation: Tensor
+    """[B] radians, 0 level, + from above."""
+    radius: Tensor
+    """[B], distance from the object's middle, world units."""
+    fovy: Tensor
+    """[B] radians, vertical field of view."""
+    background: Tensor
+    """[B, 3], RGB 0..1."""
+
+    def __len__(self) -> int:
+        return self.azimuth.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> Viewpoints:
+        return Viewpoints(*(values[index] for values in vars(self).values()))
+
+    def mirrored(self) -> Viewpoints:
+        """Those of the pictures with left and right exchanged: an object's left side looks like its right."""
+        return replace(self, azimuth=-self.azimuth)
 
 
 def positions(azimuth: Tensor, elevation: Tensor, radius: Tensor) -> Tensor:

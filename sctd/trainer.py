@@ -155,9 +155,8 @@ class Trainer:
             as_latent=self.as_latent,
             flip=self.flip,
         )
-        # in a mirror an object's left side is its right one
-        azimuth = -cameras.azimuth if mirrored else cameras.azimuth
-        guidance = self.method(z0, azimuth, cameras.elevation, i, random["method"])
+        views = cameras.over(background)
+        guidance = self.method(z0, views.mirrored() if mirrored else views, i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered)
         if not from_disparity and i % c.regularisers.reconstruction_every == 0:
             terms += regularisers.reconstruction(c.regularisers, self.prior, images, z0)

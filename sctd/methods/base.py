@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
@@ -69,13 +70,13 @@ class Method(Protocol):
     """A distillation method, ready for one run."""
 
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """The gradient of one iteration.
 
         Args:
             z0: latents of the renderings, [B, C, h, w], already times the VAE's scale; only read.
-            azimuth, elevation: of the cameras, [B], radians (0 = front, + = its left; 0 = level, + = up).
+            cameras: where the B renderings are seen from, and what is behind the object.
             iteration: 0-based; together with the run's length it sets the warm-up.
             generator: CPU generator that all draws come from, in a fixed order.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import CdsSettings
@@ -36,12 +37,11 @@ class Cds:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`; 4 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         progress = min(iteration / max(self._iterations - 1, 1), 1.0)
         t = rule.t_max - round((rule.t_max - rule.t_min - rule.interval) * progress**0.5)
         s = t - rule.interval

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
 from sctd.methods.method_settings import GcsSettings
@@ -35,7 +36,7 @@ class Gcs:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
@@ -43,8 +44,7 @@ class Gcs:
         them with the gradient.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         t = randint(rule.t_min + 2 * rule.margin, rule.t_max + 1, generator)
         e = randint(rule.t_min, t - 2 * rule.margin + 1, generator)
         s = randint(e + rule.margin, t - rule.margin + 1, generator)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, norms
 from sctd.methods.method_settings import IsmSettings
@@ -35,15 +36,14 @@ class Ism:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
         (n + 3) B evaluations for n <= inversion_steps steps of inversion, so at most 8 B by default.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         rate = warmup_rate(iteration, self._iterations, rule.warmup)
         interval = rule.interval_end + round((rule.interval_start - rule.interval_end) * rate)
         t = randint(rule.t_min + interval, rule.t_max + 1, generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import SdsSettings
@@ -31,12 +32,11 @@ class Sds:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`; 2 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         t = randint(rule.t_min, rule.t_max + 1, generator)
         noise = self._noise(z0, generator)
         z_t = add_noise(schedule, z0, noise, t)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sctd import methods
+from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.methods.settings import ViewSettings
@@ -21,6 +22,7 @@ from sctd.text import ViewTexts, blend_weights
 BATCH, ITERATIONS, SEED = 2, 40, 11
 AZIMUTH = torch.tensor([0.2, -1.2], dtype=torch.float64)
 ELEVATION = torch.zeros(BATCH, dtype=torch.float64)
+VIEWS = Viewpoints(AZIMUTH, ELEVATION, 3.3 + ELEVATION, 0.7 + ELEVATION, torch.ones(BATCH, 3))
 LABELS = {"front": [0, 4], "left": [1, 4], "right": [2, 4], "back": [3, 4], "blurry": [5]}
 LABELS["duck"] = [0, 1, 2, 3, 4]
 OTHERS = ("sds", "csd", "cds", "ism", "gcs")
@@ -46,7 +48,7 @@ def settings(name: str, **changes: Any) -> Any:
 def run(prior: AnalyticPrior, name: str, iteration: int, negative: str = "blurry", **changes: Any) -> Any:
     texts = ViewTexts.encode(prior, "a duck", negative, ViewSettings(left="left view", right="right view"))
     method = methods.get(name)(prior, texts, settings(name, **changes), iterations=ITERATIONS, seed=SEED)
-    return method(latents(), AZIMUTH, ELEVATION, iteration, torch.Generator().manual_seed(iteration))
+    return method(latents(), VIEWS, iteration, torch.Generator().manual_seed(iteration))
 
 
 class Plain:

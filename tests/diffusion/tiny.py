@@ -9,8 +9,17 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from sctd.cameras import Viewpoints
+
 LENGTH = 24  # tokens of a text; a token is a byte here
 WIDTH = 16
+
+
+def views_from(*azimuth: float) -> Viewpoints:
+    """Cameras at these azimuths, rad, level, before a white background."""
+    turn = torch.tensor(azimuth)
+    one = torch.ones_like(turn)
+    return Viewpoints(turn, 0 * one, 3.3 * one, 0.7 * one, torch.ones(len(turn), 3))
 
 
 def write_tokenizer(folder: Path) -> None:
