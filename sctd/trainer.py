@@ -166,7 +166,7 @@ class Trainer:
                 random[name].set_state(state)
             return self.launch()
 
-        g_means2d = self._backward(rendered, z0, guidance.grad, terms)
+        g_means2d = self._backward(rendered, (z0, images), guidance, terms)
         names = [*self.optimiser.gradients(), "z0"]
         norms, known, dimmed = self._update(rendered, g_means2d, guidance.grad)
         self.optimiser.zero_grad()
@@ -200,17 +200,27 @@ class Trainer:
             scalars |= self._skip(launched, read["norms"])
         return scalars | launched.known
 
-    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: list[Term]) -> Tensor | None:
-        """Gradients of all parameters: the method's from the latents, the regularisers' beside it.
+    def _backward(
+        self, rendered: Render, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+    ) -> Tensor | None:
+        """Gradients of all parameters: the method's from latents and pictures, the regularisers' beside it.
+
+        Args:
+            seen: the latents, and the pictures that they encode.
 
         Returns:
             That of the projected centres, where densification watches it.
         """
-        seen: list[Tensor] = []
+        watched: list[Tensor] = []
         if self.densifier.watches(self.iteration):
-            rendered.meta["means2d"].register_hook(seen.append)
-        torch.autograd.backward([z0, *(term.sums for term in terms)], [grad, *(t.gradient for t in terms)])
-        return seen[0] if seen else None
+            rendered.meta["means2d"].register_hook(watched.append)
+        z0, images = seen
+        ends, gradients = [z0, *(term.sums for term in terms)], [guidance.grad, *(t.gradient for t in terms)]
+        if guidance.of_pictures is not None:
+            ends.append(images)
+            gradients.append(guidance.of_pictures.to(images))
+        torch.autograd.backward(ends, gradients)
+        return watched[0] if watched else None
 
     def _update(
         self, rendered: Render, g_means2d: Tensor | None, grad: Tensor

@@ -31,6 +31,8 @@ class Guidance:
     """What the log keeps of the iteration: timesteps, weight, residual norms."""
     made: Callable[[], dict[str, Tensor]] = dict
     """The tensors that led to the gradient, in the order of computation, to find a culprit."""
+    of_pictures: Tensor | None = None
+    """dL/dx of the pictures that were encoded, [B, 3, size, size] in 0..1, beside that of the latents."""
 
     @property
     def tensors(self) -> dict[str, Tensor]:

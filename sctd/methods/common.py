@@ -68,10 +68,12 @@ class NoiseSource:
     """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
 
     A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
+    A shared one is fixed, and the same for all images.
     """
 
-    def __init__(self, *, fixed: bool, offset: float, seed: int) -> None:
-        self._fixed = fixed
+    def __init__(self, *, fixed: bool, offset: float, seed: int, shared: bool = False) -> None:
+        self._fixed = fixed or shared
+        self._shared = shared
         self._offset = offset
         self._seed = seed
         self._kept: Tensor | None = None
@@ -82,7 +84,7 @@ class NoiseSource:
             return self._draw(z0, generator)
         if self._kept is None or self._kept.shape != z0.shape:
             own = torch.Generator().manual_seed((self._seed + _FIXED_NOISE_STREAM) % 2**63)
-            self._kept = self._draw(z0, own)
+            self._kept = self._draw(z0[:1], own).expand_as(z0) if self._shared else self._draw(z0, own)
         return self._kept
 
     def _draw(self, z0: Tensor, generator: torch.Generator) -> Tensor:
@@ -113,6 +115,16 @@ def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor,
         residual = image.detach() - target
         (grad,) = torch.autograd.grad(image, leaf, 2 * residual)
     return grad, residual
+
+
+def between(start: float, end: float, progress: float) -> float:
+    """Linear from ``start`` to ``end``; progress 0..1."""
+    return start + (end - start) * progress
+
+
+def progress_of(iteration: int, iterations: int) -> float:
+    """0 in the first iteration, 1 in the last."""
+    return min(iteration / max(iterations - 1, 1), 1.0)
 
 
 def norms(x: Tensor) -> Tensor:

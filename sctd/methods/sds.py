@@ -16,9 +16,10 @@ from sctd.text import ViewTexts
 
 
 class Sds:
-    """dL/dz0 = lambda (1 - abar_t) (eps_w(z_t, t, y) - eps), fresh eps.
+    """dL/dz0 = lambda (1 - abar_t) (eps_w(z_t, t, y) - eps) / B, fresh eps.
 
-    t is uniform in [t_min, t_max]. Source: Poole et al., 2022, arXiv:2209.14988; (1 - abar_t) is its w(t).
+    t is uniform in [t_min, t_max]. Source: Poole et al., 2022, arXiv:2209.14988; (1 - abar_t) is its w(t),
+    and threestudio's code divides by the number of images.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Sds:
         noise = self._noise(z0, generator)
         z_t = add_noise(schedule, z0, noise, t)
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
-        weight = rule.guidance_weight * schedule.level(t).sigma ** 2
+        weight = rule.guidance_weight * schedule.level(t).sigma ** 2 / len(z0)
         residual = eps_w - noise
         scalars: dict[str, Number] = {
             "t": float(t),
