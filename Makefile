@@ -46,7 +46,7 @@ $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 $(VENV)/.cuda: $(VENV)/.tools requirements-cuda.txt
 ifeq ($(shell command -v nvcc),)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-cuda.txt
-	$(WITH_NVCC) SCTD_BUILD=cuda $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	$(WITH_NVCC) SCTD_BUILD=cuda SCTD_WERROR=1 $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 endif
 	@touch $@
 
@@ -90,7 +90,6 @@ simt: $(VENV)/.tools
 
 # On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
 gpu: $(VENV)/.cuda
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-gpu.txt
 	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --page docs/gpu_report.md
 
 # One real generation, short, with the installed command, and a look at what came out.

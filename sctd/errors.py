@@ -31,5 +31,9 @@ class BackendUnavailable(SctdError, RuntimeError):
     """A requested backend cannot run here; the message says why and what to install."""
 
 
+class TooLarge(SctdError, ValueError):
+    """More than a kernel's 32-bit numbers can count; the message says of what, and what to lower."""
+
+
 class TrainingFailure(SctdError, RuntimeError):
     """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""

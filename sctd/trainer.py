@@ -128,9 +128,18 @@ class Trainer:
 
     def launch(self) -> Launched:
         """Queue one iteration on the device, without waiting for anything that would leave it idle."""
-        c, i, random = self.config, self.iteration, self.random
-        before = {name: generator.get_state() for name, generator in random.items()}
+        before = {name: generator.get_state() for name, generator in self.random.items()}
+        while (launched := self._attempt()) is None:
+            for name, state in before.items():
+                self.random[name].set_state(state)
+        return launched
 
+    def _attempt(self) -> Launched | None:
+        """One iteration, or None where the rendering lacked room, which the next attempt has.
+
+        A call of its own, so that nothing of a failed attempt is in memory during the next.
+        """
+        c, i, random = self.config, self.iteration, self.random
         cameras = sample_cameras(c.cameras, i, random["cameras"])
         background = sample_background(c.background, len(cameras), random["scene"])
         scale_noise = sample_scale_noise(c.gaussians, len(self.gaussians), random["scene"])
@@ -162,9 +171,7 @@ class Trainer:
             terms += regularisers.reconstruction(c.regularisers, self.prior, images, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
         if self.capacity.overflowed(needed):
-            for name, state in before.items():
-                random[name].set_state(state)
-            return self.launch()
+            return None
 
         g_means2d = self._backward(rendered, (z0, images), guidance, terms)
         names = [*self.optimiser.gradients(), "z0"]

@@ -139,8 +139,7 @@ def _released(rule: GcsSettings, rate: float, generator: torch.Generator) -> tup
     t = max(randint(rule.t_min + shift, rule.t_min + rule.t_span + shift, generator), interval + 1)
     s = max(t - interval, 1)
     low, high = max(t - 2 * interval, 0), max(t - interval - 10, 1)
-    e = max(randint(low, high, generator), 1)
-    return t, s, min(e, s - 1)
+    return t, s, max(randint(low, high, generator), 1)
 
 
 def _anywhere(rule: GcsSettings, rate: float, generator: torch.Generator) -> tuple[int, int, int]:

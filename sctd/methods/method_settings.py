@@ -38,6 +38,10 @@ class _Shared(Settings):
         """Timesteps that must lie between t_min and t_max."""
         return 0
 
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Texts in the widest call of the network: neg and the prompt."""
+        return 2
+
     @model_validator(mode="after")
     def _timesteps_fit(self) -> _Shared:
         if self.t_min + self.room > self.t_max:
@@ -76,6 +80,11 @@ class CsdSettings(_Shared):
     null_share_end: float = Field(
         default=0.5, ge=0, le=1, description="The same in the last iteration; linear between."
     )
+
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Neg, the prompt, and the empty text where it has a share and neg is another."""
+        shares = self.null_share_start > 0 or self.null_share_end > 0
+        return 2 + int(shares and negative_prompt != "")
 
 
 class IsmSettings(_Shared):
@@ -249,3 +258,7 @@ class GcsSettings(_Shared):
     def room(self) -> int:
         """e, s and t must fit."""
         return 2 * self.margin if self.timestep_sampling == "anywhere" else self.t_span
+
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Neg, the prompt, and the empty text where neg is another."""
+        return 2 + int(negative_prompt != "")

@@ -106,6 +106,8 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
         )
     if backend.startswith("triton"):
         native_triton(interpreted=backend == "triton-interpret")
+    if backend == "cuda":
+        _runnable_cuda(tensor.device)
     if backend.startswith("cuda") and tensor.dtype != torch.float32:
         raise InputError(f'backend "{backend}" computes in float32; got {tensor.dtype}')
     return backend
@@ -122,13 +124,26 @@ def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
         return "reference"
     try:
         if fast == "cuda":
-            native_cuda()
+            _runnable_cuda(tensor.device)
         else:
             native_triton(interpreted=False)
     except BackendUnavailable as exc:
         _say_slow(f"{exc}; until then plain torch is used, which is slow")
         return "reference"
     return fast
+
+
+@cache
+def _missing_device(index: int) -> str:
+    """Why the CUDA kernels cannot run on a device, -1 the current one; asked once."""
+    return str(native_cuda().missing_device(index))
+
+
+def _runnable_cuda(device: torch.device) -> None:
+    """Raises BackendUnavailable where the CUDA kernels are not built, or cannot run on the device."""
+    missing = _missing_device(-1 if device.index is None else device.index)
+    if missing:
+        raise BackendUnavailable(f"the CUDA kernels are built, but cannot run: {missing}")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +22,6 @@ from sctd.prior.views import FEATURES, camera_features, class_labels
 from sctd.transfer import to_device
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-# The view phrase comes last in the text, so it is what a too long prompt would lose first, silently;
-# this stands for the longest of them.
-_PHRASE = ", overhead view"
 
 
 class DiffusersPrior:
@@ -91,7 +87,7 @@ class DiffusersPrior:
             return out
 
         if settings.cuda_graphs:
-            return GraphedNetwork(plain, CudaRecorder())
+            return GraphedNetwork(plain, CudaRecorder(self._device))
         if not settings.compile:
             return plain
         try:
@@ -163,16 +159,19 @@ class DiffusersPrior:
         """Of the thread that asks, which makes the calls too."""
         return torch.get_num_threads()
 
-    def check_prompt(self, prompt: str) -> None:
-        """Raises PromptError: the prompt is outside the model's world or too long for its text encoder."""
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
+        """Raises PromptError: the prompt is outside the model's world, or a text too long for its encoder.
+
+        The view phrase comes last in a text: it is what a text that is cut would lose first.
+        """
         if self._prompt_check is not None:
             self._prompt_check(prompt)
         limit = int(self._tokenizer.model_max_length)
-        text = self._expand(prompt + _PHRASE)
-        length = len(self._tokenizer(text, truncation=False, verbose=False).input_ids)
+        whole = [self._expand(text) for text in texts or (prompt,)]
+        length = max(map(len, self._tokenizer(whole, truncation=False, verbose=False).input_ids))
         if length > limit:
             raise PromptError(
-                f"the prompt with its view phrase has {length} tokens, "
+                f"the prompt with its longest view phrase (views.*) has {length} tokens, "
                 f"prior {self._name} reads {limit}; shorten it"
             )
 

@@ -217,7 +217,7 @@ def expected(prior: AnalyticPrior, name: str, got: Any, negative: str, preset: s
 def test_gradient_equals_a_plain_implementation(prior, name, preset, negative):
     prior.evaluations = 0
     got = run(prior, name, 10, negative, preset)
-    assert got.finite
+    assert got.offender is None
     assert got.numbers()["evaluations"] == prior.evaluations
     assert got.numbers()["weight"] > 0
     # double rounding, some 1e-16 times guidance 100 over a handful of operations
@@ -238,7 +238,7 @@ IN_FORCE = [
 def test_a_change_by_a_thousandth_is_seen(prior, name, knob, preset):
     got = run(prior, name, 10, preset=preset, **{knob: getattr(settings(name, preset), knob) * 1.001})
     want = expected(prior, name, got, "blurry", preset)
-    assert got.finite
+    assert got.offender is None
     assert not torch.allclose(got.grad, want, rtol=1e-9, atol=1e-10)
 
 
@@ -311,8 +311,9 @@ def test_gcs_draws_as_released():
         assert s == max(t - d, 1)
         assert t >= d + 1
         assert 20 + int(480 * rate) <= t < 500 + int(480 * rate) or t == d + 1
-        assert 1 <= e < s < t
-        assert max(t - 2 * d, 1) <= e <= max(t - d - 11, 1) or e == s - 1
+        # in the last few timesteps the code's e, s and t may be the same: then a step is none
+        assert max(t - 2 * d, 1) <= e <= max(t - d - 11, 1)
+        assert e <= s < t
 
 
 def test_gcs_pulls_the_pictures_as_released(prior):

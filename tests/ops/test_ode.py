@@ -227,13 +227,16 @@ def test_sctd_loss(size: tuple[int, int], scale: float, backend: str) -> None:
     torch.testing.assert_close(got_in.grad.cpu(), scale * residual)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "triton-interpret", "reference"])
+@pytest.mark.parametrize(
+    "backend", ["cpu", "triton-interpret", "reference", pytest.param("triton", marks=pytest.mark.gpu)]
+)
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # numpy's, in the interpreter
 def test_sctd_residual_counts_what_is_not_finite(backend: str) -> None:
-    z, weight = latents(3, (4, 4)), torch.ones(3)
+    z = latents(3, (4, 4))
+    weight = torch.full((3,), 0.3)  # products with it are rounded, those with 1 are not
     z[0][1, 0, 0, :2] = torch.inf
     z[1][2, 3, 1, 1] = torch.nan
-    _, stats = ops.sctd_residual(*z, weight, 7.5, backend=backend)
+    _, stats = ops.sctd_residual(*to(z, backend), *to([weight], backend), 7.5, backend=backend)
     assert stats[:, 2].tolist() == [0, 2, 1]
 
 
