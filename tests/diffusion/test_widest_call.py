@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sctd import methods
+from sctd.cameras import Viewpoints
 from sctd.config import load_config
 from sctd.prior.analytic import AnalyticPrior
 from sctd.prior.memory import widest_batch
@@ -21,6 +22,8 @@ SECTIONS = [
     ("sctd", "sctd.perp_neg.enabled=true"),
     ("sctd", "sctd.cp_weight=1"),
     ("gcs", "gcs.cp_weight=0"),
+    ("gcs", "gcs.losses=released"),
+    ("csd", "csd.null_share_end=0.5"),
 ]
 
 
@@ -29,13 +32,13 @@ class Watched(AnalyticPrior):
 
     widest = 0
 
-    def predict(self, latents: Tensor, t: Any, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, *rest: Any) -> Tensor:
         self.widest = max(self.widest, len(latents))
-        return super().predict(latents, t, embeddings)
+        return super().predict(latents, *rest)
 
-    def predict_noise(self, latents: Tensor, t: Any, embeddings: Tensor) -> Tensor:
+    def predict_noise(self, latents: Tensor, *rest: Any) -> Tensor:
         self.widest = max(self.widest, len(latents))
-        return super().predict_noise(latents, t, embeddings)
+        return super().predict_noise(latents, *rest)
 
 
 @pytest.mark.parametrize("negative", ["", "blurry"])
@@ -51,5 +54,7 @@ def test_the_estimates_batch_is_the_widest_that_a_method_asks(
     method = methods.get(name)(prior, texts, getattr(config, name), iterations=4, seed=0)
     z0 = torch.randn(BATCH, 4, 2, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     turn = torch.zeros(BATCH, dtype=torch.float64)
-    method(z0, turn, turn, 0, torch.Generator().manual_seed(0))
+    views = Viewpoints(turn, turn, turn + 3.3, turn + 0.7, torch.ones(BATCH, 3))
+    for iteration in (0, 3):
+        method(z0, views, iteration, torch.Generator().manual_seed(0))
     assert widest_batch(config) == prior.widest
