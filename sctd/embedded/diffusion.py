@@ -51,7 +51,7 @@ class Batches:
 
 
 CPU_BATCHES = Batches(size=96, new=16, pool=32_768, first=4_096)
-GPU_BATCHES = Batches(size=512, new=128, pool=131_072, first=16_384)
+GPU_BATCHES = Batches(size=1_024, new=192, pool=131_072, first=16_384)
 
 
 def snr_weight(alphas_cumprod: Tensor) -> Tensor:

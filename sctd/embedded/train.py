@@ -37,7 +37,7 @@ class Recipe:
 
     blocks: int = 75
     """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
-    vae: Length = field(default_factory=lambda: Length(steps=1_500))
+    vae: Length = field(default_factory=lambda: Length(steps=1_000))
     diffusion: Length = field(default_factory=lambda: Length(steps=40_000))
     recogniser: Length = field(default_factory=lambda: Length(steps=3_000))
 
@@ -85,7 +85,7 @@ def main(
     train_diffusion(model, vae, tokenizer, views, folder, seed, recipe.diffusion, report, device)
     weights = folder / "weights"
     save_weights(vae, model, tokenizer, weights)
-    recogniser = train_recogniser(folder, recipe.recogniser, report)
+    recogniser = train_recogniser(folder, recipe.recogniser, report, device=device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
     write_card(_facts(folder, seed, len(views) // BLOCK, recogniser), weights)
     scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
