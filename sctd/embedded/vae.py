@@ -29,7 +29,7 @@ from sctd.embedded.training import (
 )
 
 BATCH, CROP, RATE = 16, 64, 2e-3
-CHANNELS = 8
+CHANNELS, FACTOR = 8, 8
 # The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
 # see the most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
@@ -56,16 +56,21 @@ def new_vae() -> AutoencoderKL:
     return vae
 
 
-def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int = SIZE) -> Tensor:
-    """n square pictures [n, 3, crop, crop] of random views, colours, patterns and backgrounds, cut out
-    together."""
+def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int | None = None) -> Tensor:
+    """n pictures [n, 3, H, W] of random views, colours, patterns and backgrounds.
+
+    Args:
+        crop: height and width of a square that is cut out of all of them; None: whole pictures.
+    """
     index = torch.randint(len(views), (n,), generator=generator)
     color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
     pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
     maps = views.maps[index]
-    y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
+    if crop is not None:
+        y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
+        maps = maps[..., y : y + crop, x : x + crop]
     return compose(
-        maps[..., y : y + crop, x : x + crop],
+        maps,
         random_colors(color, generator),
         pattern,
         random_backgrounds(n, generator),
@@ -111,9 +116,9 @@ def train_vae(
     def loss_of(step: int) -> Tensor:
         generator = step_generator(seed, step)
         whole = length.done(step, run.seconds) >= 0.8
-        crop, count = (SIZE, max(1, BATCH * CROP**2 // SIZE**2)) if whole else (CROP, BATCH)
+        crop, count = (None, BATCH * CROP**2 // SIZE**2) if whole else (CROP, BATCH)
         images = random_pictures(views, count, generator, crop)
-        noise = torch.randn(count, CHANNELS, crop // 8, crop // 8, generator=generator)
+        noise = torch.randn(count, CHANNELS, *(n // FACTOR for n in images.shape[-2:]), generator=generator)
         with mixed_precision(device):
             return reconstruction_loss(vae, images.to(device), noise.to(device))
 
