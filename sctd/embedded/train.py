@@ -26,7 +26,7 @@ from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogni
 from sctd.embedded.sample import sample_images, save_grid
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import train_vae
-from sctd.embedded.weights import save_weights, write_card
+from sctd.embedded.weights import write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
 from sctd.memory import keep_freed_memory
 
@@ -84,7 +84,6 @@ def main(
         vae, tokenizer, model = load_networks(start_from)
     train_diffusion(model, vae, tokenizer, views, folder, seed, recipe.diffusion, report, device)
     weights = folder / "weights"
-    save_weights(vae, model, tokenizer, weights)
     recogniser = train_recogniser(folder, recipe.recogniser, report, device=device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
     write_card(_facts(folder, seed, len(views) // BLOCK, recogniser), weights)

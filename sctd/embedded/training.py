@@ -188,11 +188,13 @@ class Run:
         clip: float = 1.0,
         save_every_seconds: float = 180.0,
         batch: int | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         """Take optimiser steps until ``length`` is reached; ``loss_of(step)`` is the loss of a step's batch.
 
         Args:
             batch: samples in a step, for the progress line.
+            saved: called after each checkpoint.
         """
         last_save = started = time.monotonic()
         since, before, recent = started, self.seconds, []
@@ -222,8 +224,10 @@ class Run:
                 report(f"{self.name}: step {self.step}, {100 * part:.1f} % done, loss {mean:.4f}{speed}")
             if now - last_save > save_every_seconds:
                 self.save()
-                last_save = now
+                saved()
+                last_save = time.monotonic()
         self.save()
+        saved()
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from sctd.embedded.training import (
     mixed_precision,
     step_generator,
 )
+from sctd.prior.parts import quiet
 
 BATCH, CROP, RATE = 16, 64, 2e-3
 CHANNELS, FACTOR = 8, 8
@@ -107,7 +108,13 @@ def train_vae(
     views: Views, folder: Path, seed: int, length: Length, report: Report, device: torch.device = CPU
 ) -> AutoencoderKL:
     """Crops, then for the last fifth whole pictures; returns the averaged model with its scaling factor, on
-    the CPU."""
+    the CPU.
+
+    It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
+    """
+    finished = folder / "vae"
+    if finished.exists():
+        return load_vae(finished)
     torch.manual_seed(seed)
     vae = new_vae().to(device)
     run = Run("vae", folder, vae, [adamw(vae.parameters(), RATE, 0.0)], exponential_average(0.998))
@@ -130,4 +137,12 @@ def train_vae(
         latents = torch.cat([vae.encode(part * 2 - 1).latent_dist.mean for part in pictures.split(64)])
     vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
     report(f"vae: {psnr(vae, pictures[:128]):.2f} dB, scaling factor {vae.config.scaling_factor}")
-    return vae
+    with quiet():
+        vae.half().save_pretrained(finished, safe_serialization=True)
+    return load_vae(finished)
+
+
+def load_vae(folder: Path) -> AutoencoderKL:
+    """A finished autoencoder, float32."""
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    return vae.eval()
