@@ -26,9 +26,10 @@ import typer
 
 from benchmarks import batch_page, batch_simulation
 from sctd import suites
-from sctd.bench.machine import facts, usable_cores
+from sctd.bench.machine import facts
 from sctd.bench.timing import busy_seconds
 from sctd.config import load_config
+from sctd.cores import usable_cores
 from sctd.names import slug
 
 CALL = [sys.executable, "-c", "from sctd_cli.main import main; main()"]

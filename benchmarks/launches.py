@@ -106,7 +106,7 @@ class HollowPrior:
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
         self.alphas_cumprod = (1 - betas).cumprod(0)
 
-    def check_prompt(self, prompt: str) -> None:
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Anything."""
 
     def encode_text(self, texts: list[str]) -> Tensor:

@@ -27,7 +27,7 @@ def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: 
     """A row a prompt: VIEWS views of the truth, then of each method's asset; white where there is none."""
     from sctd.embedded.truth import asset_views, truth_views
     from sctd.embedded.world import check_prompt
-    from sctd.export.ply import load_ply
+    from sctd.formats.table import read_gaussians
 
     rows = []
     for prompt, *made in zip(prompts, *assets.values(), strict=True):
@@ -35,7 +35,9 @@ def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: 
         columns = [truth]
         for asset in made:
             there = asset.is_file()
-            columns.append(asset_views(load_ply(asset), VIEWS)[0] if there else truth.new_ones(truth.shape))
+            columns.append(
+                asset_views(read_gaussians(asset), VIEWS)[0] if there else truth.new_ones(truth.shape)
+            )
         rows.append([views.permute(2, 0, 3, 1).flatten(1, 2).numpy() for views in columns])
     titled(rows, ["truth", *assets]).quantize(COLORS).save(path, optimize=True)
 

@@ -25,7 +25,7 @@ from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import Score, asset_views, score, truth_views
 from sctd.embedded.world import Subject
-from sctd.export.ply import load_ply
+from sctd.formats.table import read_gaussians
 from sctd.initial.start import initialise
 from sctd.pipeline import generate
 from sctd.trainer import random_streams
@@ -65,7 +65,7 @@ def contact_sheet(subjects: list[Subject], assets: list[Path], path: Path) -> No
     """Two rows a subject: the truth, and the asset, from eight azimuths."""
     rows = []
     for subject, asset in zip(subjects, assets, strict=True):
-        rows += [truth_views(subject, 8)[0], asset_views(load_ply(asset), 8)[0]]
+        rows += [truth_views(subject, 8)[0], asset_views(read_gaussians(asset), 8)[0]]
     half = (len(rows) // 2 + 1) // 2 * 2
     left, right = torch.stack(rows[:half]), torch.stack(rows[half:])
     if len(right) < len(left):
@@ -105,7 +105,7 @@ def main(
         for subject in subjects:
             asset, seconds, count = made(subject, seed, out, settings or [])
             assets.append(asset)
-            measured = asdict(score(load_ply(asset), subject, recogniser))
+            measured = asdict(score(read_gaussians(asset), subject, recogniser))
             row = {"prompt": str(subject), "seed": seed, "front": subject.has_front, **measured}
             rows.append({**row, "seconds": seconds, "gaussians": count})
             typer.echo(

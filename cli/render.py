@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from sctd.claims import made_folder
 from sctd.errors import InputError
 
 from . import inputs
 
+if TYPE_CHECKING:
+    from sctd.gaussians import Gaussians
+
 
 def render(
-    asset: Annotated[Path, typer.Argument(help="A splat .ply, such as the asset.ply of a run.")],
+    asset: Annotated[
+        Path, typer.Argument(help="A .ply or .splat of Gaussians, such as the asset.ply of a run.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for turntable.mp4 and contact.png.  [default: the asset's folder]"),
@@ -30,10 +38,18 @@ def render(
     background: Annotated[
         str, typer.Option(help="Background: white, black, or three numbers 0..1 as R,G,B.")
     ] = "white",
+    up: Annotated[
+        str | None,
+        typer.Option(
+            help="The file's up axis: y, -y or z.  [default: as it says; -y (y down) if it does not]"
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Render a turntable and a contact sheet of an asset; prints their paths."""
     color = _background(background)
+    if up not in (None, "y", "-y", "z"):
+        raise InputError(f"--up must be y, -y or z; got {up!r}")
     if not (turntable or contact):
         raise InputError("nothing to render: --no-turntable and --no-contact leave nothing; drop one of them")
     folder = out if out is not None else asset.parent
@@ -47,13 +63,14 @@ def render(
 
     from sctd.cameras import orbit_cameras
     from sctd.export.contact import save_contact
-    from sctd.export.ply import load_ply
     from sctd.export.video import save_turntable
+    from sctd.formats.axes import Up
+    from sctd.formats.table import read_gaussians
     from sctd.render import render_images
 
-    gaussians = load_ply(asset)
-    with inputs.nothing_left_behind(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    gaussians = read_gaussians(asset, cast("Up | None", up), partial(typer.echo, err=True))
+    _say_when_unseen(asset, gaussians, radius, fov)
+    with made_folder(folder):
         for path in targets:
             is_video = path.suffix == ".mp4"
             cameras = orbit_cameras(frames if is_video else views, elevation, radius, fov, size)
@@ -63,6 +80,22 @@ def render(
             else:
                 save_contact(path, images)
             typer.echo(path)
+
+
+def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: float) -> None:
+    """One line where less than half of an asset is in the pictures."""
+    from sctd.initial.view import extent, share_within
+
+    seen = radius * math.sin(math.radians(fov) / 2)
+    share = share_within(gaussians.means, seen)
+    if share >= 0.5:
+        return
+    centre, size = extent(gaussians.means)
+    typer.echo(
+        f"{asset}: {share:.0%} of it lies within {seen:.3g} of the origin, which the pictures show; "
+        f"its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {size:.4g}: see --radius",
+        err=True,
+    )
 
 
 def _background(text: str) -> tuple[float, float, float]:

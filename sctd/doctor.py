@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from sctd import waiting
+from sctd.cores import quota, usable_cores
 from sctd.errors import InputError
 
 Status = Literal["ok", "off", "bad"]
@@ -168,12 +170,14 @@ def is_whole_safetensors(path: Path) -> bool:
 
 
 def _threads() -> list[Check]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = quota()
+    limit = f", {granted:g} cores granted by the container" if granted is not None else ""
     wishes = [
         f"{name}={os.environ[name]}" for name in ("SCTD_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
     ]
     set_by = f", limited by {' '.join(wishes)}" if wishes else ""
-    return [Check("threads", "ok", f"{usable} of {os.cpu_count()} cores usable{set_by}")]
+    usable = f"{usable_cores()} of {os.cpu_count()} cores usable{limit}{set_by}"
+    return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force())]
 
 
 def _memory() -> list[Check]:

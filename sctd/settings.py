@@ -56,10 +56,13 @@ class GaussianSettings(Section):
     )
     init_fit: bool = Field(
         default=True,
-        description="meshes and Shap-E: bounding box centred at the origin, farthest point at init_radius",
+        description="meshes and Shap-E: bounding box centred at the origin, farthest point at init_radius; "
+        "points and Gaussians likewise where they are out of view",
     )
-    init_up: Literal["y", "z"] = Field(
-        default="y", description="up axis of a mesh file; z: its front is at -y, as in Blender"
+    init_up: Literal["y", "-y", "z"] | None = Field(
+        default=None,
+        description="up axis of the file: y, -y (y down), or z with the front at -y, as in Blender; "
+        "null: as it says; where it says nothing, -y for Gaussians and y for points and meshes",
     )
     shap_e: str = Field(
         default="openai/shap-e", min_length=1, description="for init = shap-e: a diffusers folder or hub id"
@@ -112,6 +115,8 @@ class GaussianSettings(Section):
     def _path_given(self) -> GaussianSettings:
         if (self.init == "file") != (self.init_path is not None):
             raise ValueError("init = file and init_path go together: set both or neither")
+        if self.init != "file":
+            self.init_up = None  # it means nothing there, and runs from before it could be null say y
         return self
 
 

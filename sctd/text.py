@@ -131,7 +131,7 @@ class ViewTexts:
         """
         said = settings if not prior.reads_cameras else settings.model_copy(update={"enabled": False})
         texts = view_prompts(prompt, said)
-        prior.check_prompt(prompt)
+        prior.check_prompt(prompt, texts)
         embeddings = prior.encode_text([*texts, "", negative_prompt])
         count = len(texts)
         return cls(

@@ -3,7 +3,7 @@ stages.cpp - every kernel of a training step once, on a small fixed workload: wh
 
 No Python and no torch, so the program runs for a second under callgrind, which is told to count inside the functions stage_* alone.
 Each kernel has run before it is counted: working memory is there and static tables are made. 2000 Gaussians
-in a ball, one camera, 128 x 128 pixels, 3 channels and a background, as benchmarks/workload.py makes them.
+in a ball, one camera, 128 x 128 pixels, 3 channels and a background, as sctd/bench/workload.py makes them.
 */
 #include "../cpu/kernels.h"
 

@@ -174,16 +174,6 @@ void sh_backward(const ProjectArgs<S>& a, const Camera<S>& cam, int64_t c, int64
     for (int k = 0; k < 3; ++k) g_mean[k] += (g_dir[k] - d[k] * along) / length;
 }
 
-// centre = -r^T t: adds the share of a gradient on the camera's centre to the pose gradient [r 9, t 3].
-template <typename S>
-void center_vjp(const Camera<S>& cam, const double g[3], double pose[12]) {
-    for (int i = 0; i < 3; ++i)
-        for (int j = 0; j < 3; ++j) {
-            pose[3 * i + j] -= double(cam.t[i]) * g[j];
-            pose[9 + i] -= double(cam.r[3 * i + j]) * g[j];
-        }
-}
-
 // Of the cameras so far.
 template <typename S>
 struct LaneSums {
@@ -249,7 +239,7 @@ void backward_lanes(const ProjectArgs<S>& a, const Camera<S>& cam, const Lanes<S
         for (int k = 0; k < 3; ++k) direction[k][l] = g_dir[k], g_center[k] -= double(g_dir[k]);
     }
     for (int k = 0; k < 3; ++k) sum.p[k] += load<V>(direction[k]);
-    center_vjp(cam, g_center, shares);
+    if (a.sh_degree > 0) center_vjp(cam, g_center, shares);
     for (int k = 0; k < 12; ++k) pose.lane[k][0] += shares[k];
 }
 

@@ -154,14 +154,12 @@ __device__ void backward_one(const ProjectArgs& a, const Camera<float>& cam, int
     }
     for (int k = 0; k < 4; ++k) sum.q[k] += out.q[k];
     opacity += g_opacity;
-    // the colours see the camera's centre, -r^T t, with the opposite sign of the Gaussian's position
-    for (int r = 0; r < 3; ++r) {
-        pose[9 + r] = out.t[r];
-        for (int k = 0; k < 3; ++k) {
-            pose[3 * r + k] = out.r[3 * r + k] + cam.t[r] * g_dir[k];
-            pose[9 + r] += cam.r[3 * r + k] * g_dir[k];
-        }
-    }
+    for (int k = 0; k < 9; ++k) pose[k] = out.r[k];
+    for (int k = 0; k < 3; ++k) pose[9 + k] = out.t[k];
+    if (a.sh_degree <= 0) return;
+    // the colours see the camera's centre with the opposite sign of the Gaussian's position
+    const float g_center[3] = {-g_dir[0], -g_dir[1], -g_dir[2]};
+    center_vjp(cam, g_center, pose);
 }
 
 __global__ void __launch_bounds__(kBlock) project_backward_kernel(ProjectArgs a) {

@@ -1,7 +1,8 @@
 /*
 projection.h - one 3D Gaussian to its 2D footprint on one camera, and the gradient of that.
 
-  in   camera (world-to-camera rotation r [3,3] row-major, t [3]; fx fy cx cy in pixels)
+  in   camera (world-to-camera r [3,3] row-major, t [3]; fx fy cx cy in pixels). r is a rotation, as a rule: nothing
+       below needs it to be, so a camera that scales or shears the world is projected and placed rightly too
        p [3] world position   q [4] quaternion wxyz, any length   s [3] standard deviations, world units
   out  mean2d [2] px   depth (camera z)   cov2d a b c in px^2 before the blur   det0 and det (after the blur)
 
@@ -24,8 +25,32 @@ struct Camera {
     S r[9], t[3];                                  // world to camera
     S fx, fy, cx, cy;                              // pixels
     S lim_x_neg, lim_x_pos, lim_y_neg, lim_y_pos;  // bounds of x/z and y/z inside the Jacobian
-    S center[3];                                   // camera position in the world, -r^T t (r is a rotation)
+    S center[3];                                   // camera position in the world, -r^-1 t
 };
+
+template <typename T>
+SCTD_HD void cross(const T a[3], const T b[3], T out[3]) {
+    out[0] = a[1] * b[2] - a[2] * b[1];
+    out[1] = a[2] * b[0] - a[0] * b[2];
+    out[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+template <typename T>
+SCTD_HD T dot3(const T a[3], const T b[3]) {
+    return madd(a[0], b[0], madd(a[1], b[1], a[2] * b[2]));
+}
+
+// Coordinates of g in the basis of v's rows, by Cramer's rule: v^-T g. Not finite where v is singular.
+template <typename S, typename A>
+SCTD_HD void coordinates(const S v[9], const A g[3], A out[3]) {
+    S row[3];
+    for (int i = 2; i >= 0; --i) {
+        cross(v + 3 * ((i + 1) % 3), v + 3 * ((i + 2) % 3), row);
+        out[i] = A(row[0]) * g[0] + A(row[1]) * g[1] + A(row[2]) * g[2];
+    }
+    const A det = A(dot3(v, row));
+    for (int i = 0; i < 3; ++i) out[i] = out[i] / det;
+}
 
 template <typename S>
 SCTD_HD Camera<S> make_camera(const S* viewmat, const S* k, int width, int height) {
@@ -39,9 +64,23 @@ SCTD_HD Camera<S> make_camera(const S* viewmat, const S* k, int width, int heigh
             margin_y = S(0.3) * (S(0.5) * S(height) / cam.fy);
     cam.lim_x_pos = (S(width) - cam.cx) / cam.fx + margin_x, cam.lim_x_neg = cam.cx / cam.fx + margin_x;
     cam.lim_y_pos = (S(height) - cam.cy) / cam.fy + margin_y, cam.lim_y_neg = cam.cy / cam.fy + margin_y;
-    for (int j = 0; j < 3; ++j)
-        cam.center[j] = -(cam.r[j] * cam.t[0] + cam.r[3 + j] * cam.t[1] + cam.r[6 + j] * cam.t[2]);
+    S columns[9];
+    for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j) columns[3 * i + j] = cam.r[3 * j + i];
+    coordinates(columns, cam.t, cam.center);
+    for (int j = 0; j < 3; ++j) cam.center[j] = -cam.center[j];
     return cam;
+}
+
+// center = -r^-1 t: adds the share of g = dL/dcenter to the pose gradient [r 9, t 3].
+template <typename S, typename A>
+SCTD_HD void center_vjp(const Camera<S>& cam, const A g[3], A pose[12]) {
+    A g_t[3];
+    coordinates(cam.r, g, g_t);
+    for (int i = 0; i < 3; ++i) {
+        for (int j = 0; j < 3; ++j) pose[3 * i + j] -= g_t[i] * A(cam.center[j]);
+        pose[9 + i] -= g_t[i];
+    }
 }
 
 // Everything the backward pass needs again; it is recomputed there, not stored.
@@ -76,18 +115,6 @@ SCTD_HD void quaternion_to_matrix_vjp(const T q[4], const T g[9], T out[4]) {
     out[1] = 2 * (y * (g[1] + g[3]) + z * (g[2] + g[6]) + w * (g[7] - g[5]) - 2 * x * (g[4] + g[8]));
     out[2] = 2 * (x * (g[1] + g[3]) + z * (g[5] + g[7]) + w * (g[2] - g[6]) - 2 * y * (g[0] + g[8]));
     out[3] = 2 * (x * (g[2] + g[6]) + y * (g[5] + g[7]) + w * (g[3] - g[1]) - 2 * z * (g[0] + g[4]));
-}
-
-template <typename T>
-SCTD_HD void cross(const T a[3], const T b[3], T out[3]) {
-    out[0] = a[1] * b[2] - a[2] * b[1];
-    out[1] = a[2] * b[0] - a[0] * b[2];
-    out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-template <typename T>
-SCTD_HD T dot3(const T a[3], const T b[3]) {
-    return madd(a[0], b[0], madd(a[1], b[1], a[2] * b[2]));
 }
 
 template <typename T, typename S>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,9 +64,9 @@ class Seat:
         """Of the thread that makes the calls; the run's own has one, see :meth:`.SharedPrior.start`."""
         return self._shared.torch_threads
 
-    def check_prompt(self, prompt: str) -> None:
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError: the prior refuses the prompt."""
-        self._prior.check_prompt(prompt)
+        self._prior.check_prompt(prompt, texts)
 
     def encode_text(self, texts: list[str]) -> Tensor:
         """n texts => [n, L, D]. Done at once: a run asks once, and runs begin at different times."""

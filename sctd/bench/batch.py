@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import sctd
-from sctd.bench.machine import facts, usable_cores
+from sctd.bench.machine import facts
 from sctd.bench.memory import call_child
 from sctd.bench.report import Row
 from sctd.config import Config, load_config
+from sctd.cores import usable_cores
 from sctd.errors import InputError
 
 Say = Callable[[str], None]

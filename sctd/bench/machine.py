@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 import sctd
+from sctd.cores import usable_cores
 from sctd.ops import get_num_threads
 from sctd.ops._backend import native
 
-_LIMITS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "SCTD_NUM_THREADS")
+_LIMITS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "SCTD_NUM_THREADS")
 UNKNOWN = "unknown"
 
 
@@ -59,11 +60,6 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or UNKNOWN
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit(root: Path) -> str:

@@ -43,7 +43,7 @@ def recognise_run(folder: Path) -> Recognition:
     from sctd.cameras import orbit_cameras
     from sctd.embedded.recogniser import recognise
     from sctd.embedded.world import check_prompt
-    from sctd.export.ply import load_ply
+    from sctd.formats.table import read_gaussians
     from sctd.render import render_images
     from sctd.runlog import read_config
 
@@ -53,7 +53,7 @@ def recognise_run(folder: Path) -> Recognition:
     if not asset.is_file():
         raise InputError(f"the run in {folder} is not finished: it has no asset.ply; go on with --resume")
     cameras = orbit_cameras(VIEWS, config.output.elevation_deg, config.output.radius, 40.0, 64)
-    images = render_images(load_ply(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
+    images = render_images(read_gaussians(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
     verdicts = recognise(images)
     return Recognition(
         str(subject),

@@ -14,7 +14,7 @@ from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, scores
 from sctd.evaluate.intervals import Estimate, estimate
 from sctd.evaluate.t3bench import Reward, quality
-from sctd.export.ply import load_ply
+from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
 from sctd.prior import EMBEDDED
 from sctd.render import render_images
@@ -214,7 +214,7 @@ def _refuse_unjudged(run: Run, judges: Judges) -> None:
 
 def score_run(run: Run, judges: Judges) -> Row:
     """All scores of one finished run that the judges can give; none where nothing fits its prior."""
-    gaussians = load_ply(run.folder / ASSET)
+    gaussians = read_gaussians(run.folder / ASSET)
     config = run.config
     found: dict[str, float] = {}
     if config.prior.name == EMBEDDED:

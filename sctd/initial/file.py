@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.export.ply import columns, load_ply, read_vertices
-from sctd.export.splat import load_splat
+from sctd.formats.ply import read_header
+from sctd.formats.read_ply import holds_gaussians
+from sctd.formats.read_points import read_points
+from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial import MESHES, check
 from sctd.initial.surface import Surface, fit, sample, z_up_to_y_up
+from sctd.initial.view import placement
 from sctd.settings import GaussianSettings
 
 Say = Callable[[str], None]
+
+_QUARTER_TURNS = {"y": 0, "z": 1, "-y": 2}
+"""Of (x, y, z) => (x, z, -y), from the axis that is up to ours."""
 
 
 def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
@@ -30,9 +33,9 @@ def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) 
     check(settings)
     path = Path(settings.init_path or "")
     ending = path.suffix.lower()
-    if ending == ".splat":
-        return load_splat(path).with_sh_degree(settings.sh_degree)
     try:
+        if ending == ".splat":
+            return _gaussians(path, settings, say)
         if ending in MESHES:
             return _from_mesh(path, settings, generator, say)
         return _from_ply(path, settings, generator, say)
@@ -54,19 +57,26 @@ def _from_mesh(path: Path, settings: GaussianSettings, generator: torch.Generato
     from sctd.initial.mesh import read_mesh
 
     surfaces = read_mesh(path, settings.init_color, say)
-    if settings.init_up == "z":
+    for _ in range(_QUARTER_TURNS[settings.init_up or "y"]):
         surfaces = z_up_to_y_up(surfaces)
     return from_surfaces(surfaces, settings, generator)
 
 
 def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    """Told apart by what only one kind has: base colours f_dc_* of Gaussians, then faces, then points."""
-    vertices, faces = read_vertices(path)
-    if "f_dc_0" in (vertices.dtype.names or ()):
-        return load_ply(path).with_sh_degree(settings.sh_degree)
-    if faces:
+    """Told apart by what only one kind has: colours or shapes of Gaussians, then faces, then points."""
+    header = read_header(path)
+    if holds_gaussians(header):
+        return _gaussians(path, settings, say)
+    if header.count("face"):
         return _from_mesh(path, settings, generator, say)
-    points, colors = _cloud(vertices, path, settings)
+    if header.count("tristrips"):
+        raise InputError("its triangles are strips (tristrips), which are not read; export them as faces")
+    points, colors = read_points(header, say)
+    if colors is None:
+        colors = torch.tensor(settings.init_color).expand(len(points), 3)
+    for _ in range(_QUARTER_TURNS[settings.init_up or "y"]):
+        points = points[:, [0, 2, 1]] * points.new_tensor([1, 1, -1])
+    points = placement(path, points, settings, say).points(points).float()
     if len(points) > settings.count:
         say(f"{path} holds {len(points)} points; {settings.count} of them are used (gaussians.count)")
         kept = torch.randperm(len(points), generator=generator)[: settings.count]
@@ -74,24 +84,10 @@ def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator
     return round_gaussians(points, colors, settings)
 
 
-def _cloud(vertices: NDArray[np.void], path: Path, settings: GaussianSettings) -> tuple[Tensor, Tensor]:
-    """Points and colours of a .ply without Gaussians; integer colours are 0..255, others 0..1."""
-    names = vertices.dtype.names or ()
-    rgb = ("red", "green", "blue") if "red" in names else ()
-    missing = [name for name in (*"xyz", *rgb) if name not in names]
-    if missing:
-        raise InputError(
-            f"it holds neither Gaussians (f_dc_0) nor faces, and its vertices have no {missing[0]!r}"
-        )
-    if len(vertices) == 0:
-        raise InputError("it holds no points")
-    points = torch.from_numpy(columns(vertices, ("x", "y", "z"), path))
-    if not rgb:
-        return points, torch.tensor(settings.init_color).expand_as(points)
-    top = 255 if vertices.dtype["red"].kind in "iu" else 1
-    colors = torch.from_numpy(columns(vertices, rgb, path)) / top
-    if not 0 <= float(colors.min()) <= float(colors.max()) <= 1:
-        raise InputError(
-            f"its colours are {vertices.dtype['red'].name} and must be 0..{top}, but some are not"
-        )
-    return points, colors
+def _gaussians(path: Path, settings: GaussianSettings, say: Say) -> Gaussians:
+    """As they are, but for the axes and for what is out of view."""
+
+    def place(found: Gaussians) -> Gaussians:
+        return placement(path, found.means, settings, say).gaussians(found)
+
+    return read_gaussians(path, settings.init_up, say, place).with_sh_degree(settings.sh_degree)

@@ -26,7 +26,7 @@ class Guidance:
     """
 
     grad: Tensor
-    """dL/dz0, [B, C, h, w], weighted, detached. Do not use it when :attr:`finite` is false."""
+    """dL/dz0, [B, C, h, w], weighted, detached. Do not use it when there is an :attr:`offender`."""
     scalars: dict[str, Number] = field(default_factory=dict)
     """What the log keeps of the iteration: timesteps, weight, residual norms."""
     made: Callable[[], dict[str, Tensor]] = dict
@@ -49,11 +49,6 @@ class Guidance:
             for name, value in self.scalars.items()
         }
         return {name: number for name, number in numbers.items() if math.isfinite(number)}
-
-    @property
-    def finite(self) -> bool:
-        """Whether the gradient may reach the parameters; waits."""
-        return self.offender is None
 
     @property
     def offender(self) -> str | None:

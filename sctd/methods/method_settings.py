@@ -32,6 +32,10 @@ class _Shared(Settings):
         """Timesteps that must lie between t_min and t_max."""
         return 0
 
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Texts in the widest call of the network: neg and the prompt."""
+        return 2
+
     @model_validator(mode="after")
     def _timesteps_fit(self) -> _Shared:
         if self.t_min + self.room > self.t_max:
@@ -132,3 +136,7 @@ class GcsSettings(_Shared):
     def room(self) -> int:
         """e, s and t must fit."""
         return 2 * self.margin
+
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Neg, the prompt, and the empty text where neg is another."""
+        return 2 + int(negative_prompt != "")

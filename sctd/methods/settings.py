@@ -162,6 +162,11 @@ class SctdSettings(Settings):
             return self.noise_offset
         return 0.05 if self.perp_neg.enabled else 0.1
 
+    def texts_at_once(self, negative_prompt: str) -> int:
+        """Texts in the widest call of the network: neg, the prompt, Perp-Neg's two, and the empty text where
+        it is asked for and neg is another."""
+        return 2 + 2 * int(self.perp_neg.enabled) + int(self.exact_null and negative_prompt != "")
+
     @model_validator(mode="after")
     def _timesteps_fit(self) -> SctdSettings:
         if self.t_min + self.t_span > self.t_max:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sctd.ops import _raster_ops as ops
+from sctd.ops._first_order import first_order
 from sctd.ops._raster_cores import core
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -39,7 +39,7 @@ class _Project(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order("rasterization")
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         posed = ctx.needs_input_grad[5]
@@ -60,7 +60,7 @@ class _Blend(torch.autograd.Function):
         return renders, alphas
 
     @staticmethod
-    @once_differentiable
+    @first_order("rasterization")
     def backward(ctx: Any, g_renders: Tensor | None, g_alphas: Tensor | None) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         if g_renders is None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 
+from sctd.ops._first_order import first_order
 from sctd.ops._raster_cores import core, count_tiles, list_arrays
 
 DEVICES = ("cpu", "cuda")
@@ -204,6 +205,7 @@ def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     ctx.settings = inputs[7:]
 
 
+@first_order("rasterization")
 def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     posed = ctx.needs_input_grad[5]
     out = torch.ops.sctd.project_backward(*ctx.saved_tensors, *grads[:5], posed, *ctx.settings)
@@ -394,6 +396,7 @@ def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
     ctx.settings = inputs[12:]
 
 
+@first_order("rasterization")
 def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
     seen = ctx.needs_input_grad[5]

@@ -10,6 +10,7 @@ from torch import Tensor
 from sctd.errors import InputError
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_same, check_shape
+from sctd.ops._first_order import first_order
 from sctd.ops.ode import DEVICES
 
 LEAST_NOISE = 1e-3
@@ -67,6 +68,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     ctx.set_materialize_grads(False)
 
 
+@first_order("activate")
 def _vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     higher = ctx.saved_tensors[2].shape[1] > 0
     g_colors = grads[2] if higher else None

@@ -10,6 +10,7 @@ from torch import Tensor
 from sctd.errors import InputError
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_same
+from sctd.ops._first_order import first_order
 from sctd.ops.ode import DEVICES
 from sctd.ops.variation import total_variation
 
@@ -59,6 +60,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     ctx.set_materialize_grads(False)
 
 
+@first_order("views")
 def _vjp(
     ctx: Any, g_rgb: Tensor | None, g_disparity: Tensor | None, g_sums: Tensor | None
 ) -> tuple[Tensor | None, ...]:
@@ -151,6 +153,7 @@ def _stretched_setup(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tens
     ctx.save_for_backward(output[1])
 
 
+@first_order("stretched")
 def _stretched_vjp(ctx: Any, g_images: Tensor, g_ranges: Tensor) -> Tensor:
     g_values: Tensor = _stretched_backward(g_images, *ctx.saved_tensors)
     return g_values

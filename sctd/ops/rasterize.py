@@ -7,129 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.errors import InputError, Unsupported
+from sctd.errors import Unsupported
 from sctd.ops import reference_raster
 from sctd.ops._backend import choose
-from sctd.ops._checks import check_same, check_shape
+from sctd.ops._raster_checks import (
+    at_least,
+    check_modes,
+    check_options,
+    check_tensors,
+    checked_degree,
+    checked_view,
+)
+from sctd.ops._raster_meta import Meta
 
-RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
-RASTERIZE_MODES = ("classic", "antialiased")
-MAX_SIZE = 1 << 15
-"""Largest image edge in pixels; pixel coordinates must stay exact in float32."""
 MAX_ABSGRAD_CHANNELS = 4
 """Of the CUDA kernels: more channels take several passes, and absolute values do not add over them."""
-
-# Options of gsplat that change nothing when they have this value; any other value is refused.
-_NEUTRAL = {
-    "sparse_grad": False,
-    "distributed": False,
-    "camera_model": "pinhole",
-    "segmented": False,
-    "covars": None,
-    "with_ut": False,
-    "with_eval3d": False,
-    "radial_coeffs": None,
-    "tangential_coeffs": None,
-    "thin_prism_coeffs": None,
-    "ftheta_coeffs": None,
-    "rolling_shutter": None,
-    "viewmats_rs": None,
-}
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    """Refuse what gsplat has and this does not."""
-    options.pop("channel_chunk", None)  # any number of channels goes through in one pass
-    for name, value in options.items():
-        if name not in _NEUTRAL:
-            raise Unsupported(f"rasterization has no option {name!r}")
-        neutral = _NEUTRAL[name]
-        if name == "rolling_shutter" and getattr(value, "name", None) == "GLOBAL":
-            continue  # gsplat's own word for none
-        if value is not neutral and value != neutral:
-            raise Unsupported(f"{name}={value!r} is not supported; leave it out or pass {neutral!r}")
-
-
-def _check_settings(
-    width: int,
-    height: int,
-    tile_size: int,
-    packed: bool,
-    render_mode: str,
-    rasterize_mode: str,
-    sh_degree: int | None,
-) -> None:
-    for name, value in (("width", width), ("height", height)):
-        if not 1 <= value <= MAX_SIZE:
-            raise InputError(f"{name} must be in 1..{MAX_SIZE} pixels; got {value}")
-    if tile_size < 1:
-        raise InputError(f"tile_size must be at least 1; got {tile_size}")
-    if packed:
-        raise Unsupported(
-            "packed=True is not supported: intermediate results are [C, N, ...]; pass packed=False"
-        )
-    if render_mode not in RENDER_MODES:
-        raise InputError(f"render_mode must be one of {', '.join(RENDER_MODES)}; got {render_mode!r}")
-    if rasterize_mode not in RASTERIZE_MODES:
-        raise InputError(
-            f"rasterize_mode must be one of {', '.join(RASTERIZE_MODES)}; got {rasterize_mode!r}"
-        )
-    if sh_degree is not None and not 0 <= sh_degree <= 3:
-        error = Unsupported if sh_degree == 4 else InputError
-        raise error(f"sh_degree must be None or in 0..3; got {sh_degree}")
-
-
-def _check_tensors(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    backgrounds: Tensor | None,
-    sh_degree: int | None,
-    with_color: bool,
-) -> None:
-    if means.dim() != 2 or means.shape[1] != 3:
-        raise InputError(f"means must have shape [N, 3]; got {list(means.shape)}")
-    if viewmats.dim() != 3 or viewmats.shape[0] < 1:
-        raise InputError(f"viewmats must have shape [C, 4, 4] with C >= 1; got {list(viewmats.shape)}")
-    n, c = means.shape[0], viewmats.shape[0]
-    check_shape("quats", quats, (n, 4))
-    check_shape("scales", scales, (n, 3))
-    check_shape("opacities", opacities, (n,))
-    check_shape("viewmats", viewmats, (c, 4, 4))
-    check_shape("Ks", Ks, (c, 3, 3), meaning=", one per camera")
-    last = colors.shape[-1] if colors.dim() else 0
-    if sh_degree is None:
-        check_shape("colors", colors, (n, last), (c, n, last), meaning=" (no sh_degree given)")
-    else:
-        bases = colors.shape[-2] if colors.dim() >= 2 else 0
-        if bases < (sh_degree + 1) ** 2:
-            raise InputError(
-                f"colors must be [N, K, 3] with K >= {(sh_degree + 1) ** 2} for sh_degree={sh_degree}; "
-                f"got {list(colors.shape)}"
-            )
-        check_shape("colors", colors, (n, bases, 3), (c, n, bases, 3), meaning=" (spherical harmonics)")
-    if backgrounds is not None:
-        if not with_color:
-            raise InputError(
-                'backgrounds need colours: render_mode "D" and "ED" have none; pass backgrounds=None'
-            )
-        check_shape(
-            "backgrounds", backgrounds, (c, 3 if sh_degree is not None else last), meaning=", one per camera"
-        )
-    check_same(
-        *("means", means),
-        quats=quats,
-        scales=scales,
-        opacities=opacities,
-        colors=colors,
-        viewmats=viewmats,
-        Ks=Ks,
-        backgrounds=backgrounds,
-    )
 
 
 def rasterization(
@@ -170,16 +62,19 @@ def rasterization(
         opacities: [N], 0..1.
         colors: [N, D] or [C, N, D]; with ``sh_degree``: coefficients [N, K, 3] or [C, N, K, 3],
             K >= (sh_degree + 1)^2, and the colour is max(0, 0.5 + sum).
-        viewmats: world to camera, [C, 4, 4], OpenCV axes (x right, y down, z forward), rigid.
+        viewmats: world to camera, [C, 4, 4], OpenCV axes (x right, y down, z forward); a rotation and a
+            translation as a rule, any invertible map that keeps the last row 0 0 0 1.
         Ks: [C, 3, 3], pixels; focal lengths and principal point are used, skew is not.
-        width, height: image size, pixels. Pixel centres are at +0.5.
+        width, height: image size, pixels. Pixel centres are at +0.5. Here and below a number may be
+            Python's, numpy's or a tensor's; 64.0 is a whole number, 64.5 is refused.
         near_plane, far_plane: depths outside are not drawn, world units.
         radius_clip: Gaussians whose radii are both at most this are not drawn, pixels.
-        eps2d: added to the diagonal of the projected covariance, px^2.
+        eps2d: added to the diagonal of the projected covariance, px^2, >= 0.
         sh_degree: 0..3, or None for plain colours.
         packed: must be False.
-        tile_size: accepted for gsplat's sake; it never changes the result.
-        backgrounds: colour behind everything, [C, D]; None is black.
+        tile_size: of the lists in ``meta``, pixels; it never changes the pictures.
+        backgrounds: colour behind everything, [C, D]; None is black. Behind a depth there is 0: with the
+            modes "D" and "ED" it is not looked at, as in gsplat.
         render_mode: "RGB", "D" (sum of weight * depth), "ED" (that divided by alpha), "RGB+D", "RGB+ED".
         sparse_grad: must be False.
         absgrad: after backward, meta["means2d"].absgrad is the sum over pixels of |d loss / d means2d|.
@@ -194,36 +89,49 @@ def rasterization(
         options: further options of gsplat; refused unless they change nothing.
 
     Returns:
-        renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta: means2d [C, N, 2] px (in the
-        graph: call retain_grad() for the screen-space gradient), radii [C, N, 2] int32 px (0: not visible,
-        then every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2, opacities [C, N], width, height,
-        n_cameras, tile_size, n_pairs: how often a Gaussian touches a tile, or the capacity (None for the
-        reference).
+        renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta, a dictionary:
+
+        - means2d [C, N, 2] px (in the graph: retain_grad() gives the screen-space gradient), radii [C, N, 2]
+          int32 px (0: not visible, then every gradient is zero), depths [C, N], conics [C, N, 3] 1/px^2,
+          opacities [C, N];
+        - width, height, n_cameras, n_batches (1), tile_size, tile_width, tile_height;
+        - batch_ids, camera_ids, gaussian_ids: None, as nothing is packed;
+        - tiles_per_gauss, isect_ids, flatten_ids, isect_offsets: gsplat's tile lists, computed at the first
+          access by :func:`sctd.ops._raster_meta.tile_intersections`, which describes them;
+        - n_pairs: how often a Gaussian touches a tile when it is drawn, or the capacity (None for the
+          reference).
+
+        Gradients of gradients exist with the backend "reference" alone; elsewhere asking for one raises
+        Unsupported. Colours and backgrounds must be finite: one that is not shows as such, in pixels around
+        the Gaussian too.
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
         Unsupported: an option of gsplat that this has not; also a NotImplementedError.
         BackendUnavailable: the backend cannot run here.
+        TooLarge: more than 32-bit numbers count: Gaussians, (tile, Gaussian) pairs, sums of the gradient.
 
     Plain twin: :mod:`sctd.ops.reference_raster`.
     Source: Kerbl et al. 2023, "3D Gaussian Splatting"; docs/algorithm.md, section 7.
     """
-    _check_options({"sparse_grad": sparse_grad, **options})
-    _check_settings(width, height, tile_size, packed, render_mode, rasterize_mode, sh_degree)
+    check_options({"sparse_grad": sparse_grad, **options})
+    check_modes(packed, render_mode, rasterize_mode)
+    view = checked_view(width, height, near_plane, far_plane, radius_clip, eps2d)
+    sh_degree = checked_degree(sh_degree)
+    tile_size, capacity = at_least(1, "tile_size", tile_size), at_least(0, "capacity", capacity, " pairs")
     with_color, with_depth = render_mode.startswith("RGB"), render_mode.endswith("D")
-    _check_tensors(
-        *(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds, sh_degree, with_color),
-    )
+    if not with_color:
+        backgrounds = None  # behind a depth there is 0, as behind gsplat's
+    geometry = {"means": means, "quats": quats, "scales": scales, "opacities": opacities}
+    check_tensors(sh_degree, colors, backgrounds, **geometry, viewmats=viewmats, Ks=Ks)
     chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt"))
-    if capacity < 0:
-        raise InputError(f"capacity must be at least 0 pairs; got {capacity}")
-    if absgrad and chosen.startswith("cuda") and colors.shape[-1] + with_depth > MAX_ABSGRAD_CHANNELS:
-        raise InputError(
+    absgrad, drawn = bool(absgrad), colors.shape[-1] if with_color else 0
+    if absgrad and chosen.startswith("cuda") and drawn + with_depth > MAX_ABSGRAD_CHANNELS:
+        raise Unsupported(
             f"absgrad on CUDA takes at most {MAX_ABSGRAD_CHANNELS} channels with the depth; render twice"
         )
     sh = colors if sh_degree is not None and with_color else None
     antialiased = rasterize_mode == "antialiased"
-    camera_settings = (width, height, near_plane, far_plane, radius_clip, eps2d)
     inputs = (
         means,
         quats,
@@ -232,7 +140,7 @@ def rasterization(
         sh,
         viewmats,
         Ks.detach(),
-        *camera_settings,
+        *view,
         sh_degree or 0,
         antialiased,
     )
@@ -246,8 +154,7 @@ def rasterization(
     if render_mode.endswith("ED"):
         expected = renders[..., -1:] / alphas.clamp_min(1e-10)
         renders = torch.cat([renders[..., :-1], expected], -1) if with_color else expected
-    meta |= {"width": width, "height": height, "n_cameras": viewmats.shape[0], "tile_size": 16}
-    return renders, alphas, meta
+    return renders, alphas, Meta(meta, view[:2], tile_size)
 
 
 def _native(
@@ -292,7 +199,7 @@ def _reference(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """The definition, in plain torch."""
     if absgrad:
-        raise InputError('absgrad=True needs a native backend; use backend="auto" on the CPU')
+        raise Unsupported('absgrad=True needs a native backend; use backend="auto" on the CPU')
     p = reference_raster.project(*inputs)
     channels = []
     if with_color:

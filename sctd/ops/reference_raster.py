@@ -61,7 +61,11 @@ def sh_basis(directions: Tensor, degree: int) -> Tensor:
 
 def _colors_from_sh(sh: Tensor, means: Tensor, viewmat: Tensor, degree: int) -> Tensor:
     """[N, K, 3] along the rays from one camera => [N, 3], at least 0."""
-    center = -viewmat[:3, :3].T @ viewmat[:3, 3]
+    axes, translation = viewmat[:3, :3], viewmat[:3, 3]
+    products = torch.linalg.cross(
+        axes.roll(-1, 0), axes.roll(-2, 0)
+    )  # over the determinant: the inverse, transposed
+    center = -(translation @ products) / (axes[0] @ products[0])
     directions = torch.nn.functional.normalize(means - center, dim=-1)
     basis = sh_basis(directions, degree)
     return ((basis[:, :, None] * sh[:, : basis.shape[1]]).sum(1) + 0.5).clamp_min(0)

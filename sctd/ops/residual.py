@@ -10,6 +10,7 @@ from torch import Tensor
 from sctd.ops import reference
 from sctd.ops._backend import choose
 from sctd.ops._diffusion_cores import core
+from sctd.ops._first_order import first_order
 from sctd.ops.ode import BACKENDS, DEVICES, check_latents, check_prediction
 from sctd.ops.reference import Level
 
@@ -157,6 +158,7 @@ def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
     ctx.save_for_backward(output[1])
 
 
+@first_order("sctd_loss")
 def _loss_vjp(ctx: Any, g_loss: Tensor, g_grad: Tensor) -> tuple[Tensor | None, ...]:
     (grad,) = ctx.saved_tensors
     return g_loss.reshape(-1, *[1] * (grad.dim() - 1)) * grad, *[None] * 6

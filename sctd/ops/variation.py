@@ -12,6 +12,7 @@ from sctd.ops import reference
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_float
 from sctd.ops._diffusion_cores import core
+from sctd.ops._first_order import first_order
 from sctd.ops.ode import BACKENDS, DEVICES
 
 
@@ -29,6 +30,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
     ctx.save_for_backward(output[1])
 
 
+@first_order("total_variation")
 def _vjp(ctx: Any, g_loss: Tensor, g_grad: Tensor) -> tuple[Tensor | None, ...]:
     (grad,) = ctx.saved_tensors
     return g_loss * grad, None

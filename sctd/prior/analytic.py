@@ -91,7 +91,7 @@ class AnalyticPrior:
         """Of the thread that asks, which makes the calls too."""
         return torch.get_num_threads()
 
-    def check_prompt(self, prompt: str) -> None:
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError for a prompt that contains no label."""
         if not any(label in prompt for label in self._labels):
             raise PromptError(f"prompt {prompt!r} has none of the words {', '.join(sorted(self._labels))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -49,8 +50,9 @@ class Prior(Protocol):
         """Threads that torch has for the network and the VAE; on a CPU their last bits depend on them."""
         ...
 
-    def check_prompt(self, prompt: str) -> None:
-        """Raises :class:`sctd.errors.PromptError` when the model cannot answer the prompt."""
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
+        """Raises :class:`sctd.errors.PromptError` when the model cannot answer the prompt, or cannot read one
+        of the ``texts`` made of it to its end; without any, the prompt as it is."""
         ...
 
     def encode_text(self, texts: list[str]) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
-from sctd.errors import InputError, PromptError
+from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
@@ -22,10 +22,6 @@ from sctd.prior.views import FEATURES, camera_features, class_labels
 from sctd.transfer import to_device
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-# The view phrase comes last in the text, so it is what a too long prompt would lose first, silently;
-# this stands for the longest of them.
-_PHRASE = ", overhead view"
 
 
 class DiffusersPrior:
@@ -91,7 +87,7 @@ class DiffusersPrior:
             return out
 
         if settings.cuda_graphs:
-            return GraphedNetwork(plain, CudaRecorder())
+            return GraphedNetwork(plain, CudaRecorder(self._device))
         if not settings.compile:
             return plain
         try:
@@ -103,6 +99,8 @@ class DiffusersPrior:
                     text.new_zeros(2, *self._latent_shape), self._ticks[0], text, *self._labels(text, None)
                 )
         except Exception as exc:  # compilers fail in as many ways as there are
+            if out_of_memory(exc):
+                raise
             raise InputError(
                 f"torch.compile cannot compile the UNet here ({first_sentence(exc)}); leave out --compile"
             ) from exc
@@ -126,11 +124,25 @@ class DiffusersPrior:
                 f"prior {self._name}: its UNet wants more than a text (SDXL or class-conditional); "
                 "use a Stable Diffusion 1.x or 2.x model"
             )
+        self._check_tokenizer(parts)
         width = parts.text_encoder.config.hidden_size
         if unet.cross_attention_dim != width:
             raise InputError(
                 f"prior {self._name}: the UNet reads texts {unet.cross_attention_dim} wide, "
                 f"the text encoder writes {width}; its folders come from different models"
+            )
+
+    def _check_tokenizer(self, parts: Parts) -> None:
+        """Refuses a tokenizer of another text encoder; the estimate of memory has none."""
+        if parts.tokenizer is None:
+            return
+        words = parts.text_encoder.get_input_embeddings().num_embeddings
+        places = parts.text_encoder.config.max_position_embeddings
+        if len(parts.tokenizer) > words or parts.tokenizer.model_max_length > places:
+            raise InputError(
+                f"prior {self._name}: its tokenizer has {len(parts.tokenizer)} tokens and texts of "
+                f"{parts.tokenizer.model_max_length}, its text encoder {words} and {places}; "
+                "the folders come from different models"
             )
 
     @property
@@ -163,16 +175,19 @@ class DiffusersPrior:
         """Of the thread that asks, which makes the calls too."""
         return torch.get_num_threads()
 
-    def check_prompt(self, prompt: str) -> None:
-        """Raises PromptError: the prompt is outside the model's world or too long for its text encoder."""
+    def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
+        """Raises PromptError: the prompt is outside the model's world, or a text too long for its encoder.
+
+        The view phrase comes last in a text: it is what a text that is cut would lose first.
+        """
         if self._prompt_check is not None:
             self._prompt_check(prompt)
         limit = int(self._tokenizer.model_max_length)
-        text = self._expand(prompt + _PHRASE)
-        length = len(self._tokenizer(text, truncation=False, verbose=False).input_ids)
+        whole = [self._expand(text) for text in texts or (prompt,)]
+        length = max(map(len, self._tokenizer(whole, truncation=False, verbose=False).input_ids))
         if length > limit:
             raise PromptError(
-                f"the prompt with its view phrase has {length} tokens, "
+                f"the prompt with its longest view phrase (views.*) has {length} tokens, "
                 f"prior {self._name} reads {limit}; shorten it"
             )
 

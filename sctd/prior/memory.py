@@ -155,9 +155,9 @@ def card_dtype(config: Config) -> torch.dtype:
 
 
 def widest_batch(config: Config) -> int:
-    """Images in the UNet at once: each camera's under the negative prompt, the prompt, and what else."""
-    rule = config.sctd
-    return config.cameras.batch * (2 + 2 * int(rule.perp_neg.enabled) + int(rule.exact_null))
+    """Images in the UNet at once: each camera's under every text of the method's widest call."""
+    rule = getattr(config, config.method)
+    return config.cameras.batch * int(rule.texts_at_once(config.negative_prompt))
 
 
 def _shapes(config: Config) -> tuple[Parts, bool]:

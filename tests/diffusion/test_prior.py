@@ -128,7 +128,21 @@ def test_decoding_with_gradient_is_the_same_without_the_clamp(prior):
 def test_prompt_too_long_for_the_encoder_is_refused(prior):
     prior.check_prompt("short")
     with pytest.raises(PromptError, match=r"tokens, prior .* reads 24; shorten it"):
-        prior.check_prompt("a prompt that goes on and on")
+        prior.check_prompt("a prompt that goes on and on and on")
+
+
+def test_a_text_too_long_with_its_view_phrase_is_refused(prior):
+    """Whatever the phrases are: the one that is too long would be cut, and the view with it."""
+    views = {"left": "l", "right": "r", "back": "b", "overhead": "seen from far above a"}
+    # 21 letters, the comma, start and end
+    ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", **views))
+    views["overhead"] += "l"
+    with pytest.raises(PromptError, match=r"has 25 tokens, prior .* reads 24; shorten it"):
+        ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", **views))
+    bare = "a" * 22
+    ViewTexts.encode(prior, bare, "", ViewSettings(enabled=False))  # as long as a text may be
+    with pytest.raises(PromptError, match=r"has 25 tokens"):
+        ViewTexts.encode(prior, bare + "a", "", ViewSettings(enabled=False))
 
 
 def test_one_sctd_iteration_runs_on_it(prior):
@@ -136,7 +150,7 @@ def test_one_sctd_iteration_runs_on_it(prior):
     method = Sctd(prior, texts, SctdSettings(), iterations=10, seed=0)
     z0 = prior.encode_images(torch.rand(2, 3, 16, 16, requires_grad=True))
     guidance = method(z0, views_from(0.0, 2.0), 0, generator())
-    assert guidance.finite
+    assert guidance.offender is None
     assert guidance.grad.norm() > 0
     z0.backward(guidance.grad)
 

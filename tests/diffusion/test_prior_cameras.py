@@ -92,7 +92,7 @@ def test_every_text_of_every_method_is_under_the_camera(prior: Prior, name: str)
     config = load_config("embedded", None, ["sctd.exact_null=true"], prompt="red")
     texts = ViewTexts.encode(prior, "red", "bad", ViewSettings())
     method = get(name)(prior, texts, getattr(config, name), iterations=10, seed=0)
-    assert method(_latents(2), views, 3, torch.Generator().manual_seed(1)).finite
+    assert method(_latents(2), views, 3, torch.Generator().manual_seed(1)).offender is None
     assert seen
     for labels in seen:
         features = labels[:, :FEATURES]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from mesh_files import write_cube
 
 from sctd.config import load_config
 from sctd.errors import InputError
-from sctd.export.ply import save_ply
-from sctd.export.splat import load_splat
+from sctd.formats.write_ply import write_ply
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
 from sctd.runlog import CONFIG, RunFolder, read_config
@@ -36,7 +34,7 @@ def start(path: Path, said: list[str] | None = None, seed: int = 0, **settings: 
 
 
 def write_cloud(path: Path, count: int = 30) -> Path:
-    rows = [(0.1 * i, 0.0, 0.0, 255, 0, 51) for i in range(count)]
+    rows = [(0.03 * i, 0.0, 0.0, 255, 0, 51) for i in range(count)]
     kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
     plyfile.PlyData([plyfile.PlyElement.describe(np.array(rows, dtype=kinds), "vertex")]).write(str(path))
     return path
@@ -44,9 +42,9 @@ def write_cloud(path: Path, count: int = 30) -> Path:
 
 def test_a_point_cloud(tmp_path: Path) -> None:
     made = start(write_cloud(tmp_path / "points.ply"))
-    torch.testing.assert_close(made.means[:, 0], 0.1 * torch.arange(30))
+    torch.testing.assert_close(made.means[:, 0], 0.03 * torch.arange(30))
     torch.testing.assert_close(0.5 + SH_C0 * made.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
-    torch.testing.assert_close(made.scales[15].exp(), torch.full((3,), 0.4 / 3), rtol=1e-5, atol=0)
+    torch.testing.assert_close(made.scales[15].exp(), torch.full((3,), 0.12 / 3), rtol=1e-5, atol=0)
 
 
 def test_too_many_points_are_thinned_by_the_seed_and_it_is_said_once(tmp_path: Path) -> None:
@@ -60,54 +58,11 @@ def test_too_many_points_are_thinned_by_the_seed_and_it_is_said_once(tmp_path: P
 
 def test_a_splat_ply_comes_as_it_is(tmp_path: Path) -> None:
     first = initialise(GaussianSettings(count=10, sh_degree=1), generator())
-    save_ply(tmp_path / "a.PLY", first)  # endings in any case
+    write_ply(tmp_path / "a.PLY", first)  # endings in any case
     again = start(tmp_path / "a.PLY", sh_degree=2, count=5)  # a splat file is not thinned
     for name in ("means", "scales", "quats", "opacities", "sh0"):
         torch.testing.assert_close(getattr(again, name), getattr(first, name))
     assert again.sh_degree == 2
-
-
-def record(**changes: tuple[float, ...]) -> bytes:
-    """A .splat record, by the description of its layout."""
-    parts = {"mean": (1.0, -2.0, 3.0), "scale": (0.5, 0.25, 0.125)} | changes
-    rgba, quat = parts.get("rgba", (255, 0, 51, 204)), parts.get("quat", (128, 128, 255, 128))
-    packed = struct.pack("<6f", *parts["mean"], *parts["scale"])
-    return packed + bytes(int(v) for v in rgba) + bytes(int(v) for v in quat)
-
-
-def test_a_splat_file(tmp_path: Path) -> None:
-    (tmp_path / "a.splat").write_bytes(record() + record(rgba=(0, 0, 0, 0)) + record(rgba=(0, 0, 0, 255)))
-    made = start(tmp_path / "a.splat", sh_degree=1, count=1)
-    assert len(made) == 3
-    assert made.sh_degree == 1
-    means, quats, scales, opacities, *_ = made.activated()
-    assert means[0].tolist() == [1.0, -2.0, 3.0]
-    torch.testing.assert_close(scales[0], torch.tensor([0.5, 0.25, 0.125]))
-    torch.testing.assert_close(0.5 + SH_C0 * made.sh0[0, 0], torch.tensor([1.0, 0.0, 0.2]))
-    torch.testing.assert_close(quats[0], torch.tensor([0.0, 0.0, 127 / 128, 0.0]))  # wxyz
-    torch.testing.assert_close(opacities, torch.tensor([0.8, 0.5 / 255, 1 - 0.5 / 255]))
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "holds no Gaussians"),
-        (record()[:-1], "31 bytes, no multiple of 32"),
-        (record() + record(mean=(0, float("nan"), 0)), "record 1 has a position that is not finite"),
-        (record(scale=(1, 0, 1)), "record 0 has a scale that is not positive"),
-        (record(scale=(1, float("inf"), 1)), "record 0 has a scale that is not positive"),
-        (record(quat=(128, 128, 128, 128)), "record 0 has no rotation"),
-    ],
-)
-def test_a_bad_splat_file_is_one_line(tmp_path: Path, data: bytes, says: str) -> None:
-    (tmp_path / "a.splat").write_bytes(data)
-    with pytest.raises(InputError, match=says):
-        start(tmp_path / "a.splat")
-
-
-def test_a_splat_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read .*: No such file"):
-        load_splat(tmp_path / "a.splat")
 
 
 HEADER = (
@@ -135,13 +90,15 @@ def test_a_bad_ply_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "bad.ply"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot .*bad\.ply: |bad\.ply is damaged") as caught:
+    with pytest.raises(
+        InputError, match=r"cannot .*bad\.ply: |bad\.ply is damaged|bad\.ply: it holds n"
+    ) as caught:
         start(path)
     assert "\n" not in str(caught.value)
 
 
 def splat_without_opacity(path: Path) -> None:
-    save_ply(path, initialise(GaussianSettings(count=10), generator()))
+    write_ply(path, initialise(GaussianSettings(count=10), generator()))
     path.write_bytes(path.read_bytes().replace(b" opacity\n", b" opacitz\n"))
 
 
@@ -170,9 +127,18 @@ COLORS = ("red", "green", "blue")
     [
         (splat_without_opacity, "a.ply is not a splat file: property 'opacity' is missing"),
         (faces_of_nothing, "a.ply: it is damaged or no .ply file"),
-        (packed, "a.ply: it holds neither Gaussians (f_dc_0) nor faces, and its vertices have no 'x'"),
-        (coloured("u2", 300), "a.ply: its colours are uint16 and must be 0..255, but some are not"),
-        (coloured("f4", 255), "a.ply: its colours are float32 and must be 0..1, but some are not"),
+        (
+            packed,
+            "a.ply is a compressed .ply of SuperSplat (property 'packed_position'), and only uncompressed",
+        ),
+        (
+            coloured("i4", 70000),
+            "a.ply: its colours red, green, blue are int32 and must be 0..65535, but some",
+        ),
+        (
+            coloured("f4", 255),
+            "a.ply: its colours red, green, blue are float32 and must be 0..1, but some are",
+        ),
     ],
 )
 def test_a_ply_of_another_kind_is_told_apart(
@@ -199,8 +165,18 @@ def test_runs_of_before_said_ply(tmp_path: Path) -> None:
     new = load_config(prompt="x", overrides=["gaussians.init=file", f"gaussians.init_path={path}"])
     (tmp_path / CONFIG).write_text(new.to_yaml().replace("init: file", "init: ply"))
     assert "init: ply" in (tmp_path / CONFIG).read_text()
-    RunFolder.reopen(tmp_path, new)
+    with RunFolder.reopen(tmp_path, new):
+        pass
     assert torch.equal(initialise(read_config(tmp_path).gaussians, generator()).means, start(path).means)
+
+
+def test_runs_of_before_had_y_for_the_up_axis(tmp_path: Path) -> None:
+    """Where no file is read it means nothing, and an older run goes on under the same command."""
+    new = load_config(prompt="x")
+    text = new.to_yaml().replace("init_up: null", "init_up: y")
+    assert "init_up: y" in text
+    (tmp_path / CONFIG).write_text(text)
+    RunFolder.reopen(tmp_path, new)
 
 
 def test_as_many_gaussians_as_the_preset_says() -> None:

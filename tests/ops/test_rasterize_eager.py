@@ -42,6 +42,33 @@ def test_gradient_of_alphas_or_meta_alone() -> None:
         assert means.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("name", ["means", "quats", "scales", "opacities", "colors", "viewmats"])
+def test_the_gradient_of_a_gradient_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, direct: bool
+) -> None:
+    if not direct:
+        monkeypatch.setattr(_raster_eager, "is_eager", lambda *tensors: False)
+    s = make_scene(10, 20, 18, 2, seed=4, bases=4).to(torch.float32)
+    picture, _, _ = rasterization(*s, sh_degree=1)
+    (first,) = torch.autograd.grad(picture.mean(), getattr(s, name), create_graph=True)
+    assert first.abs().sum() > 0
+    with pytest.raises(NotImplementedError, match="rasterization has no second derivatives"):
+        torch.autograd.grad(first.square().sum(), s.means)
+    again, _, _ = rasterization(*s, sh_degree=1)
+    (plain,) = torch.autograd.grad(again.mean(), getattr(s, name))
+    assert torch.equal(first, plain)
+    assert not plain.requires_grad
+
+
+def test_the_definition_has_gradients_of_gradients() -> None:
+    s = make_scene(4, 6, 5, 1, seed=1, size=0.8, opacity=-0.5).to(torch.float64)
+    picture, _, _ = rasterization(*s, backend="reference")
+    (first,) = torch.autograd.grad(picture.mean(), s.means, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), s.means)
+    assert second.abs().sum() > 0
+
+
 def test_a_mode_sees_the_ops() -> None:
     class Names(TorchDispatchMode):
         def __init__(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from raster_scenes import Scene, device_of, make_scene
@@ -232,10 +235,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "viewmats": ({"viewmats": torch.zeros(2, 3, 4)}, "viewmats must have shape"),
     "Ks": ({"Ks": torch.zeros(1, 3, 3)}, "Ks must have shape"),
     "background": ({"backgrounds": torch.zeros(2, 4)}, "backgrounds must have shape"),
-    "background of depth": (
-        {"backgrounds": torch.zeros(2, 3), "render_mode": "D"},
-        "backgrounds need colours",
-    ),
     "dtype": ({"quats": torch.zeros(5, 4, dtype=torch.float64)}, "quats must have the dtype of means"),
     "half": ({"means": torch.zeros(5, 3, dtype=torch.float16)}, "means must be float32 or float64"),
     "width": ({"width": 0}, "width must be in 1"),
@@ -250,6 +249,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "capacity": ({"capacity": -1}, "capacity must be at least 0"),
     "height": ({"height": -5}, r"height must be in 1\.\.32768 pixels; got -5"),
     "backend": ({"backend": "gpu"}, "backend must be one of"),
+    "width of a fraction": ({"width": 64.5}, r"width must be a whole number; got 64\.5"),
+    "height as a word": ({"height": "48"}, "height must be a number; got '48'"),
+    "width of two": ({"width": torch.ones(2)}, r"width must be a number; got Tensor of shape \[2\]"),
+    "degree of a fraction": ({"sh_degree": 0.5}, r"sh_degree must be a whole number; got 0\.5"),
+    "tile size": ({"tile_size": 0}, "tile_size must be at least 1; got 0"),
+    "near plane": ({"near_plane": float("nan")}, "near_plane must be a number; got nan"),
+    "far plane": ({"far_plane": None}, "far_plane must be a number; got None"),
+    "blur": ({"eps2d": -0.1}, r"eps2d must be at least 0 px\^2; got -0\.1"),
+    "no tensor": ({"viewmats": torch.zeros(2, 4, 4).numpy()}, "viewmats must be a torch tensor; got ndarray"),
+    "a list": ({"colors": [[0, 0, 0]] * 5}, "colors must be a torch tensor; got list"),
+    "whole colours": (
+        {"colors": torch.zeros(5, 3, dtype=torch.int64)},
+        "colors must have the dtype of means",
+    ),
+    "no cameras": ({"viewmats": torch.zeros(0, 4, 4), "Ks": torch.zeros(0, 3, 3)}, "C >= 1"),
+    "one camera": ({"viewmats": torch.zeros(4, 4)}, r"viewmats must have shape \[C, 4, 4\]"),
 }
 
 
@@ -276,12 +291,85 @@ def test_wrong_arguments_are_named(case: str) -> None:
         ("viewmats_rs", torch.zeros(2, 4, 4)),
         ("rolling_shutter", "ROLLING_TOP_TO_BOTTOM"),
         ("sh_degree", 4),
+        ("covars", torch.zeros(5, 3, 3).numpy()),
+        ("means", torch.zeros(1, 5, 3)),
+        ("width", 40000),
     ],
 )
 def test_what_gsplat_has_and_this_has_not_is_named(name: str, value: Any) -> None:
-    scene = [t.float() if isinstance(t, Tensor) else t for t in make_scene(5)]
-    with pytest.raises(NotImplementedError, match=name):
-        rasterization(*scene, **{name: value})
+    scene = {n: t.float() if isinstance(t, Tensor) else t for n, t in make_scene(5)._asdict().items()}
+    with pytest.raises(NotImplementedError, match=name) as told:
+        rasterization(**{**scene, name: value})
+    assert "\n" not in str(told.value)
+
+
+def test_absgrad_where_a_backend_has_none_is_not_implemented() -> None:
+    many = make_scene(5, channels=5).to(torch.float32)
+    for backend, message in (
+        ("reference", "absgrad=True needs a native backend"),
+        ("cuda-simt", "at most 4"),
+    ):
+        with pytest.raises(NotImplementedError, match=message):
+            rasterization(*many, backend=backend, absgrad=True)
+    depth, _, _ = rasterization(*many, backend="cuda-simt", absgrad=True, render_mode="D")
+    assert depth.shape[-1] == 1  # the five channels are not drawn
+
+
+NUMBERS: dict[str, Callable[[float], Any]] = {
+    "float": float,
+    "numpy integer or float": lambda x: np.int64(x) if x == int(x) else np.float32(x),
+    "numpy float": np.float64,
+    "array of no dimension": np.array,
+    "tensor": torch.tensor,
+    "fraction": Fraction,
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_may_be_of_any_type(kind: str) -> None:
+    scene = make_scene(20, bases=4)
+    numbers = {"near_plane": 0.5, "far_plane": 8.0, "radius_clip": 1.0, "eps2d": 0.25, "sh_degree": 1}
+    numbers |= {"tile_size": 8, "capacity": 0, "width": scene.width, "height": scene.height}
+    want = rasterization(*scene[:7], **numbers)
+    got = rasterization(*scene[:7], **{name: NUMBERS[kind](value) for name, value in numbers.items()})
+    assert torch.equal(got[0], want[0])
+    assert type(got[2]["width"]) is int
+    assert torch.equal(got[2]["isect_ids"], want[2]["isect_ids"])
+
+
+@with_reference
+@pytest.mark.parametrize("mode", ["D", "ED", "RGB+D", "RGB+ED"])
+def test_behind_a_depth_there_is_zero(mode: str, backend: str) -> None:
+    """As gsplat: a background is one of colours, and without them it is not looked at."""
+    scene = make_scene(30, seed=9).to(torch.float32, backend)
+    background = torch.full((2, 3), 0.5, device=device_of(backend))
+    got, alphas, _ = rasterization(*scene, backgrounds=background, render_mode=mode, backend=backend)
+    bare, _, _ = rasterization(*scene, render_mode=mode, backend=backend)
+    assert torch.equal(got[..., -1:], bare[..., -1:])
+    assert got[..., -1][alphas[..., 0] == 0].abs().max() == 0
+    if mode.startswith("RGB"):
+        torch.testing.assert_close(got[..., :3], bare[..., :3] + 0.5 * (1 - alphas), rtol=0, atol=1e-6)
+
+
+def test_expanded_inputs() -> None:
+    scene = make_scene(30, seed=7)
+    flat = {"scales": scene.scales[:, :1].expand(-1, 3), "colors": scene.colors[:1].expand(30, -1)}
+    flat |= {"Ks": scene.Ks[:1].expand(2, -1, -1), "opacities": scene.opacities[:1].expand(30)}
+    copied = {name: t.clone() for name, t in flat.items()}
+    assert torch.equal(
+        rasterization(**scene._replace(**flat)._asdict())[0],
+        rasterization(**scene._replace(**copied)._asdict())[0],
+    )
+
+
+def test_only_focal_lengths_and_principal_point_are_read_of_K() -> None:
+    scene = make_scene(30, seed=7)
+    skewed = scene.Ks.clone()
+    skewed[:, 0, 1], skewed[:, 1, 0], skewed[:, 2] = 7.0, -3.0, 5.0
+    skewed.requires_grad_()
+    got, _, _ = rasterization(*scene._replace(Ks=skewed))
+    assert torch.equal(got, rasterization(*scene)[0])
+    assert not got.requires_grad
 
 
 def test_cpu_backend_wants_cpu_tensors() -> None:

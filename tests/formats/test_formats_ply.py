@@ -1,4 +1,4 @@
-"""asset.ply: read back by a library of its own, by us, and refused in one line when it is no splat file."""
+"""asset.ply: read back by a library of its own and by us; damaged files are refused in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from sctd.errors import InputError
-from sctd.export.ply import load_ply, save_ply
+from sctd.formats.table import read_gaussians
+from sctd.formats.write_ply import write_ply
 from sctd.gaussians import Gaussians
 
 
@@ -26,8 +27,12 @@ def random_gaussians(n: int = 5, degree: int = 0) -> Gaussians:
 def test_layout_is_the_standard_one(tmp_path: Path, degree: int) -> None:
     """Against the names, order and meaning that viewers expect, read by plyfile alone."""
     ours = random_gaussians(5, degree)
-    save_ply(tmp_path / "asset.ply", ours)
-    assert (tmp_path / "asset.ply").read_bytes().startswith(b"ply\nformat binary_little_endian 1.0\n")
+    write_ply(tmp_path / "asset.ply", ours)
+    assert (
+        (tmp_path / "asset.ply")
+        .read_bytes()
+        .startswith(b"ply\nformat binary_little_endian 1.0\ncomment sctd axes: y down\nelement vertex 5\n")
+    )
 
     data = plyfile.PlyData.read(str(tmp_path / "asset.ply"))
     assert [element.name for element in data] == ["vertex"]
@@ -39,43 +44,46 @@ def test_layout_is_the_standard_one(tmp_path: Path, degree: int) -> None:
         + ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
     )
     assert {p.val_dtype for p in vertex.properties} == {"f4"}
-    for i in range(3):
-        np.testing.assert_array_equal(vertex["xyz"[i]], ours.means[:, i])
+    # y down; the signs of the higher coefficients: test_axes.py
+    for i, sign in enumerate((1, -1, -1)):
+        np.testing.assert_array_equal(vertex["xyz"[i]], sign * ours.means[:, i])
         np.testing.assert_array_equal(vertex[f"f_dc_{i}"], ours.sh0[:, 0, i])
         np.testing.assert_array_equal(vertex[f"scale_{i}"], ours.scales[:, i])
         for k in range(coefficients):  # channel by channel
-            np.testing.assert_array_equal(vertex[f"f_rest_{i * coefficients + k}"], ours.shN[:, k, i])
-    for i in range(4):
-        np.testing.assert_array_equal(vertex[f"rot_{i}"], ours.quats[:, i])
+            stored = vertex[f"f_rest_{i * coefficients + k}"]
+            np.testing.assert_array_equal(abs(stored), abs(ours.shN[:, k, i]))
+    for i, sign in enumerate((1, 1, -1, -1)):
+        np.testing.assert_array_equal(vertex[f"rot_{i}"], sign * ours.quats[:, i])
     np.testing.assert_array_equal(vertex["opacity"], ours.opacities)
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_round_trip_is_exact(tmp_path: Path, degree: int) -> None:
     ours = random_gaussians(7, degree)
-    save_ply(tmp_path / "asset.ply", ours)
-    again = load_ply(tmp_path / "asset.ply")
+    write_ply(tmp_path / "asset.ply", ours)
+    again = read_gaussians(tmp_path / "asset.ply")
     for (name, before), after in zip(ours.parameters().items(), again.parameters().values(), strict=True):
         assert torch.equal(before, after), name
         assert after.is_contiguous()
-    save_ply(tmp_path / "again.ply", again)
+    write_ply(tmp_path / "again.ply", again)
     assert (tmp_path / "again.ply").read_bytes() == (tmp_path / "asset.ply").read_bytes()
 
 
 @pytest.mark.parametrize(("text", "order"), [(True, "="), (False, ">")])
 def test_other_encodings_are_read(tmp_path: Path, text: bool, order: str) -> None:
     ours = random_gaussians(3, 1)
-    save_ply(tmp_path / "asset.ply", ours)
+    write_ply(tmp_path / "asset.ply", ours)
     element = plyfile.PlyData.read(str(tmp_path / "asset.ply"))["vertex"]
     plyfile.PlyData([element], text=text, byte_order=order).write(str(tmp_path / "other.ply"))
-    assert torch.allclose(load_ply(tmp_path / "other.ply").shN, ours.shN, atol=1e-5)
+    again = read_gaussians(tmp_path / "other.ply", up="-y")  # plyfile keeps no comments here
+    assert torch.allclose(again.shN, ours.shN, atol=1e-5)
 
 
 def test_gradient_and_double_are_no_obstacle(tmp_path: Path) -> None:
     ours = random_gaussians()
     ours.means = ours.means.double().requires_grad_()
-    save_ply(tmp_path / "asset.ply", ours)
-    assert load_ply(tmp_path / "asset.ply").means.dtype == torch.float32
+    write_ply(tmp_path / "asset.ply", ours)
+    assert read_gaussians(tmp_path / "asset.ply").means.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["means", "scales", "quats", "opacities", "sh0"])
@@ -84,13 +92,13 @@ def test_not_finite_is_never_written(tmp_path: Path, name: str, value: float) ->
     ours = random_gaussians()
     getattr(ours, name).view(-1)[3] = value
     with pytest.raises(InputError, match=f"1 values of {name} are not finite"):
-        save_ply(tmp_path / "asset.ply", ours)
+        write_ply(tmp_path / "asset.ply", ours)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Gaussians"):
-        save_ply(tmp_path / "asset.ply", random_gaussians(0))
+        write_ply(tmp_path / "asset.ply", random_gaussians(0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,14 +111,14 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(plyfile.PlyData, "write", fail)
     with pytest.raises(OSError, match="No space left"):
-        save_ply(target, random_gaussians())
+        write_ply(target, random_gaussians())
     assert [path.name for path in tmp_path.iterdir()] == ["asset.ply"]
     assert target.read_text() == "old"
 
 
 def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        save_ply(tmp_path / "missing" / "asset.ply", random_gaussians())
+        write_ply(tmp_path / "missing" / "asset.ply", random_gaussians())
 
 
 def splat_file(tmp_path: Path, **columns: object) -> Path:
@@ -129,7 +137,7 @@ def splat_file(tmp_path: Path, **columns: object) -> Path:
 
 
 def test_normals_are_optional(tmp_path: Path) -> None:
-    assert len(load_ply(splat_file(tmp_path))) == 2
+    assert len(read_gaussians(splat_file(tmp_path))) == 2
 
 
 @pytest.mark.parametrize(
@@ -137,14 +145,23 @@ def test_normals_are_optional(tmp_path: Path) -> None:
     [
         ({"opacity": None}, "property 'opacity' is missing"),
         ({"rot_3": None}, "property 'rot_3' is missing"),
+        ({"scale_1": None}, "property 'scale_1' is missing"),
+        ({"f_dc_2": None}, "property 'f_dc_2' is missing"),
         ({"f_rest_0": np.ones(2, np.float32)}, "1 f_rest_* properties; 0, 9, 24 or 45"),
-        ({"scale_1": np.array([0, np.nan], np.float32)}, "'scale_1' holds values that are not finite"),
+        (
+            {"scale_1": np.full(2, np.nan, np.float32)},
+            "no usable Gaussians: scale not finite",
+        ),
+        ({"opacity": np.ones(2, np.uint8)}, "property 'opacity' is uint8, and must be float or double"),
+        ({"scale_0": None, "f_dc_0": None}, "is not a splat file"),
+        ({"packed_position": np.ones(2, np.uint32)}, "is a compressed .ply of SuperSplat"),
+        ({"f_dc_0": None, "f_dc_1": None, "f_dc_2": None, "red": np.ones(2, np.uint8)}, "without 'green'"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, columns: dict[str, object], says: str) -> None:
     path = splat_file(tmp_path, **columns)
     with pytest.raises(InputError, match=re.escape(says)) as caught:
-        load_ply(path)
+        read_gaussians(path)
     assert str(path) in str(caught.value)
 
 
@@ -165,23 +182,23 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "asset.ply"
     path.write_bytes(content)
     with pytest.raises(InputError, match=re.escape(str(path))) as caught:
-        load_ply(path)
+        read_gaussians(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_cut_asset_is_refused(tmp_path: Path) -> None:
-    save_ply(tmp_path / "asset.ply", random_gaussians())
+    write_ply(tmp_path / "asset.ply", random_gaussians())
     whole = (tmp_path / "asset.ply").read_bytes()
     for length in range(0, len(whole), 37):
         (tmp_path / "asset.ply").write_bytes(whole[:length])
         with pytest.raises(InputError):
-            load_ply(tmp_path / "asset.ply")
+            read_gaussians(tmp_path / "asset.ply")
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.ply", tmp_path):
         with pytest.raises(InputError, match="cannot read"):
-            load_ply(path)
+            read_gaussians(path)
 
 
 def test_a_list_property_is_refused(tmp_path: Path) -> None:
@@ -191,4 +208,4 @@ def test_a_list_property_is_refused(tmp_path: Path) -> None:
     text = f"ply\nformat ascii 1.0\nelement vertex 1\nproperty list uchar float x\n{header}end_header\n"
     (tmp_path / "a.ply").write_text(text + "2 1 1 " + "1 " * len(names) + "\n")
     with pytest.raises(InputError, match="is a list"):
-        load_ply(tmp_path / "a.ply")
+        read_gaussians(tmp_path / "a.ply")
