@@ -4,7 +4,7 @@
 #   make test                                 everything that CI checks on a CPU
 #
 # Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | clean
-# Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
+# Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
 PYTHON ?= python3
@@ -77,8 +77,12 @@ types: $(VENV)/.tools
 REQUIRED = cpu cuda-simt cuda-compile triton-interpret peft $(if $(shell command -v valgrind),callgrind)
 
 # Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
+# A process for each of at most four cores (1.5 GB each), with one thread: the tests of a file stay in one process and
+# share what they prepare. JOBS=0: in this process, for a debugger.
+JOBS ?= $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count()))')
 unit: $(VENV)/.cuda
-	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" $(BIN)/python -m pytest
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" OMP_NUM_THREADS=1 SCTD_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # The CPU kernels' instructions, to be committed with a change that is meant to change them.
 counts: $(VENV)/.tools

@@ -184,7 +184,7 @@ def sampled(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float]
 
 @torch.no_grad()
 def denoised(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float]]:
-    """RMSE of the predicted clean latents at true latents with noise, under the prompt and under '', by level.
+    """RMSE of the predicted clean latents at true latents with noise, under the prompt and '', by level.
 
     With the latents' own standard deviation under "spread".
     """

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from sctd.claims import Claim, made_folder
 from sctd.errors import InputError, SctdError
 
 from . import inputs
+from .progress import say
 
 app = typer.Typer(
     help="The embedded prior: train, sample, info, check.", no_args_is_help=False, invoke_without_command=True
@@ -52,15 +54,18 @@ def train(
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both say how long; give one of them")
     inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
-    from sctd.embedded import train as trainer
-    from sctd.embedded.training import Length
-    from sctd.prior.loader import checked_device
+    with Claim(out, say) as claim:
+        if not (claim.is_new or resume or overwrite):
+            inputs.check_run_folder(out, resume=resume, overwrite=overwrite)  # made in between
+        from sctd.embedded import train as trainer
+        from sctd.embedded.training import Length
+        from sctd.prior.loader import checked_device
 
-    recipe = trainer.Recipe()
-    if steps is not None or minutes is not None:
-        recipe = replace(recipe, diffusion=Length(steps, minutes))
-    where = checked_device(device)
-    typer.echo(trainer.main(out, seed, resume, recipe=recipe, start_from=start_from, data=data, device=where))
+        recipe = trainer.Recipe()
+        if steps is not None or minutes is not None:
+            recipe = replace(recipe, diffusion=Length(steps, minutes))
+        where = checked_device(device)
+        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where))
 
 
 @app.command()
@@ -92,8 +97,7 @@ def sample(
     inputs.check_writable(path.parent, needed=1 << 20)
     from sctd.embedded.sample import sample_grid
 
-    with inputs.nothing_left_behind(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with made_folder(path.parent):
         sample_grid(prompt, n, seed, steps, guidance, path, views)
     typer.echo(path)
 

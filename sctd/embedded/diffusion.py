@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from sctd.embedded.training import (
     power_average,
     step_generator,
 )
+from sctd.embedded.weights import save_weights
 
 RATE = 1e-3
 AVERAGE_WIDTH = 0.08  # of the run
@@ -51,7 +53,7 @@ class Batches:
 
 
 CPU_BATCHES = Batches(size=96, new=16, pool=32_768, first=4_096)
-GPU_BATCHES = Batches(size=512, new=128, pool=131_072, first=16_384)
+GPU_BATCHES = Batches(size=1_024, new=192, pool=131_072, first=16_384)
 
 
 def snr_weight(alphas_cumprod: Tensor) -> Tensor:
@@ -114,7 +116,10 @@ def train_diffusion(
     device: torch.device = CPU,
     batches: Batches | None = None,
 ) -> None:
-    """Train on v-prediction; leaves the averaged weights in ``model``, on the CPU."""
+    """Train on v-prediction; leaves the averaged weights in ``model``, on the CPU.
+
+    At every checkpoint they are in ``folder``/weights too, so that an unfinished prior can be looked at.
+    """
     batches = batches or (GPU_BATCHES if device.type == "cuda" else CPU_BATCHES)
     model.to(device).train()
     vae.to(device)
@@ -132,7 +137,13 @@ def train_diffusion(
         generator = step_generator(seed, step)
         return loss(pool.draw(batches.size, generator), generator)
 
-    run.train(loss_of, length, report, batch=batches.size)
+    average, encoder = TextAndUNet(tokenizer), deepcopy(vae).to(CPU)
+
+    def keep_average() -> None:
+        average.load_state_dict(run.ema)
+        save_weights(encoder, average, tokenizer, folder / "weights")
+
+    run.train(loss_of, length, report, batch=batches.size, saved=keep_average)
     model.load_state_dict(run.ema)
     model.to(CPU).eval()
     vae.to(CPU)

@@ -28,7 +28,7 @@ from sctd.embedded.pictures import (
     random_colors,
     random_views,
 )
-from sctd.embedded.training import Length, Report, Run, step_generator
+from sctd.embedded.training import CPU, Length, Report, Run, step_generator
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import KINDS_WITH_FRONT
 from sctd.errors import InputError
@@ -127,18 +127,21 @@ def _weathered(images: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
-def train_recogniser(folder: Path, length: Length, report: Report, per_kind: int = 300) -> Recogniser:
-    """Train on scenes of its own seed."""
+def train_recogniser(
+    folder: Path, length: Length, report: Report, per_kind: int = 300, device: torch.device = CPU
+) -> Recogniser:
+    """Train on scenes of its own seed; the result is the CPU's."""
     views = random_views(SEED, per_kind)
     torch.manual_seed(SEED)
-    model = Recogniser()
+    model = Recogniser().to(device)
     run = Run("recogniser", folder, model, [adamw(model.parameters(), 2e-3)])
     run.resume()
 
     def loss_of(step: int) -> Tensor:
         generator = step_generator(SEED, step)
         images, labels = labelled_pictures(views, BATCH, generator)
-        logits = model(_weathered(images, generator))
+        labels = {name: values.to(device) for name, values in labels.items()}
+        logits = model(_weathered(images, generator).to(device))
         losses = [F.cross_entropy(logits[name], labels[name]) for name in ("kind", "color", "pattern")]
         # A ball has no front: only overhead is asked of the kinds that look alike all round.
         fronted = (labels["kind"] < len(KINDS_WITH_FRONT)) | (labels["view"] == VIEW_NAMES.index("overhead"))
@@ -147,7 +150,7 @@ def train_recogniser(folder: Path, length: Length, report: Report, per_kind: int
 
     run.train(loss_of, length, report)
     model.load_state_dict(run.ema)
-    return model.eval()
+    return model.to(CPU).eval()
 
 
 def save_recogniser(model: Recogniser, path: Path) -> None:

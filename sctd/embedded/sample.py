@@ -114,7 +114,14 @@ def save_grid(images: Tensor, path: Path, columns: int, zoom: int = 1) -> None:
 
 
 def sample_grid(
-    prompt: str, n: int, seed: int, steps: int, guidance_scale: float, out: Path, views: int | None = None
+    prompt: str,
+    n: int,
+    seed: int,
+    steps: int,
+    guidance_scale: float,
+    out: Path,
+    views: int | None = None,
+    folder: Path = FOLDER,
 ) -> None:
     """Samples of one prompt as a grid picture, doubled in size.
 
@@ -125,7 +132,7 @@ def sample_grid(
     Raises:
         InputError: views are asked for and the prior reads no cameras.
     """
-    prior = load_sampler()
+    prior = load_sampler(folder)
     if views is None:
         images = sample_images([prompt] * n, seed, steps, guidance_scale, prior=prior)
         save_grid(images, out, columns=max(1, min(n, round(n**0.5))), zoom=2)

@@ -7,16 +7,18 @@ fills anew.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import CLIPTokenizer
 
+from sctd.claims import LOCK
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
 from sctd.embedded.data import BLOCK, open_views, trace_blocks
 from sctd.embedded.diffusion import train_diffusion
@@ -26,9 +28,15 @@ from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogni
 from sctd.embedded.sample import sample_images, save_grid
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import train_vae
-from sctd.embedded.weights import save_weights, write_card
+from sctd.embedded.weights import write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
+from sctd.errors import InputError
 from sctd.memory import keep_freed_memory
+
+_MARK, _PICTURE = "training.json", "evaluation.png"
+_STAGES = ("vae", "diffusion", "recogniser")
+_FILES = (*(f"{stage}.safetensors" for stage in _STAGES), _PICTURE, _MARK)
+_FOLDERS = ("data", "tokenizer", "vae", "weights", "weights.tmp")
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Recipe:
 
     blocks: int = 75
     """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
-    vae: Length = field(default_factory=lambda: Length(steps=1_500))
+    vae: Length = field(default_factory=lambda: Length(steps=1_000))
     diffusion: Length = field(default_factory=lambda: Length(steps=40_000))
     recogniser: Length = field(default_factory=lambda: Length(steps=3_000))
 
@@ -56,18 +64,26 @@ def main(
 
     Args:
         folder: run folder. seed: of scenes, captions, noise and first weights.
-        resume: go on from what the folder holds; else it is emptied first.
+        resume: go on from what the folder holds; else the files of an earlier training in it are removed
+            first.
         report: takes a line of progress; standard error by default.
         start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
             are kept, its text encoder and UNet are trained further.
         data: folder of traced views, which may hold some already; None: ``folder``/data.
         device: of the training; the results are the CPU's.
+
+    Raises:
+        InputError: without ``resume``, the folder holds something, but no training.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved where a stage has some.
     """
     recipe, report = recipe or Recipe(), report or _to_stderr
     keep_freed_memory()
     if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).write_text(
+        json.dumps({"seed": seed, **asdict(recipe)}, indent=1) + "\n", encoding="utf-8"
+    )
     data = data or folder / "data"
     trace_blocks(data, recipe.blocks, seed, report)
     views = open_views(data)
@@ -84,20 +100,32 @@ def main(
         vae, tokenizer, model = load_networks(start_from)
     train_diffusion(model, vae, tokenizer, views, folder, seed, recipe.diffusion, report, device)
     weights = folder / "weights"
-    save_weights(vae, model, tokenizer, weights)
-    recogniser = train_recogniser(folder, recipe.recogniser, report)
+    recogniser = train_recogniser(folder, recipe.recogniser, report, device=device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
     write_card(_facts(folder, seed, len(views) // BLOCK, recogniser), weights)
     scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
-    save_grid(images[:120], folder / "evaluation.png", 12)
+    save_grid(images[:120], folder / _PICTURE, 12)
     write_card({"evaluation": scores}, weights)
     report(f"evaluation: {scores}")
     return weights
 
 
+def _remove_training(folder: Path) -> None:
+    """Remove what a training writes, and nothing else: people put their own beside it."""
+    if not folder.is_dir() or all(path.name == LOCK for path in folder.iterdir()):
+        return
+    if not (folder / _MARK).is_file():
+        raise InputError(f"will not overwrite {folder}: it is not the folder of a training (no {_MARK})")
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).with_suffix(".tmp").unlink(missing_ok=True)
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def _facts(folder: Path, seed: int, blocks: int, recogniser: Recogniser) -> dict[str, Any]:
     """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
-    paths = {name: folder / f"{name}.safetensors" for name in ("vae", "diffusion", "recogniser")}
+    paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
     return {
         "seed": seed,

@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sctd.interrupts import Interrupts
+
 Report = Callable[[str], None]
 
 
@@ -188,42 +190,56 @@ class Run:
         clip: float = 1.0,
         save_every_seconds: float = 180.0,
         batch: int | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         """Take optimiser steps until ``length`` is reached; ``loss_of(step)`` is the loss of a step's batch.
 
         Args:
             batch: samples in a step, for the progress line.
+            saved: called after each checkpoint.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved.
         """
-        last_save = started = time.monotonic()
-        since, before, recent = started, self.seconds, []
-        while (done := length.done(self.step, self.seconds)) < 1:
-            factor = rate_factor(self.step, done)
-            for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
-            loss = loss_of(self.step)
-            self.model.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-            for optimizer in self.optimizers:
-                optimizer.step()
-            self.step += 1
-            self.update_average()
-            recent.append(loss.detach())
-            now = time.monotonic()
-            self.seconds = before + now - started
-            if self.step % 100 == 0 or length.done(self.step, self.seconds) == 1:
-                mean = float(torch.stack(recent).mean())
-                speed = "" if batch is None else f", {batch * len(recent) / (now - since):.0f} samples/s"
-                recent.clear()
-                since = now
-                self.losses.append((self.step, mean))
-                part = length.done(self.step, self.seconds)
-                report(f"{self.name}: step {self.step}, {100 * part:.1f} % done, loss {mean:.4f}{speed}")
-            if now - last_save > save_every_seconds:
-                self.save()
-                last_save = now
-        self.save()
+        last_save = since = started = time.monotonic()
+        before, recent = self.seconds, []
+        with Interrupts(report, wait=True) as interrupts:
+            while (done := length.done(self.step, self.seconds)) < 1:
+                loss = loss_of(self.step)
+                self._descend(loss, rate_factor(self.step, done), clip)
+                recent.append(loss.detach())
+                now = time.monotonic()
+                self.seconds = before + now - started
+                done = length.done(self.step, self.seconds)
+                if self.step % 100 == 0 or done == 1:
+                    mean = float(torch.stack(recent).mean())
+                    speed = "" if batch is None else f", {batch * len(recent) / (now - since):.0f} samples/s"
+                    recent.clear()
+                    since = now
+                    self.losses.append((self.step, mean))
+                    report(f"{self.name}: step {self.step}, {100 * done:.1f} % done, loss {mean:.4f}{speed}")
+                if interrupts.pending:
+                    self.save()
+                    raise KeyboardInterrupt(f"stopped at {self.name} step {self.step}; go on with --resume")
+                if now - last_save > save_every_seconds:
+                    self.save()
+                    saved()
+                    last_save = time.monotonic()
+            self.save()
+            saved()
+
+    def _descend(self, loss: Tensor, factor: float, clip: float) -> None:
+        """One step of the optimisers, at their rates times a factor."""
+        for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self.update_average()
 
 
 def read_facts(path: Path) -> dict[str, Any]:

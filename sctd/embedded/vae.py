@@ -27,9 +27,10 @@ from sctd.embedded.training import (
     mixed_precision,
     step_generator,
 )
+from sctd.prior.parts import quiet
 
 BATCH, CROP, RATE = 16, 64, 2e-3
-CHANNELS = 8
+CHANNELS, FACTOR = 8, 8
 # The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
 # see the most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
@@ -56,16 +57,21 @@ def new_vae() -> AutoencoderKL:
     return vae
 
 
-def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int = SIZE) -> Tensor:
-    """n square pictures [n, 3, crop, crop] of random views, colours, patterns and backgrounds, cut out
-    together."""
+def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int | None = None) -> Tensor:
+    """n pictures [n, 3, H, W] of random views, colours, patterns and backgrounds.
+
+    Args:
+        crop: height and width of a square that is cut out of all of them; None: whole pictures.
+    """
     index = torch.randint(len(views), (n,), generator=generator)
     color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
     pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
     maps = views.maps[index]
-    y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
+    if crop is not None:
+        y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
+        maps = maps[..., y : y + crop, x : x + crop]
     return compose(
-        maps[..., y : y + crop, x : x + crop],
+        maps,
         random_colors(color, generator),
         pattern,
         random_backgrounds(n, generator),
@@ -102,7 +108,13 @@ def train_vae(
     views: Views, folder: Path, seed: int, length: Length, report: Report, device: torch.device = CPU
 ) -> AutoencoderKL:
     """Crops, then for the last fifth whole pictures; returns the averaged model with its scaling factor, on
-    the CPU."""
+    the CPU.
+
+    It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
+    """
+    finished = folder / "vae"
+    if finished.exists():
+        return load_vae(finished)
     torch.manual_seed(seed)
     vae = new_vae().to(device)
     run = Run("vae", folder, vae, [adamw(vae.parameters(), RATE, 0.0)], exponential_average(0.998))
@@ -111,9 +123,9 @@ def train_vae(
     def loss_of(step: int) -> Tensor:
         generator = step_generator(seed, step)
         whole = length.done(step, run.seconds) >= 0.8
-        crop, count = (SIZE, max(1, BATCH * CROP**2 // SIZE**2)) if whole else (CROP, BATCH)
+        crop, count = (None, BATCH * CROP**2 // SIZE**2) if whole else (CROP, BATCH)
         images = random_pictures(views, count, generator, crop)
-        noise = torch.randn(count, CHANNELS, crop // 8, crop // 8, generator=generator)
+        noise = torch.randn(count, CHANNELS, *(n // FACTOR for n in images.shape[-2:]), generator=generator)
         with mixed_precision(device):
             return reconstruction_loss(vae, images.to(device), noise.to(device))
 
@@ -125,4 +137,12 @@ def train_vae(
         latents = torch.cat([vae.encode(part * 2 - 1).latent_dist.mean for part in pictures.split(64)])
     vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
     report(f"vae: {psnr(vae, pictures[:128]):.2f} dB, scaling factor {vae.config.scaling_factor}")
-    return vae
+    with quiet():
+        vae.half().save_pretrained(finished, safe_serialization=True)
+    return load_vae(finished)
+
+
+def load_vae(folder: Path) -> AutoencoderKL:
+    """A finished autoencoder, float32."""
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    return vae.eval()

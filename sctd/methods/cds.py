@@ -31,7 +31,7 @@ class Cds:
         """See :class:`sctd.methods.base.MethodFactory`."""
         self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         kind = settings.noise
         self._noise = NoiseSource(fixed=kind == "fixed", shared=kind == "shared", offset=0.0, seed=seed)
         self._iterations = iterations

@@ -41,7 +41,7 @@ class Gcs:
         """See :class:`sctd.methods.base.MethodFactory`."""
         self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=settings.noise_offset, seed=seed)
         self._iterations = iterations
         self._draw = {"released": _released, "anywhere": _anywhere}[settings.timestep_sampling]

@@ -30,8 +30,8 @@ class Sctd:
         """See :class:`sctd.methods.base.MethodFactory`.
 
         Raises:
-            InputError: the prior's noise schedule has not 1000 levels, or Perp-Neg, which works on the words
-                of a view, meets a prior that reads none.
+            InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``; or
+                Perp-Neg, which works on the words of a view, meets a prior that reads none.
         """
         if settings.perp_neg.enabled and prior.reads_cameras:
             raise InputError(
@@ -41,7 +41,7 @@ class Sctd:
         self._prior = prior
         self._texts = texts
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._timesteps = TimestepSampler(settings, iterations)
         self._network = Network(prior, texts)
         self._scale = settings.guidance_scale if settings.guided_condition else 1.0

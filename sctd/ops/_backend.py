@@ -13,6 +13,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from sctd.environment import MOST_THREADS, check_variables
 from sctd.errors import BackendUnavailable, InputError
 
 BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "triton", "triton-interpret", "reference")
@@ -24,7 +25,9 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
+        InputError: a variable that it reads has a value that it cannot have.
     """
+    check_variables()
     try:
         from sctd import _native
     except ImportError as exc:
@@ -199,6 +202,6 @@ def set_num_threads(n: int) -> None:
     Raises:
         InputError: n is not in 1..1024.
     """
-    if not 1 <= n <= 1024:
-        raise InputError(f"the number of threads must be in 1..1024; got {n}")
+    if not 1 <= n <= MOST_THREADS:
+        raise InputError(f"the number of threads must be in 1..{MOST_THREADS}; got {n}")
     native().set_num_threads(n)

@@ -44,12 +44,18 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_folder(
-    folder: Path, prediction_type: str = "epsilon", *, latent_channels: int = 4, sd2: bool = False
+    folder: Path,
+    prediction_type: str = "epsilon",
+    *,
+    latent_channels: int = 4,
+    sd2: bool = False,
+    labels: int | None = None,
 ) -> Path:
     """Writes the pipeline, float16, and returns the folder; 16 x 16 images, 8 x 8 latents.
 
     ``sd2`` takes what Stable Diffusion 2 has other than 1: heads of one width, linear projections; and
-    attention in the VAE, which both have and which costs time.
+    attention in the VAE, which both have and which costs time. ``labels`` is the width of class labels
+    that the UNet projects.
     """
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -64,6 +70,8 @@ def write_folder(
         attention_head_dim=(2, 4) if sd2 else 4,
         use_linear_projection=sd2,
         norm_num_groups=4,
+        class_embed_type=None if labels is None else "projection",
+        projection_class_embeddings_input_dim=labels,
     )
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
