@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import views_from
 from torch import Tensor
 
 from sctd import methods
@@ -50,6 +51,5 @@ def test_the_estimates_batch_is_the_widest_that_a_method_asks(
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
     method = methods.get(name)(prior, texts, getattr(config, name), iterations=4, seed=0)
     z0 = torch.randn(BATCH, 4, 2, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    turn = torch.zeros(BATCH, dtype=torch.float64)
-    method(z0, turn, turn, 0, torch.Generator().manual_seed(0))
+    method(z0, views_from(*[0.0] * BATCH), 0, torch.Generator().manual_seed(0))
     assert widest_batch(config) == prior.widest
