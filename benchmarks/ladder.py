@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +37,6 @@ from sctd.embedded.truth import asset_views, psnr, score_views, truth_from
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import COLORS, KINDS, Subject
 from sctd.methods.base import Guidance
-from sctd.methods.settings import ViewSettings
 from sctd.prior.base import Prior, Timestep
 from sctd.schedule import Schedule
 from sctd.solver import add_noise, clean
@@ -159,21 +158,21 @@ def climb(rung: str, prior: Prior, subject: Subject, seed: int, overrides: list[
     return asdict(score_views(images, alpha, subject, load_recogniser())), images
 
 
-def sampled(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float]]:
+def sampled(
+    prior: Prior, subjects: list[Subject], guidance: Sequence[float] = GUIDANCE, steps: int = STEPS
+) -> dict[str, dict[str, float]]:
     """PSNR in dB of the prior's samples of each kind all round, by guidance and kind.
 
     A prior that is not told the background is compared over the one that it chose.
     """
     views = views_all_round(VIEWS)
-    table: dict[str, dict[str, float]] = {f"{w:g}": {} for w in GUIDANCE}
+    table: dict[str, dict[str, float]] = {f"{w:g}": {} for w in guidance}
     for subject in subjects:
-        texts = ViewTexts.encode(prior, str(subject), "", _phrases()).embeddings(
-            views.azimuth, views.elevation
-        )
+        texts = texts_of(prior, subject).embeddings(views.azimuth, views.elevation)
         noise = torch.randn(VIEWS, *prior.latent_shape, generator=torch.Generator().manual_seed(1))
         truth, coverage = truth_from(subject, views, prior.image_size)
         for w, row in table.items():
-            images = prior.decode_latents(sample_latents(prior, texts, noise, STEPS, float(w), views))
+            images = prior.decode_latents(sample_latents(prior, texts, noise, steps, float(w), views))
             wanted = truth
             if not prior.reads_cameras:
                 chosen = images[..., 0, :].median(-1).values - views.background
@@ -193,7 +192,7 @@ def denoised(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float
     for subject in subjects:
         views = random_viewpoints(VIEWS, generator)
         z0 = true_latents(prior, subject, views)
-        cameras, texts = prior.encode_cameras(views), ViewTexts.encode(prior, str(subject), "", _phrases())
+        cameras, texts = prior.encode_cameras(views), texts_of(prior, subject)
         noise = torch.randn(z0.shape, generator=generator)
         prompts = {
             "prompt": texts.embeddings(views.azimuth, views.elevation),
@@ -221,8 +220,10 @@ def random_viewpoints(n: int, generator: torch.Generator) -> Viewpoints:
     )
 
 
-def _phrases() -> ViewSettings:
-    return load_config("embedded").views
+def texts_of(prior: Prior, subject: Subject) -> ViewTexts:
+    """As the preset encodes them."""
+    config = load_config("embedded", prompt=str(subject))
+    return ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
 
 
 def main(

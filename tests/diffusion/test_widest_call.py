@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import views_from
 from torch import Tensor
 
 from sctd import methods
-from sctd.cameras import Viewpoints
 from sctd.config import load_config
 from sctd.prior.analytic import AnalyticPrior
 from sctd.prior.memory import widest_batch
@@ -53,8 +53,6 @@ def test_the_estimates_batch_is_the_widest_that_a_method_asks(
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
     method = methods.get(name)(prior, texts, getattr(config, name), iterations=4, seed=0)
     z0 = torch.randn(BATCH, 4, 2, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    turn = torch.zeros(BATCH, dtype=torch.float64)
-    views = Viewpoints(turn, turn, turn + 3.3, turn + 0.7, torch.ones(BATCH, 3))
     for iteration in (0, 3):
-        method(z0, views, iteration, torch.Generator().manual_seed(0))
+        method(z0, views_from(*[0.0] * BATCH), iteration, torch.Generator().manual_seed(0))
     assert widest_batch(config) == prior.widest

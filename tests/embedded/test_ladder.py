@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.ladder import RUNGS, Oracle, Pixels, climb, ladder_subjects, random_viewpoints, true_latents
+from benchmarks.ladder import (
+    LEVELS,
+    RUNGS,
+    Oracle,
+    Pixels,
+    climb,
+    denoised,
+    ladder_subjects,
+    random_viewpoints,
+    sampled,
+    true_latents,
+)
 from benchmarks.ladder_page import write_page
 from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.sample import load_sampler
@@ -48,6 +59,15 @@ def test_every_rung_gives_scores(prior: Prior, rung: str) -> None:
     scores, images = climb(rung, prior, HOUSE, 0, ["iterations=2", "gaussians.count=50"])
     assert 0 < scores["psnr"] < 60
     assert images.shape == (8, 3, prior.image_size, prior.image_size)
+
+
+def test_errors_and_samples_are_measured_for_every_level_and_guidance(prior: Prior) -> None:
+    levels = denoised(prior, [HOUSE])
+    errors = [levels[str(t)]["prompt"] for t in LEVELS]
+    assert errors == sorted(errors)  # the more noise, the less is known
+    assert errors[-1] < levels[str(LEVELS[-1])]["''"] < 2 * levels[str(LEVELS[-1])]["spread"]
+    (kinds,) = sampled(prior, [HOUSE], guidance=(2.0,), steps=4).values()
+    assert 15 < kinds["house"] < 40
 
 
 def test_prompts_are_none_of_those_that_results_are_reported_on() -> None:
