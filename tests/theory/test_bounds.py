@@ -1,8 +1,8 @@
 """The order of the distillation errors of SCTD, GCS and CDS that the paper claims, on equal terms.
 
 Each maps z_t in one first-order step to where its consistency function ends: SCTD to the edge of t's segment,
-GCS to some e < t, CDS to clean latents. The paper's bounds are O(dt) times those lengths. "gcs" draws e anywhere
-below t, "gcs as released" one to two intervals below, as ConnectCD's code does.
+GCS to some e < t, CDS to clean latents. The paper's bounds are O(dt) times those lengths. "gcs" draws e
+anywhere below t, "gcs as released" one to two intervals below, as ConnectCD's code does.
 """
 
 from __future__ import annotations
