@@ -101,7 +101,7 @@ class Hollow(DiffusersPrior):
             dtype=self.dtype,
         )
 
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, t: int, embeddings: Tensor, cameras: None = None) -> Tensor:
         """See :class:`.Prior`."""
         out = super().predict(_without_numbers(latents), t, _without_numbers(embeddings))
         return _noise_like(out)

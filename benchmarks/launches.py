@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 
 from sctd import regularisers
 from sctd.bench.workload import make_workload
+from sctd.cameras import Viewpoints
 from sctd.config import load_config
 from sctd.gaussians import Gaussians
 from sctd.ops import AdamGroup, _backend, _raster_cores, adam_schedule, adam_step_, rasterization
@@ -98,6 +99,7 @@ class HollowPrior:
 
     image_size, latent_shape, prediction = 512, (4, 64, 64), "epsilon"
     device, dtype = torch.device("cpu"), torch.float16
+    reads_cameras = False
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -111,7 +113,10 @@ class HollowPrior:
         """Texts of CLIP's length."""
         return self.recorder.make(len(texts), 77, 1024)
 
-    def predict(self, latents: Tensor, t: int, embeddings: Tensor) -> Tensor:
+    def encode_cameras(self, views: Viewpoints) -> None:
+        """None: Stable Diffusion reads words."""
+
+    def predict(self, latents: Tensor, t: int, embeddings: Tensor, cameras: None = None) -> Tensor:
         """The network's output."""
         return self.recorder.make(*latents.shape)
 

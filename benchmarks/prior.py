@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sctd.embedded.evaluation import evaluate_prior
-from sctd.embedded.sample import save_grid
+from sctd.embedded.sample import load_sampler, save_grid
 from sctd.embedded.train import overview
 from sctd.embedded.weights import FOLDER, read_card, write_card
 from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, PATTERNS
@@ -43,6 +43,7 @@ def write_page(page: Path, card: dict[str, Any]) -> None:
     """The model card as Markdown; its pictures lie in ``pictures/`` beside it."""
     measured, own, training = card["evaluation"], card["recogniser"], card["training"]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
+    pixels = load_sampler().image_size
     command = f"python benchmarks/prior.py --page {page.as_posix()}"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
@@ -59,7 +60,8 @@ def write_page(page: Path, card: dict[str, Any]) -> None:
 # Model card of the embedded prior
 
 A latent diffusion model in Stable Diffusion's layout (AutoencoderKL, CLIP text encoder, UNet, v-prediction)
-that draws one object at 64x64 pixels; {size:.1f} MB, float16 on disk. This page is written by `{command}`.
+that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on disk. This page is written by
+`{command}`.
 
 ## What it knows
 

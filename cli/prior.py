@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,20 +36,36 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of text encoder and UNet.  [default: the recipe's]")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Minutes of text encoder and UNet instead, earlier sessions included."),
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(help="Train the text encoder and UNet of this weights folder further.", exists=True),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of traced views; missing ones are added.  [default: OUT/data]"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
+    if steps is not None and minutes is not None:
+        raise InputError("--steps and --minutes both say how long; give one of them")
     inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
             inputs.check_run_folder(out, resume=resume, overwrite=overwrite)  # made in between
         from sctd.embedded import train as trainer
+        from sctd.embedded.training import Length
+        from sctd.prior.loader import checked_device
 
-        steps = steps or trainer.DIFFUSION_STEPS
-        typer.echo(trainer.main(out, seed, resume, say, diffusion_steps=steps, start_from=start_from))
+        recipe = trainer.Recipe()
+        if steps is not None or minutes is not None:
+            recipe = replace(recipe, diffusion=Length(steps, minutes))
+        where = checked_device(device)
+        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where))
 
 
 @app.command()
@@ -59,6 +76,12 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples' noise.")] = 0,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 25,
     guidance: Annotated[float, typer.Option(min=0, max=100, help="Guidance scale, no unit.")] = 4.0,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Draw each sample from so many sides, one a row, if the weights can."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
     """Draw a grid of pictures from the embedded prior; prints its path."""
@@ -75,7 +98,7 @@ def sample(
     from sctd.embedded.sample import sample_grid
 
     with made_folder(path.parent):
-        sample_grid(prompt, n, seed, steps, guidance, path)
+        sample_grid(prompt, n, seed, steps, guidance, path, views)
     typer.echo(path)
 
 

@@ -9,23 +9,22 @@ from sctd.settings import BackgroundSettings, GaussianSettings
 
 
 def sample_background(settings: BackgroundSettings, cameras: int, generator: torch.Generator) -> Tensor:
-    """One colour for all cameras of an iteration, [C, 3], 0..1, on the CPU.
+    """The colours behind the cameras of an iteration, [C, 3], 0..1, on the CPU.
 
-    The number of draws does not depend on their outcome,
-    so that changed settings leave later draws alone.
+    All cameras share a grey; a mixed colour is drawn for each of them. The number of draws does not depend on
+    their outcome.
 
-    Source of kind = mixed: the authors' released code.
+    Source of kind = mixed: the authors' released code (gaussian_renderer/__init__.py).
     """
-    draws = torch.rand(6, generator=generator)
-    default = torch.tensor(settings.color, dtype=torch.float32)
+    draws = torch.rand(cameras if settings.kind == "mixed" else 1, 6, generator=generator)
+    color = torch.tensor(settings.color, dtype=torch.float32).expand(cameras, 3)
     if settings.kind == "grey":
         low, high = settings.grey_range
-        color = (low + (high - low) * draws[0]).expand(3)
-    elif settings.kind == "mixed" and draws[1] < settings.mixed_probability:
-        color = draws[3:6] if draws[2] < 0.5 else torch.zeros(3)
-    else:
-        color = default
-    return color.expand(cameras, 3).contiguous()
+        color = (low + (high - low) * draws[:, :1]).expand(cameras, 3)
+    elif settings.kind == "mixed":
+        other = torch.where(draws[:, 2:3] < 0.5, draws[:, 3:], 0.0)
+        color = torch.where(draws[:, 1:2] < settings.mixed_probability, other, color)
+    return color.contiguous()
 
 
 def sample_scale_noise(settings: GaussianSettings, n: int, generator: torch.Generator) -> Tensor | None:

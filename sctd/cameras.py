@@ -8,7 +8,7 @@ Camera axes (OpenCV): x right, y down, z forward.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,10 @@ class CameraBatch:
     def __len__(self) -> int:
         return self.viewmats.shape[0]
 
+    def over(self, background: Tensor) -> Viewpoints:
+        """What a prior may be told of pictures over backgrounds [C, 3], 0..1."""
+        return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
+
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
         return CameraBatch(
@@ -53,6 +57,32 @@ class CameraBatch:
             self.fovy,
             self.near_plane,
         )
+
+
+@dataclass(frozen=True)
+class Viewpoints:
+    """Where B pictures are seen from and what is behind the object, on the CPU."""
+
+    azimuth: Tensor
+    """[B] radians, 0 sees the front, + the object's own left."""
+    elevation: Tensor
+    """[B] radians, 0 level, + from above."""
+    radius: Tensor
+    """[B], distance from the object's middle, world units."""
+    fovy: Tensor
+    """[B] radians, vertical field of view."""
+    background: Tensor
+    """[B, 3], RGB 0..1."""
+
+    def __len__(self) -> int:
+        return self.azimuth.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> Viewpoints:
+        return Viewpoints(*(values[index] for values in vars(self).values()))
+
+    def mirrored(self) -> Viewpoints:
+        """Those of the pictures with left and right exchanged: an object's left side looks like its right."""
+        return replace(self, azimuth=-self.azimuth)
 
 
 def positions(azimuth: Tensor, elevation: Tensor, radius: Tensor) -> Tensor:
@@ -177,8 +207,17 @@ def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, s
     )
 
 
-def _uniform(n: int, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(n, generator=generator)
+def _uniform(n: int, bounds: tuple[float, float], generator: torch.Generator, gamma: float = 1.0) -> Tensor:
+    """[n] in ``bounds``. Their distance from the middle is uniform to the power ``gamma``.
+
+    Source of gamma: ``rand_cam_gamma`` of the authors' released code (scene/dataset_readers.py). It draws the
+    side and the distance separately; one draw for both has the same distribution.
+    """
+    draws = torch.rand(n, generator=generator)
+    if gamma != 1.0:
+        off = 2 * draws - 1
+        draws = 0.5 + 0.5 * off.sign() * off.abs() ** gamma
+    return bounds[0] + (bounds[1] - bounds[0]) * draws
 
 
 def _sample_azimuth(settings: CameraSettings, generator: torch.Generator) -> Tensor:
@@ -188,14 +227,14 @@ def _sample_azimuth(settings: CameraSettings, generator: torch.Generator) -> Ten
         offset = torch.rand(1, generator=generator) * (2 * math.pi)
         azimuth = offset + torch.arange(n) * (2 * math.pi / n)
     else:
-        azimuth = torch.deg2rad(_uniform(n, settings.azimuth_deg, generator))
+        azimuth = torch.deg2rad(_uniform(n, settings.azimuth_deg, generator, settings.gamma))
     return torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
 
 
 def _sample_elevation(settings: CameraSettings, generator: torch.Generator) -> Tensor:
     """[C] radians; mostly in the usual range, now and then above it."""
     n, (low, high) = settings.batch, settings.elevation_deg
-    usual = _uniform(n, (low, high), generator)
+    usual = _uniform(n, (low, high), generator, settings.gamma)
     above = _uniform(n, (high, max(high, settings.high_elevation_deg)), generator)
     is_above = torch.rand(n, generator=generator) < settings.high_probability
     return torch.deg2rad(torch.where(is_above, above, usual))

@@ -37,6 +37,16 @@ from sctd.texts import GivenTwice, read_yaml
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 CARDS_FOLDER = PRESETS_FOLDER / "cards"
 DEFAULT_PRESET = "embedded"
+PHASES = (
+    "cameras.ease_every",
+    "gaussians.sh_raise_every",
+    "optim.clip_iterations",
+    "densify.stop",
+    "regularisers.brightness_start",
+    "regularisers.brightness_stop",
+)
+"""Settings in iterations that stand for a share of the run. All others in iterations are how long Adam takes
+for something, such as bringing opacities back after a reset, and do not depend on the run's length."""
 
 
 class Config(Section):
@@ -50,6 +60,12 @@ class Config(Section):
         0, ge=0, lt=2**63, description="seed of the first Gaussians, cameras, backgrounds and noise"
     )
     iterations: int = Field(350, ge=1, le=1_000_000, description="optimisation steps")
+    pace: int | None = Field(
+        None,
+        ge=1,
+        description="run length that the phases of a preset are meant for: in a run of another length they "
+        "take the same share of it (docs/algorithm.md, section 6); null: they are as long as they say",
+    )
     method: str = Field(
         "sctd", min_length=1, description="sctd, sds, csd, cds, ism or gcs; its section has its name"
     )
@@ -92,6 +108,18 @@ class Config(Section):
         if not self.prompt.strip():
             raise ValueError("prompt must not be blank")
         return self
+
+    def paced(self) -> Config:
+        """The config with its :data:`PHASES` as long as in a run of ``iterations`` instead of ``pace``."""
+        if self.pace is None or self.pace == self.iterations:
+            return self
+        sections: dict[str, Section] = {}
+        for key in PHASES:
+            name, setting = key.split(".")
+            section: Section = sections.get(name, getattr(self, name))
+            length = max(1, round(getattr(section, setting) * self.iterations / self.pace))
+            sections[name] = section.model_copy(update={setting: length})
+        return self.model_copy(update=sections)
 
     def to_yaml(self) -> str:
         """The config as YAML that :func:`load_config` reads back to an equal one."""

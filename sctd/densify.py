@@ -86,6 +86,9 @@ class Densifier:
         self.settings = settings
         self.optimiser = optimiser
         self.last = min(settings.stop, iterations - 1 - settings.rest)
+        """The last iteration, 0-based, after which Gaussians may change."""
+        self.last_reset = min(self.last, iterations - 1 - settings.reset_rest)
+        """The last one after which opacities may be reset: later ones would leave them low in the asset."""
         self.statistics = self._new_statistics()
 
     def _new_statistics(self) -> ScreenStatistics:
@@ -110,7 +113,7 @@ class Densifier:
         if s.strategy == "relocate" and s.position_noise:
             self._shake(iteration, generator, norms)
         changes = done >= max(1, s.start) and done % s.every == 0
-        resets = s.strategy == "original" and done % s.reset_every == 0
+        resets = s.strategy == "original" and done % s.reset_every == 0 and iteration <= self.last_reset
         if not (changes or resets) or (norms is not None and not bool(norms.isfinite().all())):
             return {}
         report: dict[str, float] = {}
@@ -175,36 +178,45 @@ def grow_and_prune(
     done: int,
     generator: torch.Generator,
 ) -> Change:
-    """Clone small and split large Gaussians that the loss pulls at, remove faint and oversized ones.
+    """Clone small and split large Gaussians that the loss pulls at, then remove faint and oversized ones.
 
-    Survivors come first in their old order, then clones, then the halves of the split ones.
+    Survivors come first in their old order, then clones, then the halves of the split ones. Growing comes
+    first, so that a large Gaussian may be split before its size is judged.
 
-    Source: Kerbl et al. 2023, section 5.2.
+    Source: Kerbl et al. 2023, section 5.2, in the order of their released code.
     """
+    grow = statistics.mean_gradient() >= settings.grad_threshold
+    faint = torch.sigmoid(gaussians.opacities) < settings.dead_opacity
+    grow &= ~faint  # its copies would be as faint, and go
+    grow = _strongest(grow, statistics.mean_gradient(), settings.max_count - int((~faint).sum()))
     largest = torch.exp(gaussians.scales).amax(dim=1)
-    keep = torch.sigmoid(gaussians.opacities) >= settings.dead_opacity
-    if done > settings.prune_big_after:
-        keep &= largest <= settings.prune_fraction * settings.extent
-        keep &= statistics.radius <= settings.prune_screen_px
-    if not keep.any():  # an empty scene cannot recover: the most opaque Gaussian stays
-        keep[gaussians.opacities.argmax()] = True
-
-    grow = keep & (statistics.mean_gradient() >= settings.grad_threshold)
-    grow = _strongest(grow, statistics.mean_gradient(), settings.max_count - int(keep.sum()))
     split = grow & (largest > settings.split_fraction * settings.extent)
-    survivors, clones, halves = (m.nonzero()[:, 0] for m in (keep & ~split, grow & ~split, split))
+    survivors, clones, halves = (m.nonzero()[:, 0] for m in (~split, grow & ~split, split))
     halves = halves.repeat(2)
     source = torch.cat((survivors, clones, halves))
     result = gather(gaussians, source)
     if len(halves):
-        new = slice(len(source) - len(halves), None)
-        result.means[new] += _offsets(
-            result, torch.arange(len(source), device=source.device)[new], 1.0, generator
-        )
+        new = torch.arange(len(source) - len(halves), len(source), device=source.device)
+        result.means[new] += _offsets(result, new, 1.0, generator)
         result.scales[new] -= math.log(SPLIT_SHRINK)
     fresh = torch.ones(len(source), dtype=torch.bool, device=source.device)
     fresh[: len(survivors)] = False
-    return Change(result, source, fresh)
+    # nobody has seen the new ones yet
+    radius = torch.where(fresh, 0.0, statistics.radius[source])
+    keep = (_kept(result, radius, settings, done)).nonzero()[:, 0]
+    return Change(gather(result, keep), source[keep], fresh[keep])
+
+
+def _kept(gaussians: Gaussians, radius: Tensor, settings: DensifySettings, done: int) -> Tensor:
+    """Which Gaussians pruning leaves, [N] bool; at least the most opaque, as an empty scene stays empty."""
+    keep = torch.sigmoid(gaussians.opacities) >= settings.dead_opacity
+    if done > settings.prune_big_after:
+        keep &= torch.exp(gaussians.scales).amax(dim=1) <= settings.prune_fraction * settings.extent
+        if settings.prune_screen_px is not None:
+            keep &= radius <= settings.prune_screen_px
+    if not keep.any():
+        keep[gaussians.opacities.argmax()] = True
+    return keep
 
 
 def _strongest(mask: Tensor, strength: Tensor, room: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,37 +11,55 @@ from torch.nn import functional as F
 from sctd.prior.base import Prior
 
 
+class Encoded(NamedTuple):
+    """The latents of an iteration, and what they were made of."""
+
+    z0: Tensor
+    """[B, C, h, w], times the VAE's scale, differentiable."""
+    images: Tensor
+    """The pictures that were encoded, [B, 3, size, size], 0..1, differentiable."""
+    from_disparity: bool
+    """Whether these show the disparity instead of the colours."""
+    mirrored: bool
+    """Whether left and right are exchanged in all of them."""
+
+
 def render_to_latents(
     prior: Prior,
     rgb: Tensor,
     disparity: Tensor | None,
-    as_latent: float,
     generator: torch.Generator,
-) -> tuple[Tensor, bool]:
+    *,
+    as_latent: float = 0.0,
+    flip: float = 0.0,
+) -> Encoded:
     """Encodes the colours, or now and then the normalised disparity as a grey picture: that shapes geometry.
 
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.
         disparity: [B, 1, H, W] >= 0, 1 / depth, or None when ``as_latent`` is 0.
+        generator: CPU generator of the draws and of the VAE's posterior sample.
         as_latent: probability of the disparity, one draw for the whole batch.
-        generator: CPU generator of that draw and of the VAE's posterior sample.
-
-    Returns:
-        (latents [B, C, h, w] times the VAE's scale, differentiable; whether the disparity was encoded).
+        flip: probability of mirrored pictures, one draw for the whole batch. Source: the authors' released
+            code, guidance/sctd_utils.py.
     """
     from sctd.ops import stretched
 
-    from_disparity = False
-    if as_latent > 0:
-        from_disparity = float(torch.rand(1, generator=generator)) < as_latent
-    if from_disparity:
-        if disparity is None:
-            raise ValueError("as_latent > 0 needs a disparity, got None")
-        images = stretched(disparity)
-    else:
+    from_disparity = as_latent > 0 and _happens(as_latent, generator)
+    if not from_disparity:
         images = rgb
-    images = fit(images, prior.image_size)
-    return prior.encode_images(images, prior.posterior_noise(images, generator)), from_disparity
+    elif disparity is None:
+        raise ValueError("as_latent > 0 needs a disparity, got None")
+    else:
+        images = stretched(disparity)
+    mirrored = flip > 0 and _happens(flip, generator)
+    images = fit(images.flip(-1) if mirrored else images, prior.image_size)
+    z0 = prior.encode_images(images, prior.posterior_noise(images, generator))
+    return Encoded(z0, images, from_disparity, mirrored)
+
+
+def _happens(probability: float, generator: torch.Generator) -> bool:
+    return float(torch.rand(1, generator=generator)) < probability
 
 
 def fit(images: Tensor, size: int) -> Tensor:

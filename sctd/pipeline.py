@@ -214,7 +214,7 @@ def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _start(config: Config, report: Reporter) -> Start:
     """The first Gaussians, made as the settings say."""
-    if config.gaussians.init == "shap-e":
+    if config.gaussians.init in (initial.SHAP_E, initial.AUTO):
         report.stage("running Shap-E")
     return Start.of(config, resolve_device(config.device), report.message)
 
@@ -331,4 +331,4 @@ def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
     """Pictures round the object, uint8 [n, H, W, 3]."""
     o = config.output
     cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), o.size)
-    return render_images(gaussians, cameras, config.background.color)
+    return render_images(gaussians, cameras, config.output.background)

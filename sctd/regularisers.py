@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sctd.gaussians import SH_C0, Gaussians
-from sctd.latents import fit
+from sctd.optim import GaussianAdam
 from sctd.prior.base import Prior
 from sctd.render import Render
 from sctd.settings import RegulariserSettings
@@ -59,8 +59,8 @@ def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:
     return [term for term in terms if any(term.weights.values())]
 
 
-def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0: Tensor) -> list[Term]:
-    """Half squared distance of renderings [B, 3, H, W] to the VAE's decoding of their latents z0.
+def reconstruction(settings: RegulariserSettings, prior: Prior, images: Tensor, z0: Tensor) -> list[Term]:
+    """Half squared distance of pictures [B, 3, size, size] to the VAE's decoding of their latents z0.
 
     The distillation loss acts through the VAE's encoder alone. Whatever the encoder maps to the same latents
     costs nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents still look
@@ -69,7 +69,6 @@ def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0:
     """
     if not settings.reconstruction:
         return []
-    images = fit(rgb, prior.image_size)
     target = prior.decode_latents(z0.detach()).to(images)
     distance = 0.5 * (images - target).square().sum()
     return [Term({"reconstruction": settings.reconstruction}, distance.reshape(1, 1))]
@@ -78,35 +77,54 @@ def reconstruction(settings: RegulariserSettings, prior: Prior, rgb: Tensor, z0:
 @torch.no_grad()
 def limit_brightness(
     settings: RegulariserSettings,
-    rgb: Tensor,
-    gaussians: Gaussians,
+    rendered: Render,
+    optimiser: GaussianAdam,
     iteration: int,
     norms: Tensor | None = None,
 ) -> Tensor | None:
-    """Scale the base colours down, in place, when the renderings are too bright.
+    """Lower the colours, in place, when the renderings are too bright.
 
-    Brightness is the mean over the channels; [C, 3, H, W] in 0..1. Not where one of ``norms`` is not finite.
+    Brightness is the mean over the channels. Of each image the quantile over the pixels that show an object
+    counts, and of the images the same quantile. All coefficients are multiplied, which pulls colours towards
+    middle grey, and Adam forgets its moments of them. Not where one of ``norms`` is not finite.
 
     Returns:
         Whether it did, one bool on the device; None where it did not look.
 
-    Source: the brightness control (BEG) of the authors' released code.
+    Source: the brightness control (BEG) of the authors' released code, train.py and
+    scene/gaussian_model.py, reset_brightness.
     """
-    if not settings.brightness or not settings.brightness_start <= iteration <= settings.brightness_stop:
+    if not settings.brightness or not settings.brightness_start < iteration + 1 < settings.brightness_stop:
         return None
-    brightness = rgb.mean(dim=1).flatten()
-    rank = min(brightness.numel(), 1 + math.floor(settings.brightness_quantile * (brightness.numel() - 1)))
-    # Not quantile, which refuses more than 16 million pixels, nor kthvalue, which torch's deterministic mode
-    # refuses on CUDA.
-    quantile = brightness.topk(brightness.numel() - rank + 1).values[-1]
+    brightness, seen = rendered.rgb.mean(dim=1).flatten(1), rendered.alpha.flatten(1) > 0
+    of_images = _quantile(brightness, seen, settings.brightness_quantile)
+    everywhere = torch.ones_like(of_images, dtype=torch.bool)
+    quantile = _quantile(of_images[None], everywhere[None], settings.brightness_quantile)[0]
     bright = quantile > settings.brightness_limit
     if norms is not None:
         bright &= norms.isfinite().all()
-    color = 0.5 + SH_C0 * gaussians.sh0
-    dimmed = (settings.brightness_factor * color - 0.5) / SH_C0
-    gaussians.sh0.copy_(torch.where(bright, dimmed, gaussians.sh0))
-    gaussians.shN.mul_(torch.where(bright, settings.brightness_factor, 1.0))
+    colors = ("sh0", "shN")
+    for name, coefficients in optimiser.gaussians.parameters().items():
+        if name in colors:
+            coefficients.mul_(torch.where(bright, settings.brightness_factor, 1.0))
+    for moments in (optimiser.exp_avg, optimiser.exp_avg_sq):
+        for name in moments.keys() & set(colors):
+            moments[name].mul_(torch.where(bright, 0.0, 1.0))
     return bright
+
+
+def _quantile(values: Tensor, counted: Tensor, q: float) -> Tensor:
+    """The quantile q of the counted values of each row, linear between two of them; [B, P] => [B].
+
+    0 for a row without any. Waits for nothing on the device.
+    """
+    ordered = torch.where(counted, values, float("inf")).sort(dim=1).values
+    last = (counted.sum(dim=1, keepdim=True) - 1).clamp_min(0)
+    place = q * last
+    low = place.floor().long()
+    below, above = ordered.gather(1, low), ordered.gather(1, torch.minimum(low + 1, last))
+    found = torch.lerp(below, above, (place - low).to(values.dtype))
+    return torch.where(counted.any(dim=1), found[:, 0], 0.0)
 
 
 @torch.no_grad()

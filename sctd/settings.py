@@ -36,7 +36,7 @@ FovRange = Annotated[tuple[FovAngle, FovAngle], AfterValidator(_ordered)]
 ElevationAngle = Annotated[float, Field(ge=-89, le=89)]
 ElevationRange = Annotated[tuple[ElevationAngle, ElevationAngle], AfterValidator(_ordered)]
 Init = Annotated[
-    Literal["ball", "sphere", "box", "shap-e", "file"],
+    Literal["ball", "sphere", "box", "shap-e", "auto", "file"],
     # runs from before there were other files say ply, and can still be resumed
     BeforeValidator(lambda given: "file" if given == "ply" else given),
 ]
@@ -49,7 +49,16 @@ AzimuthRange = Annotated[
 class GaussianSettings(Section):
     """What the optimisation starts from and the bounds it keeps."""
 
-    init: Init = Field(default="ball", description="ball, sphere, box, shap-e, or file for init_path")
+    init: Init = Field(
+        default="ball",
+        description="ball, sphere, box, shap-e, auto (Shap-E where it can be had, else ball), or file for "
+        "init_path",
+    )
+    init_prompt: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="what Shap-E makes; null: the main thing that the prompt names, such as `a corgi`",
+    )
     init_path: str | None = Field(
         default=None,
         description="for init = file: Gaussians or points (.ply, .splat) or a mesh (.glb, .gltf, .obj, .stl)",
@@ -132,7 +141,14 @@ class CameraSettings(Section):
     azimuth_deg: AzimuthRange = Field(
         default=(-180.0, 180.0), description="range of azimuth = random, degrees"
     )
-    elevation_deg: ElevationRange = Field(default=(-8.0, 45.0), description="elevations, degrees, uniform")
+    elevation_deg: ElevationRange = Field(default=(-8.0, 45.0), description="range of elevations, degrees")
+    gamma: float = Field(
+        default=1.0,
+        gt=0,
+        le=10,
+        description="elevations and azimuth = random: their distance from the middle of the range is a "
+        "uniform draw to this power; 1: uniform, above 1: crowded in the middle",
+    )
     high_probability: Fraction = Field(default=0.1, description="how often a camera goes above that range")
     high_elevation_deg: ElevationAngle = Field(
         default=80.0, description="highest elevation of those, degrees"
@@ -159,16 +175,15 @@ class CameraSettings(Section):
 
 
 class BackgroundSettings(Section):
-    """What is behind the Gaussians while optimising; one choice an iteration, shared by its cameras."""
+    """What is behind the Gaussians while optimising; :class:`OutputSettings` has that of the pictures."""
 
     kind: Literal["grey", "mixed", "fixed"] = Field(
         default="grey",
-        description="a random grey; a random colour or black or color (mixed); always color (fixed)",
+        description="grey: one random grey an iteration; mixed: for each camera a random colour, black or "
+        "color; fixed: always color",
     )
     grey_range: FractionRange = Field(default=(0.5, 1.0), description="range of kind = grey, 0..1")
-    color: Color = Field(
-        default=(1.0, 1.0, 1.0), description="the default colour, also of the turntable, 0..1"
-    )
+    color: Color = Field(default=(1.0, 1.0, 1.0), description="the colour of mixed and fixed, 0..1")
     mixed_probability: Fraction = Field(
         default=0.66,
         description="kind = mixed: how often it is not color, then a random colour or black, half each",
@@ -195,14 +210,16 @@ class RegulariserSettings(Section):
     brightness: bool = Field(
         default=False, description="scale the colours down when a rendering is too bright (BEG)"
     )
-    brightness_start: int = Field(default=1000, ge=0, description="first iteration of brightness control")
-    brightness_stop: int = Field(default=4500, ge=0, description="last iteration of brightness control")
+    brightness_start: int = Field(
+        default=1000, ge=0, description="iteration, counted from 1, after which brightness is controlled"
+    )
+    brightness_stop: int = Field(default=4500, ge=0, description="and before which it is")
     brightness_quantile: Fraction = Field(
         default=0.85, description="quantile of the brightness that is looked at"
     )
     brightness_limit: Fraction = Field(default=0.9, description="the quantile may not exceed this")
     brightness_factor: float = Field(
-        default=0.8, gt=0, le=1, description="factor on the colours when it does"
+        default=0.8, gt=0, le=1, description="factor on the coefficients of the colours when it does"
     )
 
 
@@ -283,13 +300,20 @@ class DensifySettings(Section):
     prune_fraction: Positive = Field(
         default=0.1, description="original: Gaussians above this share of the extent go"
     )
-    prune_screen_px: Positive = Field(
-        default=20.0, description="original: Gaussians with a larger screen radius go, pixels"
+    prune_screen_px: Positive | None = Field(
+        default=None,
+        description="original: Gaussians with a larger screen radius go, pixels; null: none (released: its "
+        "limit of 20 looks at radii that growing has set to 0 before)",
     )
     prune_big_after: int = Field(
         default=300, ge=0, description="original: iteration from which big Gaussians go"
     )
     reset_every: int = Field(default=300, ge=1, description="original: iterations between two opacity resets")
+    reset_rest: int = Field(
+        default=500,
+        ge=0,
+        description="original: iterations without a reset at the end of a run, in which opacities come back",
+    )
     reset_opacity: float = Field(
         default=0.01, gt=0, lt=1, description="original: opacities are lowered to this"
     )
@@ -306,6 +330,7 @@ class OutputSettings(Section):
     size: int = Field(
         default=256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
     )
+    background: Color = Field(default=(1.0, 1.0, 1.0), description="colour behind both, 0..1")
     elevation_deg: ElevationAngle = Field(default=15.0, description="elevation of both, degrees")
     radius: Positive = Field(default=3.3, description="distance of the camera of both, world units")
     fovy_rad: FovAngle = Field(

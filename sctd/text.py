@@ -124,10 +124,13 @@ class ViewTexts:
     def encode(cls, prior: Prior, prompt: str, negative_prompt: str, settings: ViewSettings) -> ViewTexts:
         """Encodes the prompt from every side, the empty text and the negative prompt, in one batch.
 
+        A prior that reads cameras is told the view by them: the prompt is then the same from every side.
+
         Raises:
             PromptError: the prior refuses the prompt, or it is too long with a view phrase.
         """
-        texts = view_prompts(prompt, settings)
+        said = settings if not prior.reads_cameras else settings.model_copy(update={"enabled": False})
+        texts = view_prompts(prompt, said)
         prior.check_prompt(prompt, texts)
         embeddings = prior.encode_text([*texts, "", negative_prompt])
         count = len(texts)

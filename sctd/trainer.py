@@ -96,7 +96,7 @@ class Trainer:
         Raises:
             InputError: unknown method, prompt the prior refuses, nothing to start from.
         """
-        self.config = config
+        self.config = config = config.paced()
         self.prior = prior
         self.backend = backend
         self.capacity = PairCapacity()
@@ -112,6 +112,7 @@ class Trainer:
         make = methods.get(config.method)
         section = getattr(config, config.method)
         self.as_latent: float = section.as_latent
+        self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
         first = start.gaussians.to(prior.device)
         self.optimiser = GaussianAdam(first, config.optim, config.iterations)
@@ -156,18 +157,24 @@ class Trainer:
             backend=self.backend,
         )
         needed = self.capacity.needed(rendered)
-        z0, from_disparity = render_to_latents(
-            self.prior, rendered.rgb, rendered.disparity, self.as_latent, random["method"]
+        z0, images, from_disparity, mirrored = render_to_latents(
+            self.prior,
+            rendered.rgb,
+            rendered.disparity,
+            random["method"],
+            as_latent=self.as_latent,
+            flip=self.flip,
         )
-        guidance = self.method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        views = cameras.over(background)
+        guidance = self.method(z0, views.mirrored() if mirrored else views, i, random["method"])
         terms = regularisers.losses(c.regularisers, rendered)
         if not from_disparity and i % c.regularisers.reconstruction_every == 0:
-            terms += regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
+            terms += regularisers.reconstruction(c.regularisers, self.prior, images, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
         if self.capacity.overflowed(needed):
             return None
 
-        g_means2d = self._backward(rendered, z0, guidance.grad, terms)
+        g_means2d = self._backward(rendered, (z0, images), guidance, terms)
         names = [*self.optimiser.gradients(), "z0"]
         norms, known, dimmed = self._update(rendered, g_means2d, guidance.grad)
         self.optimiser.zero_grad()
@@ -201,17 +208,27 @@ class Trainer:
             scalars |= self._skip(launched, read["norms"])
         return scalars | launched.known
 
-    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: list[Term]) -> Tensor | None:
-        """Gradients of all parameters: the method's from the latents, the regularisers' beside it.
+    def _backward(
+        self, rendered: Render, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+    ) -> Tensor | None:
+        """Gradients of all parameters: the method's from latents and pictures, the regularisers' beside it.
+
+        Args:
+            seen: the latents, and the pictures that they encode.
 
         Returns:
             That of the projected centres, where densification watches it.
         """
-        seen: list[Tensor] = []
+        watched: list[Tensor] = []
         if self.densifier.watches(self.iteration):
-            rendered.meta["means2d"].register_hook(seen.append)
-        torch.autograd.backward([z0, *(term.sums for term in terms)], [grad, *(t.gradient for t in terms)])
-        return seen[0] if seen else None
+            rendered.meta["means2d"].register_hook(watched.append)
+        z0, images = seen
+        ends, gradients = [z0, *(term.sums for term in terms)], [guidance.grad, *(t.gradient for t in terms)]
+        if guidance.of_pictures is not None:
+            ends.append(images)
+            gradients.append(guidance.of_pictures.to(images))
+        torch.autograd.backward(ends, gradients)
+        return watched[0] if watched else None
 
     def _update(
         self, rendered: Render, g_means2d: Tensor | None, grad: Tensor
@@ -228,7 +245,7 @@ class Trainer:
         norms = self.optimiser.step(i, visible=visible, watched=watched, backend=self.backend)
         if g_means2d is not None:
             self.densifier.statistics.add(rendered, g_means2d, norms)
-        dimmed = regularisers.limit_brightness(c.regularisers, rendered.rgb, self.gaussians, i, norms)
+        dimmed = regularisers.limit_brightness(c.regularisers, rendered, self.optimiser, i, norms)
         regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
         return norms, self.densifier.after_step(i, self.random["scene"], norms), dimmed
 

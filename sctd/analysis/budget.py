@@ -40,7 +40,7 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
     for k in range(samples):
         i = k * config.iterations // samples
         cameras = sample_cameras(config.cameras, i, random["cameras"])
-        guidance = method(z0, cameras.azimuth, cameras.elevation, i, random["method"])
+        guidance = method(z0, cameras.over(torch.ones(len(cameras), 3)), i, random["method"])
         told = evaluations_of(guidance.numbers(), config)
         if told is None:
             raise InputError(

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from sctd.batch.calls import Call, Pull, stands_alone
 from sctd.batch.turns import Job
+from sctd.cameras import Viewpoints
 from sctd.prior.base import Timestep
 
 if TYPE_CHECKING:
@@ -75,13 +76,26 @@ class Seat:
             self._texts[row.data_ptr()] = known if torch.equal(known, row) else row
         return embeddings
 
-    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
-        """The network's output [B, C, h, w]."""
-        return self._ask("predict", latents, t, self._one_memory(embeddings))
+    @property
+    def reads_cameras(self) -> bool:
+        """Whether the model is told where a picture is seen from."""
+        return self._prior.reads_cameras
 
-    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def encode_cameras(self, views: Viewpoints) -> Tensor | None:
+        """B views => [B, F] or None. Done at once: it is a handful of numbers."""
+        return self._prior.encode_cameras(views)
+
+    def predict(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
+        """The network's output [B, C, h, w]."""
+        return self._ask("predict", latents, t, self._one_memory(embeddings), *_known(cameras))
+
+    def predict_noise(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """The noise [B, C, h, w]."""
-        return self._ask("predict_noise", latents, t, self._one_memory(embeddings))
+        return self._ask("predict_noise", latents, t, self._one_memory(embeddings), *_known(cameras))
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
         """From the run's own generator: what an asset draws does not depend on its neighbours."""
@@ -115,6 +129,10 @@ class Seat:
             return embeddings
         row = self._texts.get(embeddings.data_ptr(), embeddings[:1])
         return row.expand(embeddings.shape[0], -1, -1)
+
+
+def _known(cameras: Tensor | None) -> tuple[Tensor, ...]:
+    return () if cameras is None else (cameras,)
 
 
 class _Through(torch.autograd.Function):

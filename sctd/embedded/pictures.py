@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd import cameras
+from sctd.cameras import Viewpoints
 from sctd.embedded.scenes import CHANNELS, scene_of
 from sctd.embedded.world import COLORS, KINDS, PATTERNS
 
@@ -39,31 +41,81 @@ _BODY, _STRIPE, _SPOT, _SHINE, _COVERAGE = (
 )
 
 
+class Lights(Protocol):
+    """Light maps uint8 [n, 8, size, size] (scenes.CHANNELS, 255 is 1): a tensor, or blocks on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Where n cameras stand that look at the origin."""
+
+    azimuth: Tensor
+    """[n] rad, 0 sees the front, + the object's left."""
+    elevation: Tensor
+    """[n] rad, positive upwards."""
+    radius: Tensor
+    """[n], distance from the origin."""
+    fovy: Tensor
+    """[n] rad, vertical field of view."""
+
+    def __len__(self) -> int:
+        return len(self.azimuth)
+
+    def __getitem__(self, index: Tensor) -> Poses:
+        return Poses(*(values[index] for values in vars(self).values()))
+
+    def over(self, background: Tensor) -> Viewpoints:
+        """What a prior is told of pictures from here over backgrounds [n, 3], 0..1."""
+        return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
+
+    @staticmethod
+    def join(parts: Sequence[Poses]) -> Poses:
+        """One after the other."""
+        return Poses(*(torch.cat(values) for values in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
 @dataclass(frozen=True)
 class Views:
-    """Traced views: maps uint8 [n, 8, size, size] (scenes.CHANNELS, 255 is 1), kind [n], azimuth and
-    elevation [n] rad."""
+    """Traced views: their light maps, what they show (index into KIND_NAMES, [n]) and their cameras."""
 
-    maps: Tensor
+    maps: Lights
     kind: Tensor
-    azimuth: Tensor
-    elevation: Tensor
+    poses: Poses
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    def on(self, device: torch.device) -> Views:
+        """With all maps in a device's memory."""
+        parts = [self.maps[index].to(device) for index in torch.arange(len(self)).split(1024)]
+        return Views(torch.cat(parts), self.kind, self.poses)
 
 
 def look_at(
     azimuth: float, elevation: float, radius: float, size: int, fov_deg: float = FOV_DEG
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """viewmat [4,4] and K [3,3] of a camera at azimuth and elevation (rad) that looks at the origin."""
-    turn, tilt, distance, field = torch.tensor(
-        [[azimuth], [elevation], [radius], [math.radians(fov_deg)]], dtype=torch.float64
-    )
+    numbers = (azimuth, elevation, radius, math.radians(fov_deg))
+    viewmats, Ks = _matrices(Poses(*(torch.tensor([x], dtype=torch.float64) for x in numbers)), size)
+    return viewmats[0], Ks[0]
+
+
+def _matrices(poses: Poses, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    turn, tilt, distance, field = (x.double() for x in vars(poses).values())
     up = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)  # no view is quite from the pole
     eye = cameras.positions(turn, tilt, distance)
-    viewmat = cameras.look_at(eye, torch.zeros_like(eye), up)[0]
-    return viewmat.float().numpy(), cameras.intrinsics(field, size, size)[0].float().numpy()
+    viewmats = cameras.look_at(eye, torch.zeros_like(eye), up.expand_as(eye))
+    return viewmats.float().numpy(), cameras.intrinsics(field, size, size).float().numpy()
+
+
+def trace_poses(kind: str, poses: Poses, size: int = SIZE) -> Tensor:
+    """Light maps of one kind, uint8 [n, 8, size, size]."""
+    maps = scene_of(kind).trace(*_matrices(poses, size), size)
+    return torch.from_numpy((maps.clip(0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def trace_views(
@@ -73,10 +125,10 @@ def trace_views(
     radii: Sequence[float],
     size: int = SIZE,
 ) -> Tensor:
-    """Light maps of one kind, uint8 [n, 8, size, size]; angles in rad."""
-    poses = [look_at(*view, size) for view in zip(azimuths, elevations, radii, strict=True)]
-    maps = scene_of(kind).trace(np.stack([p[0] for p in poses]), np.stack([p[1] for p in poses]), size)
-    return torch.from_numpy((maps.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+    """Light maps of one kind, uint8 [n, 8, size, size], with a field of view of FOV_DEG; angles in rad."""
+    fields = [math.radians(FOV_DEG)] * len(azimuths)
+    numbers = (azimuths, elevations, radii, fields)
+    return trace_poses(kind, Poses(*(torch.tensor(x, dtype=torch.float64) for x in numbers)), size)
 
 
 def random_views(seed: int, per_kind: int, threads: int = 2) -> Views:
@@ -89,11 +141,11 @@ def random_views(seed: int, per_kind: int, threads: int = 2) -> Views:
     radius = rng.uniform(*RADIUS, shape)
     with ThreadPoolExecutor(threads) as pool:  # the tracer lets go of the interpreter lock
         maps = list(pool.map(trace_views, KIND_NAMES, azimuth.tolist(), elevation.tolist(), radius.tolist()))
+    numbers = (azimuth, elevation, radius, np.full(shape, math.radians(FOV_DEG)))
     return Views(
         torch.cat(maps),
         torch.arange(len(KIND_NAMES)).repeat_interleave(per_kind),
-        torch.from_numpy(azimuth.ravel()).float(),
-        torch.from_numpy(elevation.ravel()).float(),
+        Poses(*(torch.from_numpy(x.ravel()).float() for x in numbers)),
     )
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sctd.embedded.captions import view_of
+from sctd.embedded.optimizers import adamw
 from sctd.embedded.pictures import (
     COLOR_NAMES,
     KIND_NAMES,
@@ -27,7 +28,7 @@ from sctd.embedded.pictures import (
     random_colors,
     random_views,
 )
-from sctd.embedded.training import Report, Run, adamw, step_generator
+from sctd.embedded.training import CPU, Length, Report, Run, step_generator
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import KINDS_WITH_FRONT
 from sctd.errors import InputError
@@ -97,7 +98,9 @@ def labels_of(views: Views, index: Tensor, color: Tensor, pattern: Tensor) -> di
     """Indices into the names of every head, for views under colours and patterns."""
     seen = [
         VIEW_NAMES.index("side" if (view := view_of(a, e)) in ("left", "right") else view)
-        for a, e in zip(views.azimuth[index].tolist(), views.elevation[index].tolist(), strict=True)
+        for a, e in zip(
+            views.poses.azimuth[index].tolist(), views.poses.elevation[index].tolist(), strict=True
+        )
     ]
     return {"kind": views.kind[index], "color": color, "pattern": pattern, "view": torch.tensor(seen)}
 
@@ -124,27 +127,30 @@ def _weathered(images: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
-def train_recogniser(folder: Path, steps: int, report: Report, per_kind: int = 300) -> Recogniser:
-    """Train on scenes of its own seed."""
+def train_recogniser(
+    folder: Path, length: Length, report: Report, per_kind: int = 300, device: torch.device = CPU
+) -> Recogniser:
+    """Train on scenes of its own seed; the result is the CPU's."""
     views = random_views(SEED, per_kind)
     torch.manual_seed(SEED)
-    model = Recogniser()
-    run = Run("recogniser", folder, model, adamw(model.parameters(), 2e-3))
+    model = Recogniser().to(device)
+    run = Run("recogniser", folder, model, [adamw(model.parameters(), 2e-3)])
     run.resume()
 
     def loss_of(step: int) -> Tensor:
         generator = step_generator(SEED, step)
         images, labels = labelled_pictures(views, BATCH, generator)
-        logits = model(_weathered(images, generator))
+        labels = {name: values.to(device) for name, values in labels.items()}
+        logits = model(_weathered(images, generator).to(device))
         losses = [F.cross_entropy(logits[name], labels[name]) for name in ("kind", "color", "pattern")]
         # A ball has no front: only overhead is asked of the kinds that look alike all round.
         fronted = (labels["kind"] < len(KINDS_WITH_FRONT)) | (labels["view"] == VIEW_NAMES.index("overhead"))
         view = F.cross_entropy(logits["view"], labels["view"], reduction="none")
         return torch.stack(losses).sum() + (view * fronted).mean()
 
-    run.train(loss_of, steps, 2e-3, report)
+    run.train(loss_of, length, report)
     model.load_state_dict(run.ema)
-    return model.eval()
+    return model.to(CPU).eval()
 
 
 def save_recogniser(model: Recogniser, path: Path) -> None:

@@ -1,17 +1,65 @@
-"""Pictures straight from the embedded prior, through diffusers' own Stable Diffusion pipeline."""
+"""Pictures straight from the embedded prior: DDIM with guidance, of texts alone or from given cameras."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sctd.embedded.weights import FOLDER, load_pipeline
+from sctd.cameras import Viewpoints, orbit_cameras
+from sctd.embedded.pictures import FOV_DEG
+from sctd.embedded.weights import FOLDER
+from sctd.errors import InputError
+from sctd.prior.base import Prior
+from sctd.schedule import Schedule
+from sctd.solver import clean, phi
+
+ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: amid what the prior learned
+
+
+def load_sampler(folder: Path = FOLDER) -> Prior:
+    """The prior of a weights folder on the CPU, float32."""
+    from sctd.prior.diffusers_prior import DiffusersPrior
+    from sctd.prior.parts import load_folder
+
+    parts = load_folder(folder, "embedded", torch.float32)
+    return DiffusersPrior(parts, "embedded", torch.device("cpu"), torch.float32)
+
+
+@torch.no_grad()
+def sample_latents(
+    prior: Prior,
+    texts: Tensor,
+    noise: Tensor,
+    steps: int = 25,
+    guidance_scale: float = 4.0,
+    views: Viewpoints | None = None,
+) -> Tensor:
+    """Denoise with DDIM from the highest level down.
+
+    Args:
+        texts: embeddings [n, L, D]. noise: [n, C, h, w]. steps: evaluations of every picture.
+        guidance_scale: w of eps('') + w (eps(text) - eps('')); 1 is no guidance.
+        views: cameras that a prior which reads them is told; None leaves the view to the text.
+
+    Returns:
+        Clean latents [n, C, h, w].
+    """
+    schedule, kind, z = Schedule(prior.alphas_cumprod), prior.prediction, noise
+    empty = prior.encode_text([""]).expand_as(texts)
+    cameras = None if views is None else prior.encode_cameras(views)
+    both = None if cameras is None else cameras.repeat(2, 1)
+    for start, end in pairwise(torch.linspace(999, 0, steps + 1).long().tolist()):
+        out = prior.predict(z.repeat(2, 1, 1, 1), start, torch.cat((texts, empty)), both).to(z)
+        told, untold = out.chunk(2)
+        guided = untold + guidance_scale * (told - untold)
+        z = phi(schedule, z, guided, start, end, kind) if end else clean(schedule, z, guided, start, kind)
+    return z
 
 
 def sample_images(
@@ -21,32 +69,36 @@ def sample_images(
     guidance_scale: float = 4.0,
     folder: Path = FOLDER,
     batch: int = 32,
+    prior: Prior | None = None,
+    views: Viewpoints | None = None,
 ) -> Tensor:
     """One picture a prompt.
 
     Args:
         prompts: texts of the embedded world. seed: of the starting noise. steps: DDIM steps.
-        guidance_scale: w + 1 in diffusers' counting, 1 is no guidance. folder: a diffusers folder.
+        guidance_scale: w, 1 is no guidance. folder: a diffusers folder, unless ``prior`` is given.
         batch: pictures that go through the network at once.
+        views: the camera of each picture; None leaves the view to the prompt.
 
     Returns:
-        float32 [n, 3, 64, 64], 0..1.
+        float32 [n, 3, H, W], 0..1.
     """
-    pipeline: Any = load_pipeline(folder)
+    prior = prior or load_sampler(folder)
     generator = torch.Generator().manual_seed(seed)
     images = []
     for start in range(0, len(prompts), batch):
-        out = pipeline(
-            list(prompts[start : start + batch]),
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            height=64,
-            width=64,
-            output_type="np",
-        )
-        images.append(torch.from_numpy(out.images).permute(0, 3, 1, 2).float())
+        texts = prior.encode_text(list(prompts[start : start + batch]))
+        noise = torch.randn(len(texts), *prior.latent_shape, generator=generator)
+        seen = None if views is None else views[start : start + batch]
+        latents = sample_latents(prior, texts, noise, steps, guidance_scale, seen)
+        images.append(prior.decode_latents(latents).float())
     return torch.cat(images)
+
+
+def views_all_round(n: int, grey: float = GREY) -> Viewpoints:
+    """n cameras evenly spaced round the object, the first at its front."""
+    cameras = orbit_cameras(n, ELEVATION_DEG, RADIUS, FOV_DEG, 64)
+    return cameras.over(torch.full((n, 3), grey))
 
 
 def save_grid(images: Tensor, path: Path, columns: int, zoom: int = 1) -> None:
@@ -61,7 +113,38 @@ def save_grid(images: Tensor, path: Path, columns: int, zoom: int = 1) -> None:
     picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)
 
 
-def sample_grid(prompt: str, n: int, seed: int, steps: int, guidance_scale: float, out: Path) -> None:
-    """n samples of one prompt as a grid picture, doubled in size."""
-    images = sample_images([prompt] * n, seed, steps, guidance_scale)
-    save_grid(images, out, columns=max(1, min(n, round(n**0.5))), zoom=2)
+def sample_grid(
+    prompt: str,
+    n: int,
+    seed: int,
+    steps: int,
+    guidance_scale: float,
+    out: Path,
+    views: int | None = None,
+    folder: Path = FOLDER,
+) -> None:
+    """Samples of one prompt as a grid picture, doubled in size.
+
+    Args:
+        n: samples, each of another noise.
+        views: None leaves the view to the prompt; else each sample is drawn from so many sides, in a row.
+
+    Raises:
+        InputError: views are asked for and the prior reads no cameras.
+    """
+    prior = load_sampler(folder)
+    if views is None:
+        images = sample_images([prompt] * n, seed, steps, guidance_scale, prior=prior)
+        save_grid(images, out, columns=max(1, min(n, round(n**0.5))), zoom=2)
+        return
+    if not prior.reads_cameras:
+        raise InputError(
+            "--views: these weights of the embedded prior are told views in words only; leave it out and say "
+            'the view in the prompt, as in "a red mushroom, back view"'
+        )
+    seen = views_all_round(views)
+    rows = [
+        sample_images([prompt] * views, seed + row, steps, guidance_scale, prior=prior, views=seen)
+        for row in range(n)
+    ]
+    save_grid(torch.cat(rows), out, columns=views, zoom=2)

@@ -1,43 +1,53 @@
-"""Makes the embedded prior from nothing: scenes, autoencoder, latents, text encoder and UNet, recogniser,
-card.
+"""Makes the embedded prior from nothing: scenes, autoencoder, text encoder and UNet, recogniser, card.
 
 Each stage leaves a file in the run folder and is taken up where it stopped; seeds make the stages repeatable
-for a given number of threads.
+for a given number of threads, but for a diffusion stage that was interrupted: its pool of encoded pictures
+fills anew.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from sctd.claims import LOCK
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
-from sctd.embedded.diffusion import Latents, TextAndUNet, encode_latents, load_networks, train_diffusion
+from sctd.embedded.data import BLOCK, open_views, trace_blocks
+from sctd.embedded.diffusion import train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
-from sctd.embedded.pictures import Views, random_views
+from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogniser, train_recogniser
 from sctd.embedded.sample import sample_images, save_grid
-from sctd.embedded.training import Report, read_facts
+from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import train_vae
-from sctd.embedded.weights import save_weights, write_card
+from sctd.embedded.weights import write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
 from sctd.errors import InputError
 from sctd.memory import keep_freed_memory
 
-VIEWS_PER_KIND, VARIANTS = 600, 4
-_VIEWS, _LATENTS, _PICTURE = "views.safetensors", "latents.safetensors", "evaluation.png"
+_MARK, _PICTURE = "training.json", "evaluation.png"
 _STAGES = ("vae", "diffusion", "recogniser")
-_FILES = (*(f"{stage}.safetensors" for stage in _STAGES), _LATENTS, _PICTURE, _VIEWS)
-_FOLDERS = ("tokenizer", "weights", "weights.tmp")
-VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 12_000, 3_000
+_FILES = (*(f"{stage}.safetensors" for stage in _STAGES), _PICTURE, _MARK)
+_FOLDERS = ("data", "tokenizer", "vae", "weights", "weights.tmp")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything."""
+
+    blocks: int = 75
+    """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
+    vae: Length = field(default_factory=lambda: Length(steps=1_000))
+    diffusion: Length = field(default_factory=lambda: Length(steps=40_000))
+    recogniser: Length = field(default_factory=lambda: Length(steps=3_000))
 
 
 def main(
@@ -45,10 +55,10 @@ def main(
     seed: int = 1,
     resume: bool = False,
     report: Report | None = None,
-    vae_steps: int = VAE_STEPS,
-    diffusion_steps: int = DIFFUSION_STEPS,
-    recogniser_steps: int = RECOGNISER_STEPS,
+    recipe: Recipe | None = None,
     start_from: Path | None = None,
+    data: Path | None = None,
+    device: torch.device = CPU,
 ) -> Path:
     """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
@@ -57,35 +67,42 @@ def main(
         resume: go on from what the folder holds; else the files of an earlier training in it are removed
             first.
         report: takes a line of progress; standard error by default.
-        vae_steps, diffusion_steps, recogniser_steps: optimiser steps of each stage.
         start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
             are kept, its text encoder and UNet are trained further.
+        data: folder of traced views, which may hold some already; None: ``folder``/data.
+        device: of the training; the results are the CPU's.
 
     Raises:
         InputError: without ``resume``, the folder holds something, but no training.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved where a stage has some.
     """
-    report = report or _to_stderr
+    recipe, report = recipe or Recipe(), report or _to_stderr
     keep_freed_memory()
     if not resume:
         _remove_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    views = _views(folder, seed, report)
+    (folder / _MARK).write_text(
+        json.dumps({"seed": seed, **asdict(recipe)}, indent=1) + "\n", encoding="utf-8"
+    )
+    data = data or folder / "data"
+    trace_blocks(data, recipe.blocks, seed, report)
+    views = open_views(data)
+    if device.type == "cuda":
+        views = views.on(device)
     if start_from is None:
-        vae = train_vae(views, folder, seed, vae_steps, report)
-        write_tokenizer(folder / "tokenizer")
+        vae = train_vae(views, folder, seed, recipe.vae, report, device)
+        if not (folder / "tokenizer").exists():
+            write_tokenizer(folder / "tokenizer")
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         torch.manual_seed(seed)
         model = TextAndUNet(tokenizer)
     else:
         vae, tokenizer, model = load_networks(start_from)
-    latents = _latents(folder, vae, views, seed, report)
-    train_diffusion(model, latents, tokenizer, folder, seed, diffusion_steps, report)
+    train_diffusion(model, vae, tokenizer, views, folder, seed, recipe.diffusion, report, device)
     weights = folder / "weights"
-    save_weights(vae, model, tokenizer, weights)
-    recogniser = train_recogniser(folder, recogniser_steps, report)
+    recogniser = train_recogniser(folder, recipe.recogniser, report, device=device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
-    write_card(_facts(folder, seed, recogniser), weights)
+    write_card(_facts(folder, seed, len(views) // BLOCK, recogniser), weights)
     scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
     save_grid(images[:120], folder / _PICTURE, 12)
     write_card({"evaluation": scores}, weights)
@@ -97,8 +114,8 @@ def _remove_training(folder: Path) -> None:
     """Remove what a training writes, and nothing else: people put their own beside it."""
     if not folder.is_dir() or all(path.name == LOCK for path in folder.iterdir()):
         return
-    if not (folder / _VIEWS).is_file():
-        raise InputError(f"will not overwrite {folder}: it is not the folder of a training (no {_VIEWS})")
+    if not (folder / _MARK).is_file():
+        raise InputError(f"will not overwrite {folder}: it is not the folder of a training (no {_MARK})")
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
         (folder / name).with_suffix(".tmp").unlink(missing_ok=True)
@@ -106,7 +123,7 @@ def _remove_training(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
+def _facts(folder: Path, seed: int, blocks: int, recogniser: Recogniser) -> dict[str, Any]:
     """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
     paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
@@ -114,7 +131,7 @@ def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
         "seed": seed,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "data": f"{VIEWS_PER_KIND} views of each of {len(KINDS)} kinds, {VARIANTS} colourings of each view",
+        "data": f"{blocks * BLOCK // len(KINDS)} views of each of {len(KINDS)} kinds, coloured when used",
         "recogniser": measured_accuracy(recogniser),
         "training": runs,
     }
@@ -122,27 +139,6 @@ def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
 
 def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
-
-
-def _views(folder: Path, seed: int, report: Report) -> Views:
-    path = folder / _VIEWS
-    if not path.exists():
-        report(f"scenes: tracing {VIEWS_PER_KIND} views of {len(KINDS)} kinds")
-        _save(path, vars(random_views(seed, VIEWS_PER_KIND)))
-    return Views(**load_file(path))
-
-
-def _latents(folder: Path, vae: AutoencoderKL, views: Views, seed: int, report: Report) -> Latents:
-    path = folder / _LATENTS
-    if not path.exists():
-        _save(path, vars(encode_latents(vae, views, VARIANTS, seed, report)))
-    return Latents(**load_file(path))
-
-
-def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    temporary = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    temporary.replace(path)
 
 
 def overview(folder: Path, path: Path, seed: int = 0) -> None:

@@ -7,7 +7,6 @@ the wrong one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sctd.cameras import orbit_cameras
-from sctd.embedded.pictures import FOV_DEG, PATTERN_NAMES, RGB, SIZE, compose, trace_views
+from sctd.cameras import Viewpoints, orbit_cameras
+from sctd.embedded.pictures import FOV_DEG, PATTERN_NAMES, RGB, SIZE, Poses, compose, trace_poses
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.scenes import CHANNELS
 from sctd.embedded.world import Subject
@@ -52,17 +51,21 @@ class Score:
     """Share of the pairs of views that the recogniser gives equal kinds and colours, right or not, 0..1."""
 
 
+def truth_from(subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
+    """The subject from these cameras: pictures [n, 3, size, size] over their backgrounds and coverage [n,
+    size, size], 0..1."""
+    n = len(cameras)
+    poses = Poses(cameras.azimuth, cameras.elevation, cameras.radius, cameras.fovy)
+    maps = trace_poses(subject.kind, poses, size)
+    rgb = torch.tensor([RGB[subject.color]]).expand(n, 3)
+    pattern = torch.full((n,), PATTERN_NAMES.index(subject.pattern))
+    return compose(maps, rgb, pattern, cameras.background), maps[:, CHANNELS.index("coverage")].float() / 255
+
+
 def truth_views(subject: Subject, n: int = AZIMUTHS, size: int = SIZE) -> tuple[Tensor, Tensor]:
     """The subject all round: pictures [n, 3, size, size] over grey and coverage [n, size, size], 0..1."""
-    azimuths = [2 * math.pi * i / n for i in range(n)]
-    maps = trace_views(subject.kind, azimuths, [math.radians(ELEVATION_DEG)] * n, [RADIUS] * n, size)
-    images = compose(
-        maps,
-        torch.tensor([RGB[subject.color]]).expand(n, 3),
-        torch.full((n,), PATTERN_NAMES.index(subject.pattern)),
-        torch.full((n, 3), BACKGROUND),
-    )
-    return images, maps[:, CHANNELS.index("coverage")].float() / 255
+    cameras = orbit_cameras(n, ELEVATION_DEG, RADIUS, FOV_DEG, size)
+    return truth_from(subject, cameras.over(torch.full((n, 3), BACKGROUND)), size)
 
 
 def asset_views(gaussians: Gaussians, n: int, size: int = SIZE) -> tuple[Tensor, Tensor]:
@@ -80,22 +83,26 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def score(
-    gaussians: Gaussians, subject: Subject, recogniser: Recogniser | None = None, views: int = 8
+    gaussians: Gaussians,
+    subject: Subject,
+    recogniser: Recogniser | None = None,
+    views: int = 8,
+    size: int = SIZE,
 ) -> Score:
-    """Score an asset over ``views`` azimuths (a divisor of AZIMUTHS)."""
-    images, alpha = asset_views(gaussians, views)
+    """Score an asset over ``views`` azimuths (a divisor of AZIMUTHS), in pictures of size x size pixels."""
+    images, alpha = asset_views(gaussians, views, size)
     return score_views(images, alpha, subject, recogniser)
 
 
 def score_views(
     images: Tensor, alpha: Tensor, subject: Subject, recogniser: Recogniser | None = None
 ) -> Score:
-    """Score pictures [views, 3, SIZE, SIZE] over BACKGROUND and their alpha [views, SIZE, SIZE].
+    """Score pictures [views, 3, size, size] over BACKGROUND and their alpha [views, size, size].
 
     They are seen from azimuths evenly spaced from 0, as :func:`asset_views` gives them.
     """
     views = len(images)
-    truth, coverage = truth_views(subject)
+    truth, coverage = truth_views(subject, size=images.shape[-1])
     every = AZIMUTHS // views
     solid, true_solid = alpha > 0.5, coverage[::every] > 0.5
     union = (solid | true_solid).flatten(1).sum(1).clamp_min(1)

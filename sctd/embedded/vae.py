@@ -1,4 +1,4 @@
-"""The embedded prior's autoencoder: 64x64 pictures => 16x16 latents of 4 channels, and its training."""
+"""The embedded prior's autoencoder: 128x128 pictures => 16x16 latents of 8 channels, and its training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from sctd.embedded.data import SIZE
+from sctd.embedded.optimizers import adamw
 from sctd.embedded.pictures import (
     COLOR_NAMES,
     PATTERN_NAMES,
@@ -16,49 +18,77 @@ from sctd.embedded.pictures import (
     random_backgrounds,
     random_colors,
 )
-from sctd.embedded.training import Report, Run, adamw, step_generator
+from sctd.embedded.training import (
+    CPU,
+    Length,
+    Report,
+    Run,
+    exponential_average,
+    mixed_precision,
+    step_generator,
+)
+from sctd.prior.parts import quiet
 
-BATCH, CROP = 32, 32
+BATCH, CROP, RATE = 16, 64, 2e-3
+CHANNELS, FACTOR = 8, 8
+# The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
+# see the most pixels, are narrow.
+WIDTHS = (16, 32, 64, 128)
 
 
 def new_vae() -> AutoencoderKL:
-    """An untrained AutoencoderKL, factor 4, that starts with nearly noiseless latents."""
+    """An untrained AutoencoderKL, factor 8, that starts with nearly noiseless latents."""
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 96),
+        down_block_types=("DownEncoderBlock2D",) * len(WIDTHS),
+        up_block_types=("UpDecoderBlock2D",) * len(WIDTHS),
+        block_out_channels=WIDTHS,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=CHANNELS,
         norm_num_groups=8,
-        sample_size=64,
+        sample_size=SIZE,
         mid_block_add_attention=False,
     )
     quant = vae.quant_conv
     with torch.no_grad():  # the posterior's log-variance starts at -6: noise would drown an untrained code
-        quant.weight[4:].mul_(0.1)
-        quant.bias[4:].fill_(-6.0)
+        quant.weight[CHANNELS:].mul_(0.1)
+        quant.bias[CHANNELS:].fill_(-6.0)
     return vae
 
 
-def random_pictures(views: Views, n: int, generator: torch.Generator) -> Tensor:
-    """n pictures [n, 3, H, W] of random views, colours, patterns and backgrounds."""
+def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int | None = None) -> Tensor:
+    """n pictures [n, 3, H, W] of random views, colours, patterns and backgrounds.
+
+    Args:
+        crop: height and width of a square that is cut out of all of them; None: whole pictures.
+    """
     index = torch.randint(len(views), (n,), generator=generator)
     color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
     pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
+    maps = views.maps[index]
+    if crop is not None:
+        y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
+        maps = maps[..., y : y + crop, x : x + crop]
     return compose(
-        views.maps[index], random_colors(color, generator), pattern, random_backgrounds(n, generator)
+        maps,
+        random_colors(color, generator),
+        pattern,
+        random_backgrounds(n, generator),
     )
 
 
-def reconstruction_loss(vae: AutoencoderKL, images: Tensor, generator: torch.Generator) -> Tensor:
+def reconstruction_loss(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Tensor:
     """L1 + squared error + differences between neighbours (edges) + a faint pull of the latents to the unit
-    Gaussian."""
+    Gaussian.
+
+    Args:
+        noise: that the posterior is sampled with.
+    """
     images = images * 2 - 1
     posterior = vae.encode(images).latent_dist
-    latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator)
-    error = vae.decode(latents).sample - images
+    latents = posterior.mean + posterior.std * noise
+    error = vae.decode(latents).sample.float() - images
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     loss: Tensor = (
         error.abs().mean() + error.square().mean() + 0.4 * edges + 1e-4 * posterior.kl().mean() / 64
@@ -74,29 +104,45 @@ def psnr(vae: AutoencoderKL, images: Tensor) -> float:
     return float((-10 * error.log10()).mean())
 
 
-def train_vae(views: Views, folder: Path, seed: int, steps: int, report: Report) -> AutoencoderKL:
-    """Crops for the first three quarters, then whole pictures; returns the averaged model with its scaling
-    factor."""
+def train_vae(
+    views: Views, folder: Path, seed: int, length: Length, report: Report, device: torch.device = CPU
+) -> AutoencoderKL:
+    """Crops, then for the last fifth whole pictures; returns the averaged model with its scaling factor, on
+    the CPU.
+
+    It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
+    """
+    finished = folder / "vae"
+    if finished.exists():
+        return load_vae(finished)
     torch.manual_seed(seed)
-    vae = new_vae()
-    run = Run("vae", folder, vae, adamw(vae.parameters(), 2e-3, 0.0), ema_decay=0.998)
+    vae = new_vae().to(device)
+    run = Run("vae", folder, vae, [adamw(vae.parameters(), RATE, 0.0)], exponential_average(0.998))
     run.resume()
 
     def loss_of(step: int) -> Tensor:
         generator = step_generator(seed, step)
-        if step >= 0.75 * steps:
-            return reconstruction_loss(vae, random_pictures(views, BATCH // 2, generator), generator)
-        images = random_pictures(views, BATCH, generator)
-        # Objects fill the middle: crops are drawn from there too, never only background.
-        y, x = (int(v) for v in torch.randint(4, 64 - CROP - 3, (2,), generator=generator))
-        return reconstruction_loss(vae, images[..., y : y + CROP, x : x + CROP], generator)
+        whole = length.done(step, run.seconds) >= 0.8
+        crop, count = (None, BATCH * CROP**2 // SIZE**2) if whole else (CROP, BATCH)
+        images = random_pictures(views, count, generator, crop)
+        noise = torch.randn(count, CHANNELS, *(n // FACTOR for n in images.shape[-2:]), generator=generator)
+        with mixed_precision(device):
+            return reconstruction_loss(vae, images.to(device), noise.to(device))
 
-    run.train(loss_of, steps, 2e-3, report)
+    run.train(loss_of, length, report)
     vae.load_state_dict(run.ema)
-    vae.eval()
-    pictures = random_pictures(views, 512, step_generator(seed, -1))
+    vae = vae.to(CPU).eval()
+    pictures = random_pictures(views, 256, step_generator(seed, -1))
     with torch.no_grad():
         latents = torch.cat([vae.encode(part * 2 - 1).latent_dist.mean for part in pictures.split(64)])
     vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
     report(f"vae: {psnr(vae, pictures[:128]):.2f} dB, scaling factor {vae.config.scaling_factor}")
-    return vae
+    with quiet():
+        vae.half().save_pretrained(finished, safe_serialization=True)
+    return load_vae(finished)
+
+
+def load_vae(folder: Path) -> AutoencoderKL:
+    """A finished autoencoder, float32."""
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    return vae.eval()

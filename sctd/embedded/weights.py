@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
     from transformers import CLIPTokenizer
 
-    from sctd.embedded.diffusion import TextAndUNet
+    from sctd.embedded.networks import TextAndUNet
 
 FOLDER = Path(__file__).parent / "weights"
 CARD = "card.json"  # facts of the training and of its evaluation, beside the weights
@@ -53,14 +53,16 @@ def _pipeline(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler:
 
 def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the diffusers folder: every file to a temporary folder first, then renamed into place."""
-    from sctd.embedded.diffusion import new_scheduler
+    from sctd.embedded.networks import new_scheduler
+    from sctd.prior.parts import quiet
 
     pipeline = _pipeline(vae, model.text_encoder, model.unet, tokenizer, new_scheduler())
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for name in ("vae", "unet", "text_encoder"):
         getattr(pipeline, name).half()
-    pipeline.save_pretrained(temporary, safe_serialization=True)
+    with quiet():
+        pipeline.save_pretrained(temporary, safe_serialization=True)
     for name in ("vae", "unet", "text_encoder"):
         getattr(pipeline, name).float()
     for beside in (CARD, "recogniser.safetensors"):

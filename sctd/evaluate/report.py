@@ -248,6 +248,6 @@ def _truth_scores(gaussians: Gaussians, prompt: str) -> dict[str, float]:
 def _clip_scores(gaussians: Gaussians, run: Run, clip: Clip, distractors: Sequence[str]) -> dict[str, float]:
     o = run.config.output
     cameras = orbit_cameras(VIEWS, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), clip.image_size)
-    images = render_images(gaussians, cameras, run.config.background.color)
+    images = render_images(gaussians, cameras, run.config.output.background)
     told = asdict(scores(clip, images, run.config.prompt, distractors))
     return {name: value for name, value in told.items() if value is not None}

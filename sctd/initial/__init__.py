@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"
+AUTO = "auto"
+"""Shap-E where it can be had, else a ball."""
 MESHES = (".glb", ".gltf", ".obj", ".stl")
 ENDINGS = (".ply", ".splat", *MESHES)
 """Of files that ``init = file`` reads, in any case."""
@@ -19,7 +21,7 @@ ENDINGS = (".ply", ".splat", *MESHES)
 
 def choice(text: str) -> dict[str, Any]:
     """The settings that a person means by ``--init TEXT``: a name, or else a path."""
-    if text in (*SHAPES, SHAP_E):
+    if text in (*SHAPES, SHAP_E, AUTO):
         return {"init": text, "init_path": None}
     return {"init": "file", "init_path": text}
 
@@ -35,7 +37,7 @@ def check(settings: GaussianSettings) -> None:
     path = Path(settings.init_path or "")
     if path.suffix.lower() not in ENDINGS:
         raise InputError(
-            f"cannot start from {str(path)!r}: give {', '.join(SHAPES)}, {SHAP_E}, "
+            f"cannot start from {str(path)!r}: give {', '.join(SHAPES)}, {SHAP_E}, {AUTO}, "
             f"or a file ending in {', '.join(ENDINGS)}"
         )
     if not path.is_file():

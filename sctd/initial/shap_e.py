@@ -32,18 +32,25 @@ _INSTEAD = (
 )
 
 
-def from_prompt(
-    prompt: str, settings: GaussianSettings, generator: torch.Generator, device: torch.device | str
+def from_pipeline(
+    pipeline: Any,
+    prompt: str,
+    settings: GaussianSettings,
+    generator: torch.Generator,
+    device: torch.device | str,
 ) -> Gaussians:
     """Round Gaussians on the surface that Shap-E makes of a prompt, on the CPU.
 
-    The noise comes from the CPU generator whatever the device; the model is given up before this returns.
+    The noise comes from the CPU generator whatever the device.
+
+    Args:
+        pipeline: of :func:`load`.
 
     Raises:
-        InputError: Shap-E is not to be had or damaged, or its shape is empty.
+        InputError: its shape is empty, or its weights are damaged.
     """
     with quiet():
-        pipeline = _load(settings.shap_e).to(device)
+        pipeline.to(device)
         pipeline.set_progress_bar_config(disable=True)
         latents = pipeline(
             prompt,
@@ -82,10 +89,18 @@ def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
     return Surface(mesh.verts.cpu().double(), mesh.faces.cpu(), colors.cpu().double())
 
 
-def _load(spec: str) -> Any:
-    """The pipeline in a folder or of a hub id, float32, every weight there; safetensors only."""
+def load(spec: str) -> Any:
+    """The pipeline in a folder or of a hub id, float32, every weight there; safetensors only.
+
+    Raises:
+        InputError: it is not to be had, or damaged.
+    """
     path = Path(spec).expanduser()
-    folder = path if path.is_dir() else _download(spec)
+    with quiet():
+        return _load(path if path.is_dir() else _download(spec), spec)
+
+
+def _load(folder: Path, spec: str) -> Any:
     from diffusers import HeunDiscreteScheduler, PriorTransformer, ShapEPipeline
     from diffusers.pipelines.shap_e import ShapERenderer
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer

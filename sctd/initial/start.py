@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sctd.errors import InputError
 from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial.file import from_file
-from sctd.initial.shap_e import from_prompt
+from sctd.initial.shap_e import from_pipeline, load
+from sctd.initial.subject import main_thing
 from sctd.settings import GaussianSettings
 
 
@@ -25,18 +27,29 @@ def initialise(
 
     Args:
         generator: on the CPU.
-        prompt: what Shap-E makes, for ``init = shap-e``.
+        prompt: the run's; Shap-E makes its main thing unless ``init_prompt`` says otherwise.
         device: where Shap-E runs.
-        say: told in a line what the file has and the Gaussians lack.
+        say: told in a line what the file has and the Gaussians lack, and what ``init = auto`` came to.
 
     Raises:
         InputError: a file or Shap-E cannot be read, or holds nothing to start from.
     """
     if settings.init == "file":
         return from_file(settings, generator, say)
-    if settings.init == "shap-e":
-        return from_prompt(prompt, settings, generator, device)
-    points = settings.init_radius * _unit_shape(settings.init, settings.count, generator)
+    shape = settings.init
+    if shape in ("shap-e", "auto"):
+        asked = settings.init_prompt or main_thing(prompt)
+        try:
+            pipeline = load(settings.shap_e)
+        except InputError as exc:
+            if shape == "shap-e":
+                raise
+            say(f"starting from a ball of radius {settings.init_radius:g}, which gives worse shapes: {exc}")
+            shape = "ball"
+        else:
+            say(f"starting from what Shap-E makes of {asked!r}")
+            return from_pipeline(pipeline, asked, settings, generator, device)
+    points = settings.init_radius * _unit_shape(shape, settings.count, generator)
     noise = settings.init_color_std * torch.randn(settings.count, 3, generator=generator)
     return round_gaussians(points, (torch.tensor(settings.init_color) + noise).clamp(0, 1), settings)
 

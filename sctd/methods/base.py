@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
@@ -30,6 +31,8 @@ class Guidance:
     """What the log keeps of the iteration: timesteps, weight, residual norms."""
     made: Callable[[], dict[str, Tensor]] = dict
     """The tensors that led to the gradient, in the order of computation, to find a culprit."""
+    of_pictures: Tensor | None = None
+    """dL/dx of the pictures that were encoded, [B, 3, size, size] in 0..1, beside that of the latents."""
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -64,13 +67,13 @@ class Method(Protocol):
     """A distillation method, ready for one run."""
 
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """The gradient of one iteration.
 
         Args:
             z0: latents of the renderings, [B, C, h, w], already times the VAE's scale; only read.
-            azimuth, elevation: of the cameras, [B], radians (0 = front, + = its left; 0 = level, + = up).
+            cameras: where the B renderings are seen from, and what is behind the object.
             iteration: 0-based; together with the run's length it sets the warm-up.
             generator: CPU generator that all draws come from, in a fixed order.
 

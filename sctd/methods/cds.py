@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
-from sctd.methods.common import Network, NoiseSource, norms
+from sctd.methods.common import Network, NoiseSource, between, norms, progress_of
 from sctd.methods.method_settings import CdsSettings
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule
+from sctd.schedule import Schedule, randint
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 
 
 class Cds:
-    """dL/dz0 = lambda (x0(z_s, s) - x0(z_t, t)), z_s = Phi(z_t, t -> s, eps_w), noise fixed for the run.
+    """dL/dz0 = lambda (eps_w(z_t, t, y) - eps_w(z_s, s, y)) / B, clipped; z_s = Phi(z_t, t -> s, eps_w).
 
-    x0(z, t) = (z - sigma_t eps_w) / alpha_t; ``trained: noisier`` has the opposite sign. The difference is
-    sigma_s / alpha_s (eps_w(z_s, s) - eps_w(z_t, t)). Source: Wu et al., CVPR 2024, arXiv:2401.09050. Our
-    choices: both x0 guided; t falls as the square root of the run's progress from t_max to t_min + interval,
-    s = t - interval; w goes linearly from guidance_start to guidance_end; the difference has weight 1 at
-    every t.
+    That difference is alpha_s / sigma_s (x0(z_s, s) - x0(z_t, t)), which ``weighting: clean`` takes without
+    its factor; ``trained: noisier`` has the opposite sign. s falls from s_start to s_end with the square root
+    of the progress, t - s is uniform in gap .. gap + gap_width - 1, w and the clipping limit are linear.
+    Source: Wu et al., CVPR 2024, arXiv:2401.09050, and the coarse stage of its code
+    (configs/consistency-coarse.yaml), which draws t for each image; here an iteration's images share it.
     """
 
     def __init__(
@@ -31,36 +32,48 @@ class Cds:
         self._network = Network(prior, texts)
         self._settings = settings
         self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
-        self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=0.0, seed=seed)
+        kind = settings.noise
+        self._noise = NoiseSource(fixed=kind == "fixed", shared=kind == "shared", offset=0.0, seed=seed)
         self._iterations = iterations
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`; 4 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
-        progress = min(iteration / max(self._iterations - 1, 1), 1.0)
-        t = rule.t_max - round((rule.t_max - rule.t_min - rule.interval) * progress**0.5)
-        s = t - rule.interval
-        scale = rule.guidance_start + (rule.guidance_end - rule.guidance_start) * progress
+        z0, y = z0.detach(), network.begin(cameras)
+        progress = progress_of(iteration, self._iterations)
+        s = rule.s_start - round((rule.s_start - rule.s_end) * progress**0.5)
+        t = min(s + self._gap(generator), rule.t_max)
+        scale = between(rule.guidance_start, rule.guidance_end, progress)
 
         z_t = add_noise(schedule, z0, self._noise(z0, generator), t)
         eps_t = network.guided_noise(z_t, t, y, scale)
         z_s = phi(schedule, z_t, eps_t, t, s)
         eps_s = network.guided_noise(z_s, s, y, scale)
-        residual = schedule.clean(z_s, eps_s, s) - schedule.clean(z_t, eps_t, t)
+        if rule.weighting == "epsilon":
+            residual = eps_t - eps_s
+        else:
+            residual = schedule.clean(z_s, eps_s, s) - schedule.clean(z_t, eps_t, t)
+        if rule.clip_start is not None:
+            limit = between(rule.clip_start, rule.clip_end, progress)
+            residual = residual.clamp(-limit, limit)
         if rule.trained == "noisier":
             residual = -residual
+        weight = rule.guidance_weight / len(z0)
         scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
-            "weight": rule.guidance_weight,
+            "weight": weight,
             "guidance_scale": scale,
             "evaluations": float(network.evaluations),
             "residual": norms(residual),
         }
         made = {"z0": z0, "z_t": z_t, "eps_t": eps_t, "z_s": z_s, "eps_s": eps_s}
-        return Guidance(rule.guidance_weight * residual, scalars, lambda: made)
+        return Guidance(weight * residual, scalars, lambda: made)
+
+    def _gap(self, generator: torch.Generator) -> int:
+        """t - s; a single possible value takes no draw."""
+        gap, width = self._settings.gap, self._settings.gap_width
+        return gap if width == 1 else randint(gap, gap + width, generator)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 from sctd.transfer import to_device
@@ -20,7 +23,17 @@ class Network:
         self.prior = prior
         self.texts = texts
         self.evaluations = 0
-        """Images whose noise was predicted since the method last set this to 0."""
+        """Images whose noise was predicted since :meth:`begin`."""
+        self._cameras: Tensor | None = None
+
+    def begin(self, cameras: Viewpoints) -> Tensor:
+        """Start an iteration with these views; returns the prompt's text for them, [B, L, D].
+
+        A prior that reads cameras is told them under every text, so that guidance is about the object alone.
+        """
+        self.evaluations = 0
+        self._cameras = self.prior.encode_cameras(cameras)
+        return self.texts.embeddings(cameras.azimuth, cameras.elevation)
 
     def outputs(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
         """The network's own output at z [B, ...] under each text ([1 or B, L, D]), all in one batch."""
@@ -42,22 +55,25 @@ class Network:
         eps_neg, eps_y = self.noises(z, t, self.texts.negative, y)
         return eps_neg + guidance_scale * (eps_y - eps_neg)
 
-    @staticmethod
-    def _batch(z: Tensor, t: int, texts: tuple[Tensor, ...]) -> tuple[Tensor, int, Tensor]:
+    def _batch(self, z: Tensor, t: int, texts: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """What the prior is asked with: latents, timestep, texts, and cameras if it reads them."""
         views = [text.expand(z.shape[0], -1, -1) for text in texts]
+        cameras = () if self._cameras is None else (self._cameras.repeat(len(texts), 1),)
         if len(views) == 1:  # not copied, so that the prior sees a text that stands for the whole batch
-            return z, t, views[0]
-        return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views)
+            return z, t, views[0], *cameras
+        return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views), *cameras
 
 
 class NoiseSource:
     """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
 
     A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
+    A shared one is fixed, and the same for all images.
     """
 
-    def __init__(self, *, fixed: bool, offset: float, seed: int) -> None:
-        self._fixed = fixed
+    def __init__(self, *, fixed: bool, offset: float, seed: int, shared: bool = False) -> None:
+        self._fixed = fixed or shared
+        self._shared = shared
         self._offset = offset
         self._seed = seed
         self._kept: Tensor | None = None
@@ -68,7 +84,7 @@ class NoiseSource:
             return self._draw(z0, generator)
         if self._kept is None or self._kept.shape != z0.shape:
             own = torch.Generator().manual_seed((self._seed + _FIXED_NOISE_STREAM) % 2**63)
-            self._kept = self._draw(z0, own)
+            self._kept = self._draw(z0[:1], own).expand_as(z0) if self._shared else self._draw(z0, own)
         return self._kept
 
     def _draw(self, z0: Tensor, generator: torch.Generator) -> Tensor:
@@ -99,6 +115,16 @@ def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor,
         residual = image.detach() - target
         (grad,) = torch.autograd.grad(image, leaf, 2 * residual)
     return grad, residual
+
+
+def between(start: float, end: float, progress: float) -> float:
+    """Linear from ``start`` to ``end``; progress 0..1."""
+    return start + (end - start) * progress
+
+
+def progress_of(iteration: int, iterations: int) -> float:
+    """0 in the first iteration, 1 in the last."""
+    return min(iteration / max(iterations - 1, 1), 1.0)
 
 
 def norms(x: Tensor) -> Tensor:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
 from sctd.methods.method_settings import GcsSettings
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint
+from sctd.schedule import Schedule, randint, warmup_rate
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 
 
 class Gcs:
-    """The gradient of lambda (cc L_CC + cg L_CG + cp L_CP), S-(1), with the network's outputs held fixed:
+    """The gradient of lambda (cc L_CC + cg L_CG + cp L_CP), S-(1), with the network's outputs held fixed.
 
-    lambda [2 alpha_e cc (G_null - G_self) + 2 cg (F_e - F_cond) + 2 cp J^T (D F_e - D F_cond,y)],
+    released (ConnectCD's code), over B:
 
-    J being the decoder's Jacobian at F_e. Source: Li et al., ConnectCD, ECCV 2024, arXiv:2407.13584, and the
-    SegmentDreamer supplement, section A. Which side of each norm is held fixed (G_self, F_cond) and that
-    every y is guided follows ConnectCD's code. Our choice: t is uniform, then e, then s between them.
+    dL/dz0 = lambda [2 alpha_e cc (G_null - G_self) + 2 cg (F_e - F_cond,y)],
+    dL/dx  = lambda 2 cp (D F_e - D F_cond,y), x being the pictures and D clamped to 0..1;
+
+    supplement, S-(1), over B too:
+
+    dL/dz0 = lambda [2 alpha_e cc (G_null - G_self) + 2 cg (F_e - F_cond) + 2 cp J^T (D F_e - D F_cond,y)],
+
+    J being the decoder's Jacobian at F_e and F_cond = F(G_cond, e, ''). Which side of each norm is held fixed
+    (G_self, F_cond) and that every y is guided follows the code in both. t, s and e: :func:`_released` and
+    :func:`_anywhere`. Source: Li et al., ConnectCD, ECCV 2024, arXiv:2407.13584, its code
+    (guidance/gcs_utils.py), and the SegmentDreamer supplement, section A.
     """
 
     def __init__(
@@ -31,23 +42,26 @@ class Gcs:
         self._network = Network(prior, texts)
         self._settings = settings
         self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
-        self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=0.0, seed=seed)
+        self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=settings.noise_offset, seed=seed)
+        self._iterations = iterations
+        self._draw = {"released": _released, "anywhere": _anywhere}[settings.timestep_sampling]
+        self._cross = {"released": self._cross_released, "supplement": self._cross_supplement}[
+            settings.losses
+        ]
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
-        9 B evaluations, 7 B without L_CP; 7 B and 6 B when neg is ''. L_CP also decodes 2 B images, B of
-        them with the gradient.
+        released: 8 B evaluations, 7 B when neg is ''. supplement: 9 B, 7 B without L_CP; 7 B and 6 B when neg
+        is ''. L_CP also decodes 2 B images, in the supplement's way B of them with the gradient.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
-        t = randint(rule.t_min + 2 * rule.margin, rule.t_max + 1, generator)
-        e = randint(rule.t_min, t - 2 * rule.margin + 1, generator)
-        s = randint(e + rule.margin, t - rule.margin + 1, generator)
+        z0, y = z0.detach(), network.begin(cameras)
+        rate = warmup_rate(iteration, self._iterations, rule.warmup)
+        t, s, e = self._draw(rule, rate, generator)
 
         z_e = add_noise(schedule, z0, self._noise(z0, generator), e)
         eps_e = network.null_noise(z_e, e)
@@ -62,13 +76,17 @@ class Gcs:
         consistency = g_null - g_self
         guidance, pull, pixels = self._cross(f_e, g_cond, e, y)
         alpha_e = schedule.level(e).alpha  # dG_null/dz0, for every step scales z by a ratio of alphas
+        weight = rule.guidance_weight / len(z0)
         grad = 2 * rule.cc_weight * alpha_e * consistency + 2 * rule.cg_weight * guidance
-        grad = rule.guidance_weight * (grad + rule.cp_weight * pull)
+        if rule.losses == "supplement":
+            grad, of_pictures = grad + rule.cp_weight * pull, None
+        else:
+            of_pictures = weight * rule.cp_weight * pull if rule.cp_weight else None
         scalars: dict[str, Number] = {
             "t": float(t),
             "s": float(s),
             "e": float(e),
-            "weight": rule.guidance_weight,
+            "weight": weight,
             "evaluations": float(network.evaluations),
             "self_consistency": norms(consistency),
             "conditional_guidance": norms(guidance),
@@ -76,7 +94,7 @@ class Gcs:
         }
         made = {"z0": z0, "z_e": z_e, "z_t": z_t, "eps_w": eps_w, "zhat_s": zhat_s}
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, "F_e": f_e, "pixels": pixels}
-        return Guidance(grad, scalars, lambda: made)
+        return Guidance(weight * grad, scalars, lambda: made, of_pictures)
 
     def _null_and_guided(self, z: Tensor, t: int, y: Tensor) -> tuple[Tensor, Tensor]:
         """eps(z, t, '') and the guided prediction; '' is not asked again when it is neg."""
@@ -86,8 +104,10 @@ class Gcs:
         eps_null = eps[0] if texts.negative_is_null else eps[2]
         return eps_null, eps[0] + self._settings.guidance_scale * (eps[1] - eps[0])
 
-    def _cross(self, f_e: Tensor, g_cond: Tensor, e: int, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """F_e - F(G_cond, e, ''); L_CP's gradient and its residual in pixels, both 0 without L_CP."""
+    def _cross_supplement(
+        self, f_e: Tensor, g_cond: Tensor, e: int, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F_e - F(G_cond, e, ''); L_CP's gradient by F_e and its residual in pixels, both 0 without L_CP."""
         schedule, network = self._schedule, self._network
         if self._settings.cp_weight == 0:
             guidance = f_e - schedule.clean(g_cond, network.null_noise(g_cond, e), e)
@@ -95,3 +115,36 @@ class Gcs:
         eps_null, eps_w = self._null_and_guided(g_cond, e, y)
         f_null, f_y = (schedule.clean(g_cond, eps, e) for eps in (eps_null, eps_w))
         return f_e - f_null, *pixel_constraint(network.prior, f_e, f_y)
+
+    def _cross_released(
+        self, f_e: Tensor, g_cond: Tensor, e: int, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F_e - F(G_cond, e, y); L_CP's gradient by the pictures and its residual, both 0 without L_CP."""
+        network = self._network
+        eps_w = network.guided_noise(g_cond, e, y, self._settings.guidance_scale)
+        f_y = self._schedule.clean(g_cond, eps_w, e)
+        if self._settings.cp_weight == 0:
+            return f_e - f_y, torch.zeros_like(f_e), torch.zeros_like(f_e)
+        pixels = network.prior.decode_latents(f_e) - network.prior.decode_latents(f_y)
+        return f_e - f_y, 2 * pixels, pixels
+
+
+def _released(rule: GcsSettings, rate: float, generator: torch.Generator) -> tuple[int, int, int]:
+    """t from a window that slides down, s one interval below, e from a second interval below that.
+
+    Source: ConnectCD's code, guidance/gcs_utils.py.
+    """
+    interval = int(rule.interval_end + math.ceil(rate * (rule.interval_start - rule.interval_end)))
+    shift = int((rule.t_max - rule.t_min - rule.t_span) * rate)
+    t = max(randint(rule.t_min + shift, rule.t_min + rule.t_span + shift, generator), interval + 1)
+    s = max(t - interval, 1)
+    low, high = max(t - 2 * interval, 0), max(t - interval - 10, 1)
+    return t, s, max(randint(low, high, generator), 1)
+
+
+def _anywhere(rule: GcsSettings, rate: float, generator: torch.Generator) -> tuple[int, int, int]:
+    """t uniform, e uniform below it, s between them: ours."""
+    t = randint(rule.t_min + 2 * rule.margin, rule.t_max + 1, generator)
+    e = randint(rule.t_min, t - 2 * rule.margin + 1, generator)
+    s = randint(e + rule.margin, t - rule.margin + 1, generator)
+    return t, s, e

@@ -7,21 +7,23 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
-from sctd.methods.common import Network, norms
+from sctd.methods.common import Network, NoiseSource, between, norms
 from sctd.methods.method_settings import IsmSettings
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule, randint, warmup_rate
-from sctd.solver import phi
+from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 
 
 class Ism:
     """dL/dz0 = lambda sigma_t / alpha_t (eps_w(z_t, t, y) - eps(z_s, s, '')), z_s and z_t by inversion of z0.
 
-    Source: Liang et al., LucidDreamer, CVPR 2024, arXiv:2311.11284. Our choices: z0 counts as the latent of
-    timestep 0, without noise; the first inversion step takes what the full ones leave; t is uniform in
-    [t_min + interval, t_max]; the interval t - s goes linearly from interval_start to interval_end.
+    t is uniform in [t_min, t_max], where t_max falls to t_max_end and the interval t - s from interval_start
+    to interval_end over the warm-up. The inversion takes full steps and a last one for the rest; z0 counts as
+    the latent of timestep 0, where the code starts from timestep 1 with its little noise.
+    Source: Liang et al., LucidDreamer, CVPR 2024, arXiv:2311.11284, and its code, guidance/sd_utils.py.
     """
 
     def __init__(
@@ -32,24 +34,25 @@ class Ism:
         self._settings = settings
         self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._iterations = iterations
+        self._noise = NoiseSource(fixed=False, offset=0.1, seed=seed)
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
         (n + 3) B evaluations for n <= inversion_steps steps of inversion, so at most 8 B by default.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         rate = warmup_rate(iteration, self._iterations, rule.warmup)
-        interval = rule.interval_end + round((rule.interval_start - rule.interval_end) * rate)
-        t = randint(rule.t_min + interval, rule.t_max + 1, generator)
-        s = t - interval
+        interval = int(between(rule.interval_end, rule.interval_start, rate))
+        high = int(between(rule.t_max_end, rule.t_max, rate))
+        t = randint(rule.t_min, high + 1, generator)
+        s = max(t - interval, 0)
 
-        z_s = self._invert(z0, s)
+        z_s = self._invert(z0, s, generator)
         eps_s = network.null_noise(z_s, s)
         z_t = phi(schedule, z_s, eps_s, s, t)
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
@@ -65,11 +68,13 @@ class Ism:
         made = {"z0": z0, "z_s": z_s, "eps_s": eps_s, "z_t": z_t, "eps_w": eps_w}
         return Guidance(weight * residual, scalars, lambda: made)
 
-    def _invert(self, z: Tensor, s: int) -> Tensor:
-        """z0 => z_s up the unconditional ODE."""
+    def _invert(self, z: Tensor, s: int, generator: torch.Generator) -> Tensor:
+        """z0 => z_s up the unconditional ODE, from timestep 0 or where the most steps allowed begin."""
         rule = self._settings
-        count = min(-(-s // rule.inversion_step), rule.inversion_steps)
-        path = [0, *(s - rule.inversion_step * k for k in reversed(range(count)))]
-        for start, end in pairwise(path):
-            z = phi(self._schedule, z, self._network.null_noise(z, start), start, end)
+        start = max(s - rule.inversion_step * rule.inversion_steps, 0)
+        if start > 0:
+            z = add_noise(self._schedule, z, self._noise(z, generator), start)
+        path = [*range(start, s, rule.inversion_step), s]
+        for here, there in pairwise(path):
+            z = phi(self._schedule, z, self._network.null_noise(z, here), here, there)
         return z

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from sctd import ops
+from sctd.cameras import Viewpoints
+from sctd.errors import InputError
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
 from sctd.methods.settings import SctdSettings
@@ -28,8 +30,14 @@ class Sctd:
         """See :class:`sctd.methods.base.MethodFactory`.
 
         Raises:
-            InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``.
+            InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``; or
+                Perp-Neg, which works on the words of a view, meets a prior that reads none.
         """
+        if settings.perp_neg.enabled and prior.reads_cameras:
+            raise InputError(
+                "sctd.perp_neg: Perp-Neg pushes away from wrong view words, and this prior is told the "
+                "camera itself; set sctd.perp_neg.enabled=false"
+            )
         self._prior = prior
         self._texts = texts
         self._settings = settings
@@ -43,7 +51,7 @@ class Sctd:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`.
 
@@ -52,21 +60,19 @@ class Sctd:
         """
         steps = self._timesteps.draw(iteration, generator)
         noise = self._noise(z0, generator)
-        return self.residual(z0.detach(), noise, azimuth, elevation, steps)
+        return self.residual(z0.detach(), noise, cameras, steps)
 
     @torch.no_grad()
-    def residual(
-        self, z0: Tensor, noise: Tensor, azimuth: Tensor, elevation: Tensor, steps: Timesteps
-    ) -> Guidance:
+    def residual(self, z0: Tensor, noise: Tensor, cameras: Viewpoints, steps: Timesteps) -> Guidance:
         """The deterministic part of an iteration: everything after the draws of noise and timesteps."""
         t, s, e = steps
         rule, schedule, kind = self._settings, self._schedule, self._prior.prediction
 
-        self._network.evaluations = 0
+        towards = self._network.begin(cameras)
         z_e = add_noise(schedule, z0, noise, e)
         z_t, out_e = self._invert(z_e, steps)
         out_null, out_cond, wrong, out_empty = self._predict(
-            z_t, t, azimuth, elevation, with_empty=rule.exact_null
+            z_t, t, towards, cameras, with_empty=rule.exact_null
         )
         zhat_s, g_cond, _ = guided_phi(
             schedule, z_t, out_null, out_cond, self._scale, t, (s, e), wrong=wrong, prediction=kind
@@ -85,7 +91,7 @@ class Sctd:
         pixels: dict[str, Tensor] = {}
         if rule.cp_weight > 0:
             f_e = clean(schedule, z_e, out_e, e, kind)
-            pixels = self._pixels(f_e, g_cond, e, azimuth, elevation)
+            pixels = self._pixels(f_e, g_cond, e, towards, cameras)
             grad = grad + rule.cp_weight * pixels["L_CP gradient"]
         scalars: dict[str, Number] = {
             "t": float(t),
@@ -108,11 +114,11 @@ class Sctd:
         return Guidance(grad, scalars, made)
 
     def _pixels(
-        self, f_e: Tensor, g_cond: Tensor, e: int, azimuth: Tensor, elevation: Tensor
+        self, f_e: Tensor, g_cond: Tensor, e: int, towards: Tensor, cameras: Viewpoints
     ) -> dict[str, Tensor]:
         """L_CP's residual between F(z_e, e, '') and F(G_cond, e, y), in pixels, and its gradient, by name."""
         kind = self._prior.prediction
-        out_null, out_cond, wrong, _ = self._predict(g_cond, e, azimuth, elevation, with_empty=False)
+        out_null, out_cond, wrong, _ = self._predict(g_cond, e, towards, cameras, with_empty=False)
         _, _, guided = guided_phi(
             *(self._schedule, g_cond, out_null, out_cond, self._scale, e, (e, e)),
             wrong=wrong,
@@ -139,17 +145,15 @@ class Sctd:
         return self._network.outputs(z, t, self._texts.null)[0]
 
     def _predict(
-        self, z: Tensor, t: int, azimuth: Tensor, elevation: Tensor, *, with_empty: bool
+        self, z: Tensor, t: int, towards: Tensor, cameras: Viewpoints, *, with_empty: bool
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
         """The network's outputs at z, in one batch: for neg, for y of each view, for Perp-Neg's wrong
         directions with their weights, and, where wanted, for ''."""
         rule, texts = self._settings, self._texts
-        wrong_weights = None
+        wrong_weights, right_and_wrong = None, towards[None]
         if rule.perp_neg.enabled:
-            towards, wrong_weights = texts.perp_neg(azimuth, elevation, rule.perp_neg)
-        else:
-            towards = texts.embeddings(azimuth, elevation)[None]
-        prompts = [texts.negative, *towards]
+            right_and_wrong, wrong_weights = texts.perp_neg(cameras.azimuth, cameras.elevation, rule.perp_neg)
+        prompts = [texts.negative, *right_and_wrong]
         needs_empty = with_empty and not texts.negative_is_null
         if needs_empty:
             prompts.append(texts.null)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms
 from sctd.methods.method_settings import SdsSettings
@@ -15,9 +16,10 @@ from sctd.text import ViewTexts
 
 
 class Sds:
-    """dL/dz0 = lambda (1 - abar_t) (eps_w(z_t, t, y) - eps), fresh eps.
+    """dL/dz0 = lambda (1 - abar_t) (eps_w(z_t, t, y) - eps) / B, fresh eps.
 
-    t is uniform in [t_min, t_max]. Source: Poole et al., 2022, arXiv:2209.14988; (1 - abar_t) is its w(t).
+    t is uniform in [t_min, t_max]. Source: Poole et al., 2022, arXiv:2209.14988; (1 - abar_t) is its w(t),
+    and threestudio's code divides by the number of images.
     """
 
     def __init__(
@@ -31,17 +33,16 @@ class Sds:
 
     @torch.no_grad()
     def __call__(
-        self, z0: Tensor, azimuth: Tensor, elevation: Tensor, iteration: int, generator: torch.Generator
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
     ) -> Guidance:
         """See :class:`sctd.methods.base.Method`; 2 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
-        network.evaluations = 0
-        z0, y = z0.detach(), network.texts.embeddings(azimuth, elevation)
+        z0, y = z0.detach(), network.begin(cameras)
         t = randint(rule.t_min, rule.t_max + 1, generator)
         noise = self._noise(z0, generator)
         z_t = add_noise(schedule, z0, noise, t)
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
-        weight = rule.guidance_weight * schedule.level(t).sigma ** 2
+        weight = rule.guidance_weight * schedule.level(t).sigma ** 2 / len(z0)
         residual = eps_w - noise
         scalars: dict[str, Number] = {
             "t": float(t),

@@ -153,6 +153,12 @@ class SctdSettings(Settings):
         le=1,
         description="Probability that the normalised disparity is encoded instead of the colours.",
     )
+    flip: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Probability that an iteration's pictures are mirrored, their view texts too.",
+    )
     perp_neg: PerpNegSettings = Field(default=PerpNegSettings(), description="Perp-Neg.")
 
     @property

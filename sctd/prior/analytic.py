@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sctd.cameras import Viewpoints
 from sctd.errors import PromptError
 from sctd.prior.base import Timestep
 
@@ -107,16 +108,28 @@ class AnalyticPrior:
         return torch.tensor(rows, dtype=self.dtype, device=self.device)[:, None]
 
     @property
+    def reads_cameras(self) -> bool:
+        """No: the mixture is the same from every side."""
+        return False
+
+    def encode_cameras(self, views: Viewpoints) -> None:
+        """None."""
+
+    @property
     def prediction(self) -> str:
         """The noise."""
         return "epsilon"
 
-    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """:meth:`predict_noise`."""
         return self.predict_noise(latents, t, embeddings)
 
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict_noise(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """The exact noise prediction, -sigma_t times the score of the noised mixture; [B, C, h, w].
 
         z_t ~ sum_k w_k N(alpha mean_k, (alpha^2 spread_k^2 + sigma^2) I), hence

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
+
 Timestep = int | Tensor
 """0 <= t < T for the whole batch, or one for each of its latents: [B], int64, on the CPU."""
 
@@ -58,18 +60,34 @@ class Prior(Protocol):
         ...
 
     @property
+    def reads_cameras(self) -> bool:
+        """Whether the model is told where a picture is seen from, so that its text names no view."""
+        ...
+
+    def encode_cameras(self, views: Viewpoints) -> Tensor | None:
+        """B views => what :meth:`predict` takes of them, [B, F]; None from a prior that reads no cameras."""
+        ...
+
+    @property
     def prediction(self) -> str:
         """What :meth:`predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
         ...
 
-    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """The network's own output [B, C, h, w], in its own precision, no gradient; arguments as below."""
         ...
 
-    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict_noise(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """Noisy latents [B, C, h, w], 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
 
         Whatever the model predicts natively (epsilon, v, sample) is converted.
+
+        Args:
+            cameras: from :meth:`encode_cameras`; None leaves the view to the text.
         """
         ...
 

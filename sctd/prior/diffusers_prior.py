@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
@@ -17,6 +18,8 @@ from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.parts import Parts, first_sentence
 from sctd.prior.settings import PriorSettings
 from sctd.prior.vae import Autoencoder
+from sctd.prior.views import FEATURES, camera_features, class_labels
+from sctd.transfer import to_device
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -49,6 +52,7 @@ class DiffusersPrior:
         self._dtype = dtype
         self._tokenizer = parts.tokenizer
         self._expand = parts.expand
+        self._reads_cameras = _reads_cameras(parts.unet.config)
         self._check_fit(parts)
         settings = settings or PriorSettings()
         self._offload_text = settings.offload_text
@@ -75,8 +79,11 @@ class DiffusersPrior:
     def _runner(self, settings: PriorSettings) -> Network:
         """The UNet as one function: as it is, compiled, or as CUDA graphs."""
 
-        def plain(latents: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
-            out: Tensor = self._unet(latents, t, encoder_hidden_states=embeddings, return_dict=False)[0]
+        def plain(latents: Tensor, t: Tensor, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
+            told = {} if labels is None else {"class_labels": labels}
+            out: Tensor = self._unet(latents, t, encoder_hidden_states=embeddings, return_dict=False, **told)[
+                0
+            ]
             return out
 
         if settings.cuda_graphs:
@@ -88,7 +95,9 @@ class DiffusersPrior:
             width = int(self._unet.config.cross_attention_dim)
             text = self._ticks.new_zeros(2, 8, width, dtype=self._dtype)
             with torch.no_grad():  # the first call compiles: here, where an error can be told in one line
-                compiled(text.new_zeros(2, *self._latent_shape), self._ticks[0], text)
+                compiled(
+                    text.new_zeros(2, *self._latent_shape), self._ticks[0], text, *self._labels(text, None)
+                )
         except Exception as exc:  # compilers fail in as many ways as there are
             if out_of_memory(exc):
                 raise
@@ -110,7 +119,7 @@ class DiffusersPrior:
                 f"{unet.out_channels} channels, the VAE has {vae.latent_channels}; "
                 "use a plain text-to-image model (no inpainting, no depth)"
             )
-        if getattr(unet, "addition_embed_type", None) or getattr(unet, "class_embed_type", None):
+        if getattr(unet, "addition_embed_type", None) or not (self.reads_cameras or _takes_no_label(unet)):
             raise InputError(
                 f"prior {self._name}: its UNet wants more than a text (SDXL or class-conditional); "
                 "use a Stable Diffusion 1.x or 2.x model"
@@ -199,20 +208,44 @@ class DiffusersPrior:
         return embeddings.to(self._dtype)
 
     @property
+    def reads_cameras(self) -> bool:
+        """Whether the UNet takes what :mod:`sctd.prior.views` tells of a camera."""
+        return self._reads_cameras
+
+    def encode_cameras(self, views: Viewpoints) -> Tensor | None:
+        """B views => features [B, FEATURES] on the device, or None; see :class:`.Prior`."""
+        if not self.reads_cameras:
+            return None
+        return to_device(camera_features(views), self._device).to(self._dtype)
+
+    def _labels(self, embeddings: Tensor, cameras: Tensor | None) -> tuple[Tensor, ...]:
+        """What a UNet that reads cameras takes beside the text; nothing for others."""
+        if not self.reads_cameras:
+            return ()
+        if cameras is None:
+            cameras = embeddings.new_zeros(embeddings.shape[0], FEATURES)
+        return (class_labels(cameras, embeddings),)
+
+    @property
     def prediction(self) -> str:
         """What the network was trained to predict, one of PREDICTIONS."""
         return self._prediction
 
     @torch.no_grad()
-    def predict(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """z_t [B, C, h, w], embeddings [B, L, D] => the network's output [B, C, h, w], in its precision."""
         tick = self._ticks[t] if isinstance(t, int) else t.to(self._device)
-        return self._network(latents.to(self._dtype), tick, embeddings).contiguous()
+        labels = self._labels(embeddings, cameras)
+        return self._network(latents.to(self._dtype), tick, embeddings, *labels).contiguous()
 
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, t: Timestep, embeddings: Tensor) -> Tensor:
+    def predict_noise(
+        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
+    ) -> Tensor:
         """:meth:`predict`, turned into noise, in the dtype of ``latents``."""
-        out = self.predict(latents, t, embeddings).to(latents.dtype)
+        out = self.predict(latents, t, embeddings, cameras).to(latents.dtype)
         levels = self._levels[:, t : t + 1] if isinstance(t, int) else self._levels[:, t.to(self._device)]
         alpha, sigma = levels.to(latents.dtype)
         return clean_and_noise(latents, out, (alpha, sigma), self._prediction)[1]
@@ -240,6 +273,17 @@ class DiffusersPrior:
     def decode(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W], differentiable and not clamped; see :class:`.Prior`."""
         return self._vae.decode(latents, self._dtype).to(latents) / 2 + 0.5
+
+
+def _takes_no_label(unet: Any) -> bool:
+    return getattr(unet, "class_embed_type", None) is None
+
+
+def _reads_cameras(unet: Any) -> bool:
+    """Whether a UNet's config says that it takes the features and the text of :mod:`sctd.prior.views`."""
+    if getattr(unet, "class_embed_type", None) != "projection":
+        return False
+    return bool(unet.projection_class_embeddings_input_dim == FEATURES + unet.cross_attention_dim)
 
 
 def _freeze(module: Any, device: torch.device, dtype: torch.dtype) -> Any:

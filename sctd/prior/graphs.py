@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Latents [B, C, h, w], timestep [], embeddings [B, L, D] => prediction [B, C, h, w]."""
+Network = Callable[..., Tensor]
+"""Latents [B, C, h, w], timestep [], embeddings [B, L, D], class labels [B, F] where the network takes them
+=> prediction [B, C, h, w]."""
 
 
 class Recorder(Protocol):
@@ -56,9 +57,8 @@ class GraphedNetwork:
         return len(self._recorded)
 
     @torch.no_grad()
-    def __call__(self, latents: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         """What the network gives, in memory of its own: the next call overwrites the graph's."""
-        inputs = (latents, t, embeddings)
         key = tuple((tuple(x.shape), x.dtype, x.device) for x in inputs)
         if key not in self._recorded:
             self._recorded[key] = _Recording(self._network, self._recorder, inputs)
@@ -68,17 +68,16 @@ class GraphedNetwork:
 class _Recording:
     """One graph with the memory that it reads and writes: a graph knows addresses, not tensors."""
 
-    def __init__(self, network: Network, recorder: Recorder, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    def __init__(self, network: Network, recorder: Recorder, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs)
         self._fill(inputs)
-        latents, t, embeddings = self._inputs
-        self._replay, self._out = recorder.record(lambda: network(latents, t, embeddings))
+        self._replay, self._out = recorder.record(lambda: network(*self._inputs))
 
-    def __call__(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._fill(inputs)
         self._replay()
         return self._out.clone()
 
-    def _fill(self, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    def _fill(self, inputs: tuple[Tensor, ...]) -> None:
         for mine, given in zip(self._inputs, inputs, strict=True):
             mine.copy_(given)

@@ -258,7 +258,8 @@ def test_a_training_is_overwritten_and_nothing_else(sctd: Command, here: Path) -
 
     for name in (
         "tokenizer/vocab.json",
-        "views.safetensors",
+        "training.json",
+        "data/views-00000.npy",
         "vae.safetensors",
         "thesis.txt",
         "figures/1.png",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import views_from
 
 from sctd.errors import InputError, PromptError
 from sctd.methods.sctd import Sctd
@@ -148,7 +149,7 @@ def test_one_sctd_iteration_runs_on_it(prior):
     texts = ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", left="l", right="r", back="b"))
     method = Sctd(prior, texts, SctdSettings(), iterations=10, seed=0)
     z0 = prior.encode_images(torch.rand(2, 3, 16, 16, requires_grad=True))
-    guidance = method(z0, torch.tensor([0.0, 2.0]), torch.zeros(2), 0, generator())
+    guidance = method(z0, views_from(0.0, 2.0), 0, generator())
     assert guidance.offender is None
     assert guidance.grad.norm() > 0
     z0.backward(guidance.grad)

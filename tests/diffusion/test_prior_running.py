@@ -12,6 +12,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from diffusers.models.attention_processor import AttnProcessor2_0
+from tiny import views_from
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -155,7 +156,7 @@ def test_texts_of_a_run_are_encoded_once(tiny_folder: Path, monkeypatch: pytest.
     texts = ViewTexts.encode(prior, "duck", "bad", ViewSettings(front="f", left="l", right="r", back="b"))
     method = Sctd(prior, texts, SctdSettings(), iterations=3, seed=0)
     for i in range(3):
-        method(torch.randn(1, 4, 8, 8), torch.zeros(1), torch.zeros(1), i, torch.Generator().manual_seed(i))
+        method(torch.randn(1, 4, 8, 8), views_from(0.0), i, torch.Generator().manual_seed(i))
     assert len(seen) == 1
 
 

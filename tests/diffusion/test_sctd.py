@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sctd import methods
+from sctd.cameras import Viewpoints
 from sctd.errors import InputError
 from sctd.methods.sctd import Sctd
 from sctd.methods.settings import PerpNegSettings, SctdSettings, ViewSettings
@@ -22,6 +23,7 @@ from sctd.text import ViewTexts, blend_weights, perp_neg_weights
 BATCH = 3
 AZIMUTH = torch.tensor([0.2, -1.2, 2.5], dtype=torch.float64)
 ELEVATION = torch.zeros(BATCH, dtype=torch.float64)
+VIEWS = Viewpoints(AZIMUTH, ELEVATION, 3.3 + ELEVATION, 0.7 + ELEVATION, torch.ones(BATCH, 3))
 LABELS = {
     "front": [0, 4],
     "left": [1, 4],
@@ -129,7 +131,7 @@ def plain_gradient(
 )
 def test_step_equals_a_plain_implementation(prior, texts, steps, settings):
     z0, noise = draw()
-    got = make(prior, texts, **settings).residual(z0, noise, AZIMUTH, ELEVATION, steps)
+    got = make(prior, texts, **settings).residual(z0, noise, VIEWS, steps)
     expected = plain_gradient(prior, texts, z0, noise, steps, SctdSettings(**settings))
     assert got.offender is None
     torch.testing.assert_close(got.grad, expected, rtol=1e-9, atol=1e-10)
@@ -138,14 +140,14 @@ def test_step_equals_a_plain_implementation(prior, texts, steps, settings):
 def test_negative_prompt_and_empty_prompt_are_told_apart(prior, texts):
     z0, noise = draw()
     other = ViewTexts.encode(prior, "a duck", "", ViewSettings(left="left view", right="right view"))
-    a, b = (make(prior, x).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP).grad for x in (texts, other))
+    a, b = (make(prior, x).residual(z0, noise, VIEWS, TWO_STEP).grad for x in (texts, other))
     assert not torch.allclose(a, b)
 
 
 def test_logged_norms_are_the_two_consistencies(prior, texts):
     """Weight 1 and w = -1 + 1: at guidance 0 the gradient is (G_self - z_e) + (z_e - G_cond)."""
     z0, noise = draw()
-    got = make(prior, texts).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
+    got = make(prior, texts).residual(z0, noise, VIEWS, TWO_STEP)
     w, weight = 7.5, got.numbers()["weight"]
     parts = {}
     for name, guidance in (("a", 0.0), ("b", w)):
@@ -153,7 +155,7 @@ def test_logged_norms_are_the_two_consistencies(prior, texts):
         parts[name] = plain_gradient(prior, texts, z0, noise, TWO_STEP, settings) / weight
     cross = (parts["b"] - parts["a"]) / w  # unguided: both runs share z_e - G_cond
     alone = parts["a"] - cross
-    plain = make(prior, texts, guided_condition=False).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
+    plain = make(prior, texts, guided_condition=False).residual(z0, noise, VIEWS, TWO_STEP)
     norms = [x.flatten(1).norm(dim=1).mean().item() for x in (alone, cross)]
     assert plain.numbers()["self_consistency"] == pytest.approx(norms[0], rel=1e-8)
     assert plain.numbers()["cross_consistency"] == pytest.approx(norms[1], rel=1e-8)
@@ -175,14 +177,14 @@ def test_logged_norms_are_the_two_consistencies(prior, texts):
 )
 def test_network_cost(prior, texts, settings, steps, per_image):
     prior.evaluations = 0
-    make(prior, texts, **settings).residual(*draw(), AZIMUTH, ELEVATION, steps)
+    make(prior, texts, **settings).residual(*draw(), VIEWS, steps)
     assert prior.evaluations == per_image * BATCH
 
 
 def test_exact_null_is_free_when_the_negative_prompt_is_empty(prior):
     texts = ViewTexts.encode(prior, "a duck", "", ViewSettings())
     prior.evaluations = 0
-    got = make(prior, texts, exact_null=True).residual(*draw(), AZIMUTH, ELEVATION, TWO_STEP)
+    got = make(prior, texts, exact_null=True).residual(*draw(), VIEWS, TWO_STEP)
     assert prior.evaluations == 5 * BATCH
     expected = plain_gradient(prior, texts, *draw(), TWO_STEP, SctdSettings(exact_null=True))
     torch.testing.assert_close(got.grad, expected, rtol=1e-9, atol=1e-10)
@@ -190,7 +192,7 @@ def test_exact_null_is_free_when_the_negative_prompt_is_empty(prior):
 
 def guide(method: Sctd, iteration: int, seed: int = 0) -> Tensor:
     z0 = draw()[0].requires_grad_()
-    guidance = method(z0, AZIMUTH, ELEVATION, iteration, torch.Generator().manual_seed(seed))
+    guidance = method(z0, VIEWS, iteration, torch.Generator().manual_seed(seed))
     assert not guidance.grad.requires_grad
     return guidance.grad
 
@@ -245,8 +247,7 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, texts, where, monkey
     else:
         monkeypatch.setattr(prior, "predict_noise", lambda z, t, y: torch.full_like(z, math.inf))
         name = "z_t"
-    got = make(prior, texts).residual(z0, noise, AZIMUTH, ELEVATION, TWO_STEP)
-    assert got.offender is not None
+    got = make(prior, texts).residual(z0, noise, VIEWS, TWO_STEP)
     assert got.offender == name
     assert got.numbers()["t"] == 520
     assert all(math.isfinite(value) for value in got.numbers().values())
@@ -254,9 +255,9 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, texts, where, monkey
 
 def test_a_broken_decoder_is_named(prior, texts, monkeypatch):
     monkeypatch.setattr(prior, "decode", lambda z: z * math.nan)
-    got = make(prior, texts, cp_weight=0.3).residual(*draw(), AZIMUTH, ELEVATION, TWO_STEP)
+    got = make(prior, texts, cp_weight=0.3).residual(*draw(), VIEWS, TWO_STEP)
     assert got.offender == "pixels"
-    assert make(prior, texts).residual(*draw(), AZIMUTH, ELEVATION, TWO_STEP).offender is None
+    assert make(prior, texts).residual(*draw(), VIEWS, TWO_STEP).offender is None
 
 
 def test_perp_neg_ignores_a_wrong_direction_equal_to_the_right_one():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import views_from
 from torch import Tensor
 
 from sctd import methods
@@ -21,6 +22,8 @@ SECTIONS = [
     ("sctd", "sctd.perp_neg.enabled=true"),
     ("sctd", "sctd.cp_weight=1"),
     ("gcs", "gcs.cp_weight=0"),
+    ("gcs", "gcs.losses=released"),
+    ("csd", "csd.null_share_end=0.5"),
 ]
 
 
@@ -29,13 +32,13 @@ class Watched(AnalyticPrior):
 
     widest = 0
 
-    def predict(self, latents: Tensor, t: Any, embeddings: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, *rest: Any) -> Tensor:
         self.widest = max(self.widest, len(latents))
-        return super().predict(latents, t, embeddings)
+        return super().predict(latents, *rest)
 
-    def predict_noise(self, latents: Tensor, t: Any, embeddings: Tensor) -> Tensor:
+    def predict_noise(self, latents: Tensor, *rest: Any) -> Tensor:
         self.widest = max(self.widest, len(latents))
-        return super().predict_noise(latents, t, embeddings)
+        return super().predict_noise(latents, *rest)
 
 
 @pytest.mark.parametrize("negative", ["", "blurry"])
@@ -50,6 +53,6 @@ def test_the_estimates_batch_is_the_widest_that_a_method_asks(
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
     method = methods.get(name)(prior, texts, getattr(config, name), iterations=4, seed=0)
     z0 = torch.randn(BATCH, 4, 2, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    turn = torch.zeros(BATCH, dtype=torch.float64)
-    method(z0, turn, turn, 0, torch.Generator().manual_seed(0))
+    for iteration in (0, 3):
+        method(z0, views_from(*[0.0] * BATCH), iteration, torch.Generator().manual_seed(0))
     assert widest_batch(config) == prior.widest

@@ -9,8 +9,17 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from sctd.cameras import Viewpoints
+
 LENGTH = 24  # tokens of a text; a token is a byte here
 WIDTH = 16
+
+
+def views_from(*azimuth: float) -> Viewpoints:
+    """Cameras at these azimuths, rad, level, before a white background."""
+    turn = torch.tensor(azimuth)
+    one = torch.ones_like(turn)
+    return Viewpoints(turn, 0 * one, 3.3 * one, 0.7 * one, torch.ones(len(turn), 3))
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -35,12 +44,18 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_folder(
-    folder: Path, prediction_type: str = "epsilon", *, latent_channels: int = 4, sd2: bool = False
+    folder: Path,
+    prediction_type: str = "epsilon",
+    *,
+    latent_channels: int = 4,
+    sd2: bool = False,
+    labels: int | None = None,
 ) -> Path:
     """Writes the pipeline, float16, and returns the folder; 16 x 16 images, 8 x 8 latents.
 
     ``sd2`` takes what Stable Diffusion 2 has other than 1: heads of one width, linear projections; and
-    attention in the VAE, which both have and which costs time.
+    attention in the VAE, which both have and which costs time. ``labels`` is the width of class labels
+    that the UNet projects.
     """
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -55,6 +70,8 @@ def write_folder(
         attention_head_dim=(2, 4) if sd2 else 4,
         use_linear_projection=sd2,
         norm_num_groups=4,
+        class_embed_type=None if labels is None else "projection",
+        projection_class_embeddings_input_dim=labels,
     )
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,

@@ -106,7 +106,7 @@ def test_maps_compose_to_the_colours_asked_for() -> None:
 def test_views_repeat_with_the_seed_and_any_number_of_threads() -> None:
     one, two, other = random_views(5, 2, threads=1), random_views(5, 2, threads=2), random_views(6, 2)
     assert torch.equal(one.maps, two.maps)
-    assert torch.equal(one.azimuth, two.azimuth)
+    assert torch.equal(one.poses.azimuth, two.poses.azimuth)
     assert not torch.equal(one.maps, other.maps)
     assert one.kind.tolist() == [k for k in range(len(KIND_NAMES)) for _ in range(2)]
 

@@ -23,6 +23,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shap_e(tmp_path_factory.mktemp("shap-e") / "tiny")
 
 
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def start(folder: Path, prompt: str = "red ball", *, seed: int = 0, **settings: object) -> Gaussians:
     small = {"init": "shap-e", "shap_e": str(folder), "shap_e_steps": 3, "shap_e_grid": 12, "count": 200}
     chosen = GaussianSettings.model_validate({**small, **settings})
@@ -131,3 +135,24 @@ def test_weights_that_are_not_finite(folder: Path, tmp_path: Path) -> None:
 def test_no_folder_and_no_hub_id() -> None:
     with pytest.raises(InputError, match=r"is no folder and no hub id; set gaussians\.shap_e"):
         start(Path("/nowhere/at all"))
+
+
+def test_auto_takes_shap_e_where_it_is_and_a_ball_where_it_is_not(folder: Path, tmp_path: Path) -> None:
+    small = {"init": "auto", "shap_e_steps": 3, "shap_e_grid": 12, "count": 200, "init_radius": 0.5}
+    said: list[str] = []
+    prompt = "a DSLR photo of a red ball wearing a hat"
+    there = GaussianSettings(**small, shap_e=str(folder))  # type: ignore[arg-type]
+    made = initialise(there, seeded(), prompt=prompt, say=said.append)
+    assert said == ["starting from what Shap-E makes of 'a red ball'"]
+    by_name = there.model_copy(update={"init": "shap-e", "init_prompt": "a red ball"})
+    assert torch.equal(made.means, initialise(by_name, seeded(), prompt="anything").means)
+
+    said.clear()
+    gone = there.model_copy(update={"shap_e": str(tmp_path / "nothing here")})
+    ball = initialise(gone, seeded(), prompt=prompt, say=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("starting from a ball of radius 0.5, which gives worse shapes: Shap-E ")
+    plain = there.model_copy(update={"init": "ball"})
+    assert torch.equal(ball.means, initialise(plain, seeded()).means)
+    with pytest.raises(InputError, match="Shap-E"):
+        initialise(gone.model_copy(update={"init": "shap-e"}), seeded(), prompt=prompt)

@@ -11,6 +11,7 @@ import torch
 from mixtures import TEXT, ducks, predict, separate
 from torch import Tensor
 
+from sctd.cameras import Viewpoints
 from sctd.methods.sctd import Sctd
 from sctd.methods.settings import SctdSettings, ViewSettings
 from sctd.prior.analytic import AnalyticPrior
@@ -85,7 +86,8 @@ def sctd(prior: AnalyticPrior, **settings: Any) -> Sctd:
 
 def gradient(method: Sctd, z0: Tensor, noise: Tensor) -> Tensor:
     level = torch.zeros(len(z0))
-    return method.residual(z0, noise, level, level, Timesteps(T, S, E)).grad
+    views = Viewpoints(level, level, level + 3.3, level + 0.7, torch.ones(len(z0), 3))
+    return method.residual(z0, noise, views, Timesteps(T, S, E)).grad
 
 
 def inverted(prior: AnalyticPrior, z0: Tensor, noise: Tensor) -> Tensor:

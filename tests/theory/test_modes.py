@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sctd import methods
+from sctd.cameras import Viewpoints
 from sctd.config import load_config
 from sctd.methods.settings import ViewSettings
 from sctd.prior.analytic import AnalyticPrior
@@ -14,6 +15,7 @@ from sctd.text import ViewTexts
 
 MODE, STEPS = 5, 300
 LEVEL = torch.zeros(3)
+VIEWS = Viewpoints(LEVEL, LEVEL, LEVEL + 3.3, LEVEL + 0.7, torch.ones(3, 3))
 CONDITIONAL = ("cds.guidance_start=1", "cds.guidance_end=1")  # the trajectory of eps(z, t, y), as it is
 
 
@@ -41,7 +43,7 @@ def descend(prior: AnalyticPrior, name: str, *overrides: str) -> Tensor:
     z, generator = start(), torch.Generator().manual_seed(4)
     moment = torch.zeros_like(z)
     for iteration in range(STEPS):
-        moment = 0.9 * moment + 0.1 * method(z, LEVEL, LEVEL, iteration, generator).grad / weight
+        moment = 0.9 * moment + 0.1 * method(z, VIEWS, iteration, generator).grad / weight
         z = z - 0.03 * moment
     return z
 
@@ -77,7 +79,7 @@ def test_self_consistency_holds_exactly_where_the_mode_is_a_point():
     grads = {}
     for name, overrides in (("cds", CONDITIONAL), ("sctd", ())):
         method, weight = build(prior, name, *overrides)
-        grads[name] = method(start(), LEVEL, LEVEL, 0, torch.Generator().manual_seed(4)).grad / weight
+        grads[name] = method(start(), VIEWS, 0, torch.Generator().manual_seed(4)).grad / weight
     # what remains is of the order of spread^2 / rho
     assert grads["cds"].abs().max() < 1e-6
     assert (grads["sctd"].flatten(1).norm(dim=1) > 1).all()

@@ -4,35 +4,67 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from sctd.config import Config, build_config, differences, load_config, preset_names, with_absolute_paths
+from sctd.config import (
+    PHASES,
+    PRESETS_FOLDER,
+    Config,
+    build_config,
+    differences,
+    load_config,
+    preset_names,
+    with_absolute_paths,
+)
 from sctd.errors import InputError
 
 
-def test_the_sd21_preset_holds_the_released_hyper_parameters() -> None:
-    c = load_config("sd21", prompt="x")
-    assert c.iterations == 5000
-    assert (c.cameras.radius, c.cameras.radius_end) == ((5.2, 5.5), (3.5, 5.0))
-    assert (c.cameras.fovy_rad, c.cameras.fovy_end_rad) == ((0.32, 0.60), (0.16, 0.60))
-    assert c.cameras.elevation_deg == (-15, 45)  # polar angle 45 to 105 degrees
-    assert (c.cameras.batch, c.cameras.size) == (4, 512)
-    assert (c.optim.means.start, c.optim.means.end, c.optim.extent, c.optim.eps) == (
-        1.6e-4,
-        1.6e-6,
-        3.5,
-        1e-15,
-    )
-    assert (c.optim.sh0.start, c.optim.sh0.end, c.optim.opacities.start) == (5e-3, 3e-3, 0.05)
-    assert (c.optim.scales.end, c.optim.quats.end) == (1e-3, 2e-4)
-    assert (c.optim.clip, c.optim.clip_start, c.optim.clip_end, c.optim.clip_iterations) == (True, 2, 8, 1000)
-    assert (c.densify.every, c.densify.start, c.densify.stop) == (100, 100, 3000)
-    assert (c.densify.grad_threshold, c.densify.split_fraction, c.densify.reset_every) == (7.5e-4, 0.003, 300)
-    assert (c.regularisers.tv_rgb, c.regularisers.tv_disparity, c.regularisers.scale) == (1, 1, 1)
-    assert (c.sctd.noise, c.sctd.as_latent, c.sctd.segments, c.sctd.guidance_scale) == ("fixed", 0.2, 5, 7.5)
-    assert c.background.mixed_probability == 0.66
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def documented() -> dict[str, tuple[Any, Any]]:
+    """Setting => (value in embedded, value in sd21), from the table of docs/algorithm.md."""
+    text = (Path(__file__).parents[2] / "docs" / "algorithm.md").read_text(encoding="utf-8")
+    table = text.partition("| setting | `embedded` | `sd21` | released |\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+    assert all(row[3] for row in rows), "a number without its source"
+    return {row[0].strip("`"): (yaml.safe_load(row[1]), yaml.safe_load(row[2])) for row in rows}
+
+
+def same(told: Any, value: Any) -> bool:
+    if isinstance(told, list):
+        return len(told) == len(value) and all(map(same, told, value))
+    if isinstance(told, float | int) and not isinstance(told, bool):
+        return told == pytest.approx(value, rel=1e-9)
+    return bool(told == value)
+
+
+@pytest.mark.parametrize(("column", "preset"), [(0, "embedded"), (1, "sd21")])
+def test_the_presets_hold_what_the_documentation_says(column: int, preset: str) -> None:
+    values = dict(leaves(load_config(preset, prompt="x").model_dump(mode="json")))
+    told = {key: both[column] for key, both in documented().items()}
+    assert {key: told[key] for key in told if not same(told[key], values[key])} == {}
+
+
+def test_every_number_of_sd21_has_its_source_in_the_documentation() -> None:
+    tree = yaml.safe_load((PRESETS_FOLDER / "sd21.yaml").read_text(encoding="utf-8"))
+    ours = {"prior", "device"} | {f"output.{key}" for key in tree["output"]}
+    assert {key for key, _ in leaves(tree)} - ours <= documented().keys()
+    # and what the run takes from the defaults of sections that the released code sets as well
+    defaults = {
+        f"sctd.{key}" for key in ("guidance_scale", "segments", "t_min", "t_span", "delta_t", "warmup")
+    }
+    assert defaults <= documented().keys()
 
 
 def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:
@@ -40,6 +72,26 @@ def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:
     c = load_config(prompt="x")
     assert (c.prior.name, c.sctd.noise, c.sctd.as_latent) == ("embedded", "fresh", 0)
     assert (c.views.left, c.views.right) == ("left side view", "right side view")
+
+
+def test_phases_take_their_share_of_a_run_of_another_length() -> None:
+    for iterations in (50, 1500, 5000, 10_000):
+        whole = load_config("sd21", prompt="x", iterations=iterations)
+        paced = whole.paced()
+        told, got = (dict(leaves(c.model_dump(mode="json"))) for c in (whole, paced))
+        assert {key for key in told if told[key] != got[key]} == (
+            set() if iterations == 5000 else set(PHASES)
+        )
+        for key in PHASES:
+            assert got[key] == max(1, round(told[key] * iterations / 5000)), key
+    embedded = load_config("embedded", prompt="x", iterations=30)
+    assert embedded.paced() is embedded
+
+
+def test_the_preset_for_objects_with_a_front_changes_the_cameras_alone() -> None:
+    front, released = (load_config(preset, prompt="x") for preset in ("sd21-front", "sd21"))
+    assert differences(released, front) == ["cameras.elevation_deg", "cameras.gamma"]
+    assert (front.cameras.elevation_deg, front.cameras.gamma) == ((0, 30), 1.5)
 
 
 def test_the_paper_preset_is_the_released_one_but_for_what_is_published() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sctd.cameras import orbit_cameras
+from sctd.config import load_config, preset_names
 from sctd.densify import (
     SPLIT_SHRINK,
     Densifier,
@@ -159,7 +160,19 @@ def test_original_prunes_the_oversized_only_after_a_while() -> None:
     statistics = watched(4, {}, radius={1: 25.0})
     settings = DensifySettings(strategy="original", prune_big_after=300)
     assert grow_and_prune(g, statistics, settings, 300, generator()).source.tolist() == [0, 1, 2, 3]
-    assert grow_and_prune(g, statistics, settings, 301, generator()).source.tolist() == [2, 3]
+    assert grow_and_prune(g, statistics, settings, 301, generator()).source.tolist() == [1, 2, 3]
+    on_screen = settings.model_copy(update={"prune_screen_px": 20.0})
+    assert grow_and_prune(g, statistics, on_screen, 301, generator()).source.tolist() == [2, 3]
+
+
+def test_original_grows_before_it_prunes() -> None:
+    """What asks to be split is split first, and its halves are judged by their own size."""
+    g = cloud([0.5] * 3, scale=0.05)
+    g.scales[0] = math.log(0.15)  # too large, its halves are not: 0.15 / 1.6 < 0.1
+    settings = DensifySettings(strategy="original", grad_threshold=1e-3, prune_screen_px=20.0)
+    statistics = watched(3, {0: 0.01}, radius={0: 99.0})
+    assert grow_and_prune(g, statistics, settings, 301, generator()).source.tolist() == [1, 2, 0, 0]
+    assert grow_and_prune(g, watched(3, {}), settings, 301, generator()).source.tolist() == [1, 2]
 
 
 def test_original_keeps_the_cap_and_prefers_the_strongest() -> None:
@@ -219,13 +232,36 @@ def test_changes_come_on_time(strategy: str) -> None:
 
 
 def test_opacities_are_reset_on_time_and_adam_forgets() -> None:
-    densifier = make(DensifySettings(strategy="original", every=1000, reset_every=30, rest=0))
+    densifier = make(DensifySettings(strategy="original", every=1000, reset_every=30, rest=0, reset_rest=60))
     densifier.optimiser.exp_avg["opacities"] += 1.0
     assert densifier.after_step(28, generator()) == {}
     assert densifier.after_step(29, generator()) == {"opacity_reset": 1.0}
     opacities = torch.sigmoid(densifier.optimiser.gaussians.opacities.detach())
     torch.testing.assert_close(opacities, torch.tensor([0.01, 0.01, 0.001]))
     assert not densifier.optimiser.exp_avg["opacities"].any()
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("iterations", [100, 300, 900, 1500, 3000, 5000, 10_000])
+def test_no_reset_near_the_end_of_a_run(preset: str, iterations: int) -> None:
+    """An asset whose opacities were lowered to 0.01 on the last iterations cannot be seen."""
+    settings = load_config(preset, prompt="x", iterations=iterations).paced()
+    densifier = Densifier(
+        settings.densify, GaussianAdam(cloud([0.5]), OptimSettings(), iterations), iterations
+    )
+    resets = [i for i in range(iterations) if "opacity_reset" in densifier.after_step(i, generator())]
+    assert all(i <= iterations - 1 - 500 for i in resets), resets[-3:]
+    if preset != "embedded" and iterations >= 1500:
+        assert resets, "this preset lowers opacities now and then"
+
+
+def test_the_released_run_changes_and_resets_when_it_did() -> None:
+    """Source: SegmentDreamer's train.py, `iteration < densify_until_iter`, counted from 1."""
+    settings = load_config("sd21", prompt="x").densify
+    densifier = Densifier(settings, GaussianAdam(cloud([0.5]), OptimSettings(), 5000), 5000)
+    reports = {i + 1: densifier.after_step(i, generator()) for i in range(5000)}
+    assert [i for i, report in reports.items() if "added" in report] == list(range(200, 3000, 100))
+    assert [i for i, report in reports.items() if "opacity_reset" in report] == list(range(300, 3000, 300))
 
 
 def test_adam_rows_stay_with_their_gaussians_through_a_change() -> None:

@@ -36,7 +36,7 @@ def set_gradients(gaussians: Gaussians, seed: int, rows: torch.Tensor | None = N
 
 @pytest.mark.parametrize(
     ("iteration", "expected"),
-    [(0, 1.6e-4), (15000, 1.6e-5), (30000, 1.6e-6), (99999, 1.6e-6), (7500, 1.6e-4 * 10**-0.5)],
+    [(0, 1.6e-4), (2500, 1.6e-5), (5000, 1.6e-6), (99999, 1.6e-6), (1250, 1.6e-4 * 10**-0.5)],
 )
 def test_positions_rate_is_log_linear(iteration: int, expected: float) -> None:
     rate = load_config("sd21", prompt="x").optim.means

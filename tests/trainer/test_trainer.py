@@ -115,8 +115,8 @@ def poison(trainer: Trainer, bad_iterations: range, offender: str | None) -> Non
     """Make the method's gradient NaN in some iterations, or so large that the backward pass overflows."""
     honest = trainer.method
 
-    def method(z0, azimuth, elevation, iteration, generator):  # type: ignore[no-untyped-def]
-        guidance = honest(z0, azimuth, elevation, iteration, generator)
+    def method(z0, cameras, iteration, generator):  # type: ignore[no-untyped-def]
+        guidance = honest(z0, cameras, iteration, generator)
         if iteration not in bad_iterations:
             return guidance
         if offender is None:  # finite, but the sums of the backward pass are not

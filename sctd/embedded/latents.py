@@ -1,0 +1,155 @@
+"""Encoded pictures with their captions and cameras: what the diffusion model learns from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from sctd.embedded.captions import TEXT_LENGTH, base_caption, view_of, with_view
+from sctd.embedded.pictures import (
+    COLOR_NAMES,
+    KIND_NAMES,
+    PATTERN_NAMES,
+    Views,
+    compose,
+    random_backgrounds,
+    random_colors,
+)
+from sctd.embedded.training import mixed_precision, step_generator
+from sctd.embedded.world import VIEW_PHRASES, Subject
+from sctd.prior.views import camera_features
+from sctd.text import blend_weights
+
+# How the caption of a picture whose camera is not told says the view: not at all, by words of the nearest
+# view, or by two neighbouring phrases blended by azimuth exactly as text.py does it when an object is
+# distilled. Words alone are only given to pictures within 30 degrees of what they say (a blend weight of
+# 2/3), so that they stay crisp.
+NO_VIEW, NEAREST = 0.12, 0.35
+CRISP = 2 / 3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Encoded pictures and all that may be told of them, each [n, ...] on one device."""
+
+    z0: Tensor
+    """Latents times the scaling factor, float16 [n, C, h, w]."""
+    features: Tensor
+    """Of the camera, [n, FEATURES]."""
+    caption: Tensor
+    """Token numbers of a caption without a view, int64 [n, TEXT_LENGTH]."""
+    view_captions: Tensor
+    """Of two captions that say the view, [n, 2, TEXT_LENGTH], whose embeddings are blended ..."""
+    share: Tensor
+    """... with this weight of the first, [n]."""
+
+    def __len__(self) -> int:
+        return len(self.z0)
+
+    def __getitem__(self, index: Tensor) -> Sample:
+        return Sample(*(values[index] for values in vars(self).values()))
+
+
+def view_captions(
+    subject: Subject, azimuth: float, elevation: float, weights: Tensor, rng: random.Random
+) -> tuple[str, str, float]:
+    """Two texts that say a picture's view together and the weight of the first in their blended embedding.
+
+    Args:
+        weights: of the five phrases for this direction, :func:`sctd.text.blend_weights`.
+    """
+    text, draw, top = base_caption(subject, rng), rng.random(), weights.topk(2)
+    if draw < NO_VIEW:
+        return text, text, 1.0
+    if draw < NO_VIEW + NEAREST and top.values[0] > CRISP:
+        text = with_view(text, view_of(azimuth, elevation), rng)
+        return text, text, 1.0
+    first, second = (f"{text}, {VIEW_PHRASES[int(k)]}" for k in top.indices)
+    return first, second, float(top.values[0])
+
+
+def token_numbers(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Texts => token numbers [n, TEXT_LENGTH], int64."""
+    tokens: Any = tokenizer(list(texts), padding="max_length", max_length=TEXT_LENGTH, truncation=True)
+    return torch.tensor(tokens.input_ids)
+
+
+def draw_sample(
+    vae: AutoencoderKL, tokenizer: CLIPTokenizer, views: Views, n: int, seed: int, step: int
+) -> Sample:
+    """n random views in random colours, patterns and over random greys, encoded on the VAE's device."""
+    generator, rng = step_generator(seed, step), random.Random(f"{seed} {step}")
+    index = torch.randint(len(views), (n,), generator=generator)
+    color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
+    pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
+    rgb, grey = random_colors(color, generator), random_backgrounds(n, generator)
+    device = vae.device
+    with torch.no_grad(), mixed_precision(device):
+        images = compose(views.maps[index].to(device), rgb.to(device), pattern.to(device), grey.to(device))
+        posterior = vae.encode(images * 2 - 1).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator)
+    z0 = (posterior.mean.float() + posterior.std.float() * noise.to(device)) * vae.config.scaling_factor
+
+    poses = views.poses[index]
+    weights = blend_weights(poses.azimuth, poses.elevation)
+    captions, firsts, seconds, shares = [], [], [], []
+    for i in range(n):
+        subject = Subject(
+            KIND_NAMES[int(views.kind[index[i]])],
+            COLOR_NAMES[int(color[i])],
+            PATTERN_NAMES[int(pattern[i])],
+        )
+        captions.append(base_caption(subject, rng))
+        first, second, share = view_captions(
+            subject, float(poses.azimuth[i]), float(poses.elevation[i]), weights[i], rng
+        )
+        firsts.append(first)
+        seconds.append(second)
+        shares.append(share)
+    plain, first_tokens, second_tokens = token_numbers(tokenizer, [*captions, *firsts, *seconds]).split(n)
+    return Sample(
+        z0.half(),
+        camera_features(poses.over(grey)).to(device),
+        plain.to(device),
+        torch.stack((first_tokens, second_tokens), dim=1).to(device),
+        torch.tensor(shares).to(device),
+    )
+
+
+class Pool:
+    """Samples kept for several uses, since encoding costs a good part of a training step; the oldest make
+    way.
+
+    It is empty after a restart and fills again: the same seed gives other batches then, of the same kind.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._kept: Sample | None = None
+        self._next = self._filled = 0
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def add(self, new: Sample) -> None:
+        """Keep samples; once it is full, in place of the oldest."""
+        if self._kept is None:
+            room = {name: x.new_zeros(self._capacity, *x.shape[1:]) for name, x in vars(new).items()}
+            self._kept = Sample(**room)
+        places = (torch.arange(len(new)) + self._next) % self._capacity
+        for kept, values in zip(vars(self._kept).values(), vars(new).values(), strict=True):
+            kept[places.to(kept.device)] = values
+        self._next = (self._next + len(new)) % self._capacity
+        self._filled = min(self._filled + len(new), self._capacity)
+
+    def draw(self, n: int, generator: torch.Generator) -> Sample:
+        """n of the samples at random; there must be some."""
+        assert self._kept is not None
+        return self._kept[torch.randint(len(self), (n,), generator=generator).to(self._kept.z0.device)]

@@ -1,0 +1,97 @@
+"""The ladder's stand-ins say the truth where they should, and every rung can be climbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.ladder import (
+    LEVELS,
+    RUNGS,
+    Oracle,
+    Pixels,
+    climb,
+    denoised,
+    ladder_subjects,
+    random_viewpoints,
+    sampled,
+    true_latents,
+)
+from benchmarks.ladder_page import write_page
+from sctd.embedded.prompts import TUNING, drawn_subjects
+from sctd.embedded.sample import load_sampler
+from sctd.embedded.truth import psnr, truth_from
+from sctd.embedded.world import Subject
+from sctd.prior.base import Prior
+from sctd.schedule import Schedule
+from sctd.solver import add_noise, clean
+
+HOUSE = Subject("house", "green")
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return load_sampler()
+
+
+def test_the_oracle_knows_what_the_prompt_shows_and_nothing_else(prior: Prior) -> None:
+    generator, schedule = torch.Generator().manual_seed(0), Schedule(prior.alphas_cumprod)
+    views = random_viewpoints(2, generator)
+    oracle = Oracle(prior, HOUSE)
+    cameras = oracle.encode_cameras(views)
+    truth = true_latents(prior, HOUSE, views)
+    noise = torch.randn(truth.shape, generator=generator)
+    z = add_noise(schedule, truth, noise, 700).repeat(2, 1, 1, 1)
+    text = prior.encode_text(["", "", "a green house", "a green house"])
+    out = oracle.predict(z, 700, text, cameras)
+    torch.testing.assert_close(out[:2], prior.predict(z, 700, text)[:2])
+    guess = clean(schedule, z, out, 700, prior.prediction)
+    torch.testing.assert_close(guess[2:], truth, atol=1e-4, rtol=1e-4)
+    picture = truth_from(HOUSE, views, prior.image_size)[0]
+    assert float(psnr(prior.decode_latents(guess[2:]), picture).min()) > 24
+    assert torch.equal(Pixels(prior).encode_images(picture), picture)
+
+
+@pytest.mark.parametrize("rung", list(RUNGS))
+def test_every_rung_gives_scores(prior: Prior, rung: str) -> None:
+    scores, images = climb(rung, prior, HOUSE, 0, ["iterations=2", "gaussians.count=50"])
+    assert 0 < scores["psnr"] < 60
+    assert images.shape == (8, 3, prior.image_size, prior.image_size)
+
+
+def test_errors_and_samples_are_measured_for_every_level_and_guidance(prior: Prior) -> None:
+    levels = denoised(prior, [HOUSE])
+    errors = [levels[str(t)]["prompt"] for t in LEVELS]
+    assert errors == sorted(errors)  # the more noise, the less is known
+    assert errors[-1] < levels[str(LEVELS[-1])]["''"] < 2 * levels[str(LEVELS[-1])]["spread"]
+    (kinds,) = sampled(prior, [HOUSE], guidance=(2.0,), steps=4).values()
+    assert 15 < kinds["house"] < 40
+
+
+def test_prompts_are_none_of_those_that_results_are_reported_on() -> None:
+    subjects = ladder_subjects(8)
+    assert len(set(subjects)) == 8
+    assert not set(subjects) & {*drawn_subjects(24), *TUNING}
+
+
+def test_the_page_has_every_rung_and_table(tmp_path: Path) -> None:
+    assets = {
+        f"{rung} {seed}": {
+            "rung": rung,
+            "prompt": "a green house",
+            "seed": seed,
+            "psnr": 20.0 + seed,
+            "iou": 0.9,
+        }
+        for rung in RUNGS
+        for seed in (0, 1)
+    }
+    sampled = {"2": {"cat": 24.0, "cube": 26.0}}
+    denoised = {"100": {"prompt": 0.1, "''": 0.2, "spread": 1.0}}
+    write_page(tmp_path / "ladder.md", {"assets": assets, "sampled": sampled, "denoised": denoised}, 2)
+    text = (tmp_path / "ladder.md").read_text()
+    assert text.count("20.5 / 0.90") == 2 * len(RUNGS)
+    assert "| 2 | 25.00 | cat 24.0, cube 26.0 |" in text
+    assert "| 100 | 0.100 | 0.200 | 1.00 |" in text
