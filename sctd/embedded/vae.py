@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from sctd.embedded.data import SIZE
-from sctd.embedded.optimizers import adamw
+from sctd.embedded.optimizers import muon_and_adamw
 from sctd.embedded.pictures import (
     COLOR_NAMES,
     PATTERN_NAMES,
@@ -29,11 +29,12 @@ from sctd.embedded.training import (
 )
 from sctd.prior.parts import quiet
 
-BATCH, CROP, RATE = 16, 64, 2e-3
+BATCH, CROP, RATE = 16, 64, 4e-3
 CHANNELS, FACTOR = 8, 8
 # The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
 # see the most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
+_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # left to AdamW: what touches pixels and latents
 
 
 def new_vae() -> AutoencoderKL:
@@ -116,7 +117,8 @@ def train_vae(
         return load_vae(finished)
     torch.manual_seed(seed)
     vae = new_vae().to(device)
-    run = Run("vae", folder, vae, [adamw(vae.parameters(), RATE, 0.0)], exponential_average(0.998))
+    optimizers = muon_and_adamw(vae, RATE, _NOT_MATRICES)
+    run = Run("vae", folder, vae, optimizers, exponential_average(0.998))
     run.resume()
 
     def loss_of(step: int) -> Tensor:
