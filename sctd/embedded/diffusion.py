@@ -27,7 +27,7 @@ from sctd.embedded.training import (
 )
 from sctd.embedded.weights import save_weights
 
-RATE = 1e-3
+RATE = 2.5e-3
 AVERAGE_WIDTH = 0.08  # of the run
 # How often a picture's camera is not told, so that its caption says the view, and how often its text is left
 # out, for guidance.

@@ -45,7 +45,7 @@ class Recipe:
 
     blocks: int = 75
     """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
-    vae: Length = field(default_factory=lambda: Length(steps=1_000))
+    vae: Length = field(default_factory=lambda: Length(steps=3_000))
     diffusion: Length = field(default_factory=lambda: Length(steps=40_000))
     recogniser: Length = field(default_factory=lambda: Length(steps=3_000))
 

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from sctd.embedded.data import SIZE
-from sctd.embedded.optimizers import adamw
+from sctd.embedded.optimizers import muon_and_adamw
 from sctd.embedded.pictures import (
     COLOR_NAMES,
     PATTERN_NAMES,
@@ -29,11 +29,12 @@ from sctd.embedded.training import (
 )
 from sctd.prior.parts import quiet
 
-BATCH, CROP, RATE = 16, 64, 2e-3
+BATCH, CROP, RATE = 16, 64, 4e-3
 CHANNELS, FACTOR = 8, 8
 # The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
 # see the most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
+_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # left to AdamW: what touches pixels and latents
 
 
 def new_vae() -> AutoencoderKL:
@@ -107,8 +108,7 @@ def psnr(vae: AutoencoderKL, images: Tensor) -> float:
 def train_vae(
     views: Views, folder: Path, seed: int, length: Length, report: Report, device: torch.device = CPU
 ) -> AutoencoderKL:
-    """Crops, then for the last fifth whole pictures; returns the averaged model with its scaling factor, on
-    the CPU.
+    """Crops, then for the last fifth whole pictures; returns the averaged model, on the CPU.
 
     It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
     """
@@ -117,7 +117,8 @@ def train_vae(
         return load_vae(finished)
     torch.manual_seed(seed)
     vae = new_vae().to(device)
-    run = Run("vae", folder, vae, [adamw(vae.parameters(), RATE, 0.0)], exponential_average(0.998))
+    optimizers = muon_and_adamw(vae, RATE, _NOT_MATRICES)
+    run = Run("vae", folder, vae, optimizers, exponential_average(0.998))
     run.resume()
 
     def loss_of(step: int) -> Tensor:
@@ -135,11 +136,31 @@ def train_vae(
     pictures = random_pictures(views, 256, step_generator(seed, -1))
     with torch.no_grad():
         latents = torch.cat([vae.encode(part * 2 - 1).latent_dist.mean for part in pictures.split(64)])
-    vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
-    report(f"vae: {psnr(vae, pictures[:128]):.2f} dB, scaling factor {vae.config.scaling_factor}")
+    level_channels(vae, latents)
+    report(f"vae: {psnr(vae, pictures[:128]):.2f} dB")
     with quiet():
         vae.half().save_pretrained(finished, safe_serialization=True)
     return load_vae(finished)
+
+
+@torch.no_grad()
+def level_channels(vae: AutoencoderKL, latents: Tensor) -> None:
+    """Give every channel of the latents mean 0 and standard deviation 1, by the layers next to them.
+
+    Pictures through the autoencoder stay as they are, and the scaling factor is 1. One factor for all
+    channels would leave the widest of them most of the diffusion model's loss.
+
+    Args:
+        latents: a sample, [n, C, h, w].
+    """
+    mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    encoder, decoder, count = vae.quant_conv, vae.post_quant_conv, len(mean)
+    encoder.bias[:count].sub_(mean).div_(std)
+    encoder.weight[:count].div_(std[:, None, None, None])
+    encoder.bias[count:].sub_(2 * std.log())  # of the variance
+    decoder.bias.add_(decoder.weight[:, :, 0, 0] @ mean)
+    decoder.weight.mul_(std[None, :, None, None])
+    vae.register_to_config(scaling_factor=1.0)
 
 
 def load_vae(folder: Path) -> AutoencoderKL:

@@ -34,7 +34,7 @@ from sctd.embedded.training import (
     rate_factor,
     step_generator,
 )
-from sctd.embedded.vae import CHANNELS, new_vae, train_vae
+from sctd.embedded.vae import CHANNELS, level_channels, new_vae, train_vae
 from sctd.embedded.weights import save_weights
 from sctd.embedded.world import VIEW_PHRASES, Subject, check_prompt
 from sctd.errors import InputError
@@ -216,6 +216,24 @@ def test_a_sample_says_all_that_its_picture_shows(tokenizer: CLIPTokenizer) -> N
         assert said[0] == said[1] == said[2]
 
 
+def test_levelled_channels_have_unit_spread_and_the_same_pictures() -> None:
+    torch.manual_seed(2)
+    vae, images = new_vae().eval(), torch.rand(4, 3, 32, 32, generator=step_generator(0, 5))
+    with torch.no_grad():
+        before = vae.encode(images).latent_dist
+        latents = before.mean * 3 + torch.arange(CHANNELS)[:, None, None]  # as after a training
+        vae.quant_conv.weight[:CHANNELS] *= 3
+        vae.quant_conv.bias[:CHANNELS] = 3 * vae.quant_conv.bias[:CHANNELS] + torch.arange(CHANNELS)
+        picture = vae.decode(vae.encode(images).latent_dist.mean).sample
+        level_channels(vae, latents)
+        after = vae.encode(images).latent_dist
+        torch.testing.assert_close(vae.decode(after.mean).sample, picture, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after.mean.mean(dim=(0, 2, 3)), torch.zeros(CHANNELS), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.mean.std(dim=(0, 2, 3)), torch.ones(CHANNELS), atol=1e-3, rtol=0)
+    spread = latents.std(dim=(0, 2, 3))[:, None, None]
+    torch.testing.assert_close(after.std * spread, before.std, atol=1e-5, rtol=1e-3)
+
+
 def test_a_pool_forgets_the_oldest() -> None:
     def numbered(first: int, n: int) -> Sample:
         z0 = torch.arange(first, first + n).half()[:, None, None, None]
@@ -243,7 +261,7 @@ def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer
     torch.manual_seed(0)
     before = new_vae()
     vae = train_vae(views, tmp_path, 0, Length(steps=2), _silent)
-    assert vae.config.scaling_factor > 0
+    assert vae.config.scaling_factor == 1
     assert any(not torch.equal(a, b) for a, b in zip(before.parameters(), vae.parameters(), strict=True))
     kept = train_vae(views, tmp_path, 0, Length(steps=9), _silent)  # a finished one is not touched again
     assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), vae.parameters(), strict=True))
