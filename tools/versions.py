@@ -45,7 +45,7 @@ TESTS = {
     "ray": ("batch/test_batch_cluster.py",),
     "peft": ("diffusion/test_prior_adapters.py",),
 }
-"""Every dependency, and the tests that call what we call of it. Not those of tests/ops, which need a compiler."""
+"""Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""
 
 
 def run(
