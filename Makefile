@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | clean
+# Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | wheel | oldest | newest | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -19,7 +19,7 @@ WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nv
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit counts simt gpu smoke clean
+.PHONY: help install generate test lint format types unit counts simt gpu smoke wheel oldest newest clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -101,6 +101,25 @@ smoke: $(VENV)/.installed
 	rm -rf $(SMOKE)
 	$(BIN)/sctd generate --prior embedded --steps 200 --out $(SMOKE) -- "a red mushroom"
 	$(BIN)/sctd prior check $(SMOKE)
+
+# --- claims about versions --------------------------------------------------------------------------------------
+
+$(VENV)/.packing: $(BIN)/python requirements-packing.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-packing.txt
+	@touch $@
+
+# dist/: a wheel for this Python, its tag telling the oldest Linux that it runs on; tried where there is no compiler.
+# For the CPU alone unless SCTD_BUILD says otherwise. What an earlier build left in build/ would be packed too.
+wheel: $(VENV)/.packing
+	rm -rf build/lib* build/bdist* build/wheel dist
+	SCTD_BUILD=$${SCTD_BUILD:-cpu} $(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps -c constraints.txt -w build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w dist build/wheel/sctd-*.whl
+	$(BIN)/python tools/versions.py pinned
+
+# That wheel and a few tests of every dependency, with the oldest versions that pyproject.toml allows, and with the
+# newest there are. Other Pythons: make oldest PYTHON=python3.10 VENV=build/venv-3.10
+oldest newest: wheel
+	$(BIN)/python tools/versions.py $@
 
 clean:
 	rm -rf build dist *.egg-info $(VENV) sctd/*.so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import sctd
+from tools import versions as tried
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,6 +75,22 @@ def test_every_data_file_is_packaged(project: dict[str, Any]) -> None:
     for path in tracked("sctd"):
         assert path.suffix == ".py" or path in packaged, f"{path.relative_to(ROOT)} would not be installed"
     assert ROOT / "sctd" / "presets" / "embedded.yaml" in packaged
+
+
+def test_every_module_is_packaged() -> None:
+    """A folder without an __init__.py is no package to setuptools, and its modules are left out."""
+    for path in tracked("sctd/*.py", "cli/*.py"):
+        assert (path.parent / "__init__.py").is_file(), f"{path.relative_to(ROOT)} would not be installed"
+
+
+def test_the_bounds_of_every_dependency_are_tried(project: dict[str, Any]) -> None:
+    """`make oldest` and `make newest` install every extra, and know tests of everything that is installed."""
+    extras = project["project"]["optional-dependencies"]
+    assert set(tried.EXTRAS) == set(extras)
+    needed = [*project["project"]["dependencies"], *itertools.chain(*extras.values())]
+    assert set(tried.TESTS) == {re.split(r"[<>=]", requirement)[0] for requirement in needed}
+    for name in itertools.chain(*tried.TESTS.values()):
+        assert (ROOT / "tests" / name).is_file(), name
 
 
 def test_python_3_10_can_read_every_file() -> None:
