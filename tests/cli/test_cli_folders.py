@@ -225,7 +225,7 @@ def test_a_failure_leaves_what_others_put_there(
     import torch
 
     from sctd.config import load_config
-    from sctd.export.ply import save_ply
+    from sctd.formats.write_ply import write_ply
     from sctd.gaussians import round_gaussians
 
     config = load_config(prompt="a red ball", iterations=1)
@@ -234,7 +234,7 @@ def test_a_failure_leaves_what_others_put_there(
     (here / "run" / "log.jsonl").write_text('{"iteration": 0, "seconds": 1.0, "gaussians": 3}\n')
     (here / "p.txt").write_text("a red ball\n")
     for place in ("in.ply", "run/asset.ply"):
-        save_ply(here / place, round_gaussians(torch.zeros(2, 3), torch.ones(2, 3), config.gaussians))
+        write_ply(here / place, round_gaussians(torch.zeros(2, 3), torch.ones(2, 3), config.gaussians))
     before = tree(here)
     with monkeypatch.context() as patch:
         patch.setattr(long_part, _fails_after(here / "deep" / "new"))

@@ -136,7 +136,7 @@ def test_the_prior_reads_the_word(tiny_folder: Path, tmp_path: Path) -> None:
     assert torch.equal(prior.encode_text(["a duck"]), prior.encode_text(["a DUCK"]))
     prior.check_prompt("mug")
     with pytest.raises(PromptError, match=f"tokens, prior .* reads {LENGTH}; shorten it"):
-        prior.check_prompt("duck " * 5)
+        prior.check_prompt("duck " * (LENGTH // 4 + 1))
 
 
 # -- what is refused --
