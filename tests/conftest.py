@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from emulation import simt_build
+from emulation import ptx_build, simt_build
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -44,6 +45,14 @@ def need() -> Callable[[str, bool, str], None]:
 def simt_module() -> str:
     """The emulated CUDA kernels, built from these sources: `backend="cuda-simt"` works from here on."""
     return os.environ.setdefault("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
+
+
+@pytest.fixture(scope="session")
+def ptx_module() -> str:
+    """The CUDA kernels as nvcc compiles these sources: `backend="cuda-ptx"` works from here on."""
+    require_or_skip("cuda-ptx", shutil.which("nvcc") is not None, "no nvcc in PATH")
+    ptx_build().build_ptx(80)
+    return os.environ.setdefault("SCTD_PTX_MODULE", str(ptx_build().build()))
 
 
 @pytest.fixture

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from sctd.errors import BackendUnavailable, InputError
 
-BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "triton", "triton-interpret", "reference")
+BACKENDS = (
+    *("auto", "cpu", "cuda", "cuda-simt", "cuda-ptx", "triton", "triton-interpret", "triton-ptx"),
+    "reference",
+)
 
 
 @lru_cache(maxsize=1)
@@ -57,17 +60,41 @@ def native_simt() -> ModuleType:
     Raises:
         BackendUnavailable: the variable is not set, or names no module. For tests; `make simt` builds one.
     """
-    path = os.environ.get("SCTD_SIMT_MODULE", "")
+    return _for_tests("cuda-simt", "SCTD_SIMT_MODULE", "simt")
+
+
+@lru_cache(maxsize=1)
+def native_ptx() -> ModuleType:
+    """The executor of PTX on CPU tensors, with the CUDA kernels as nvcc compiled them: SCTD_PTX_MODULE.
+
+    Raises:
+        BackendUnavailable: the variable is not set, or names no module. For tests; `make ptx` builds one.
+    """
+    module = _for_tests("cuda-ptx", "SCTD_PTX_MODULE", "ptx")
+    arch = os.environ.get("SCTD_PTX_ARCH", "80")
+    for path in sorted(Path(os.environ["SCTD_PTX_MODULE"]).parent.glob(f"sm_{arch}/*.ptx")):
+        module.load(path.read_text())
+    return module
+
+
+def _for_tests(backend: str, variable: str, target: str) -> ModuleType:
+    """The module that an environment variable names and `make <target>` builds."""
+    path = os.environ.get(variable, "")
     if not path:
         raise BackendUnavailable(
-            'backend "cuda-simt" is for tests: build it with `make simt` and set SCTD_SIMT_MODULE to its file'
+            f'backend "{backend}" is for tests: build it with `make {target}` and set {variable} to its file'
         )
     spec = importlib.util.spec_from_file_location(Path(path).name.split(".")[0], path)
     if spec is None or spec.loader is None or not Path(path).exists():
-        raise BackendUnavailable(f"SCTD_SIMT_MODULE names no module: {path!r}; build it with `make simt`")
+        raise BackendUnavailable(f"{variable} names no module: {path!r}; build it with `make {target}`")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def cuda_module(backend: str) -> ModuleType:
+    """The CUDA kernels of a backend: on a device, emulated, or their PTX executed."""
+    return {"cuda": native_cuda, "cuda-simt": native_simt, "cuda-ptx": native_ptx}[backend]()
 
 
 def native_triton(interpreted: bool) -> None:
