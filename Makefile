@@ -4,7 +4,7 @@
 #   make test                                 everything that CI checks on a CPU
 #
 # Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | clean
-# Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS.
+# Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
 PYTHON ?= python3
@@ -46,7 +46,7 @@ $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 $(VENV)/.cuda: $(VENV)/.tools requirements-cuda.txt
 ifeq ($(shell command -v nvcc),)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-cuda.txt
-	$(WITH_NVCC) SCTD_BUILD=cuda $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	$(WITH_NVCC) SCTD_BUILD=cuda SCTD_WERROR=1 $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 endif
 	@touch $@
 
@@ -77,8 +77,12 @@ types: $(VENV)/.tools
 REQUIRED = cpu cuda-simt cuda-compile triton-interpret peft $(if $(shell command -v valgrind),callgrind)
 
 # Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
+# A process for each of at most four cores (1.5 GB each), with one thread: the tests of a file stay in one process and
+# share what they prepare. JOBS=0: in this process, for a debugger.
+JOBS ?= $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count()))')
 unit: $(VENV)/.cuda
-	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" $(BIN)/python -m pytest
+	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" OMP_NUM_THREADS=1 SCTD_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # The CPU kernels' instructions, to be committed with a change that is meant to change them.
 counts: $(VENV)/.tools
@@ -90,7 +94,6 @@ simt: $(VENV)/.tools
 
 # On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
 gpu: $(VENV)/.cuda
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r requirements-gpu.txt
 	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --page docs/gpu_report.md
 
 # One real generation, short, with the installed command, and a look at what came out.

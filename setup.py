@@ -1,11 +1,12 @@
 """Builds the native core, `sctd._native`, against neither torch nor numpy; no network, no GPU is probed.
 
 Environment variables:
-  SCTD_BUILD   auto (default) | cpu | cuda. auto adds the CUDA kernels where nvcc is found (CUDA_HOME, else
-               PATH); cuda fails loudly where they cannot be built. The choice is printed. A toolkit of
-               PyPI's wheels will do: requirements-cuda.txt.
+  SCTD_BUILD   auto (default) | cpu | cuda. auto adds the CUDA kernels where nvcc 12.0 or newer is found
+               (CUDA_HOME, else PATH); cuda fails loudly where they cannot be built. The choice is printed. A
+               toolkit of PyPI's wheels will do: requirements-cuda.txt.
   SCTD_CUDA_ARCH_LIST  compute capabilities such as "8.0;9.0"; default: all that nvcc knows of 7.5 ... 12.0.
-               The last one is added as PTX, for what comes after.
+               The lowest and the highest are added as PTX, for those in between and for what comes after.
+  SCTD_WERROR  1: what nvcc warns of is an error. For our own checks: another nvcc has other warnings.
   MAX_JOBS     parallel compilers; default: the number of cores.
   CXX          C++17 compiler with GCC's vector extensions (g++ >= 9, clang++ >= 12); default: c++ or g++.
   CXXFLAGS     added to every compile command.
@@ -47,8 +48,9 @@ CUDA_KERNELS = [
     for name in ("project", "tiles", "blend_forward", "blend_backward", "adam", "primitives", "device")
 ]
 # Compute capability without the dot => the first CUDA release whose compiler knows it.
+OLDEST_CUDA = (12, 0)
 CUDA_ARCHS = {
-    **dict.fromkeys(("75", "80", "86", "89", "90"), (12, 0)),
+    **dict.fromkeys(("75", "80", "86", "89", "90"), OLDEST_CUDA),
     **dict.fromkeys(("100", "120"), (12, 8)),
 }
 X86_ISAS = {
@@ -67,15 +69,29 @@ def chosen_build() -> str:
     build = os.environ.get("SCTD_BUILD", "auto")
     if build not in ("auto", "cpu", "cuda"):
         raise SystemExit(f"SCTD_BUILD must be auto, cpu or cuda; got {build!r}")
-    if build == "cpu" or (build == "auto" and nvcc() is None):
+    if build == "cpu":
         return "cpu"
-    if nvcc() is None:
+    missing = no_cuda()
+    if missing and build == "cuda":
         raise SystemExit(
-            "SCTD_BUILD=cuda: no nvcc in CUDA_HOME or PATH; install the CUDA toolkit, 12.0 or newer, "
-            "or use SCTD_BUILD=cpu"
+            f"SCTD_BUILD=cuda: {missing}; install the CUDA toolkit, 12.0 or newer, or use SCTD_BUILD=cpu"
         )
+    if missing:
+        if nvcc() is not None:
+            print(f"sctd: {missing}; the CUDA kernels, which need 12.0, are left out", file=sys.stderr)
+        return "cpu"
     cuda_archs()  # refused now rather than by the compiler
     return "cuda"
+
+
+def no_cuda() -> str:
+    """Why the CUDA kernels cannot be compiled, or nothing."""
+    if nvcc() is None:
+        return "no nvcc in CUDA_HOME or PATH"
+    version = cuda_version()
+    if version is None:
+        return f"{nvcc()} --version does not tell a release"
+    return f"{nvcc()} is of CUDA {version[0]}.{version[1]}" if version < OLDEST_CUDA else ""
 
 
 @cache
@@ -90,24 +106,31 @@ def nvcc() -> Path | None:
 
 
 @cache
-def cuda_version() -> tuple[int, int]:
-    """Of nvcc, for example (13, 0)."""
-    told = subprocess.run([str(nvcc()), "--version"], capture_output=True, text=True, check=True).stdout
+def cuda_version() -> tuple[int, int] | None:
+    """Of nvcc, for example (13, 0); None where it does not tell."""
+    try:
+        told = subprocess.run([str(nvcc()), "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return None
     found = re.search(r"release (\d+)\.(\d+)", told)
-    if found is None:
-        raise SystemExit(f"{nvcc()} --version does not tell a release: {told!r}")
-    return int(found[1]), int(found[2])
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def cuda_archs() -> list[str]:
     """Architectures to compile for, as nvcc writes them: "80", "90", ..."""
-    known = [arch for arch, since in CUDA_ARCHS.items() if cuda_version() >= since]
+    known = [arch for arch, since in CUDA_ARCHS.items() if (cuda_version() or OLDEST_CUDA) >= since]
     wanted = os.environ.get("SCTD_CUDA_ARCH_LIST", "").replace(",", ";").replace(" ", ";")
     chosen = [item.replace(".", "") for item in wanted.split(";") if item] or known
     for arch in chosen:
         if not re.fullmatch(r"\d{2,3}[af]?", arch):
             raise SystemExit(f'SCTD_CUDA_ARCH_LIST must look like "8.0;9.0"; got {wanted!r}')
     return chosen
+
+
+def ptx_archs() -> list[str]:
+    """Those that are added as PTX: a driver compiles it for any later GPU, but not that of 90a or 100f."""
+    lasting = sorted((arch for arch in cuda_archs() if arch.isdigit()), key=int)
+    return sorted({*lasting[:1], *lasting[-1:]}, key=int)
 
 
 def max_jobs() -> int:
@@ -159,13 +182,14 @@ def common_flags() -> list[str]:
 
 def cuda_flags() -> list[str]:
     """Flags of every nvcc command."""
-    flags = ["-std=c++17", "-O3", "-DNDEBUG", "--fmad=false", "-lineinfo", "-Werror=all-warnings"]
+    flags = ["-std=c++17", "-O3", "-DNDEBUG", "--fmad=false", "-lineinfo"]
+    flags += ["-Werror=all-warnings"] if os.environ.get("SCTD_WERROR") == "1" else []
     flags.append("-Xcompiler=-fPIC,-fvisibility=hidden")
     if len(os.environ.get("CXX", "").split()) == 1:
         flags.append(f"-ccbin={compiler()}")
     for arch in cuda_archs():
         flags.append(f"-gencode=arch=compute_{arch},code=sm_{arch}")
-    return [*flags, f"-gencode=arch=compute_{cuda_archs()[-1]},code=compute_{cuda_archs()[-1]}"]
+    return flags + [f"-gencode=arch=compute_{arch},code=compute_{arch}" for arch in ptx_archs()]
 
 
 def cuda_libraries() -> str:

@@ -28,7 +28,9 @@ REGISTERS_PER_SM = 65536
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel as it is compiled for an architecture; stack in bytes, where spilled registers live."""
+    """One kernel as it is compiled for an architecture; stack in bytes, where spilled registers live.
+
+    ``fused``: comparisons of a fused multiply-add's result, see :func:`fused_comparisons`."""
 
     name: str
     arch: int
@@ -36,6 +38,7 @@ class Kernel:
     stack: int
     shared: int
     warps: int
+    fused: int
 
 
 CONSTANTS = {
@@ -118,8 +121,42 @@ def compiled() -> list[Kernel]:
                 options={"num_warps": warps},
             )
             registers, stack = resources(made.asm["cubin"])
-            found.append(Kernel(name, arch, registers, stack, made.metadata.shared, warps))
+            fused = fused_comparisons(made.asm["ptx"])
+            found.append(Kernel(name, arch, registers, stack, made.metadata.shared, warps, fused))
     return found
+
+
+def fused_comparisons(ptx: str) -> int:
+    """How many comparisons of floats look at a fused multiply-add's result, or at its magnitude.
+
+    No kernel means to: ``a * b - c != 0`` is another question once it is fused, that of the product's
+    rounding error.
+    """
+    made_by: dict[str, list[tuple[str, list[str]]]] = {}  # register => what writes it: opcode, sources
+    compared: list[str] = []
+    for line in ptx.splitlines():
+        found = re.match(r"\s*(?:@!?%p\d+ )?([a-z][\w.]*)\s+(\{[^}]*\}|[^,]+),(.*);", line)
+        if found is None:
+            continue
+        opcode, *operands = found.groups()
+        written, sources = (re.findall(r"%\w+", text) for text in operands)
+        for register in written:  # several where a pair is taken apart
+            made_by.setdefault(register, []).append((opcode, sources))
+        if re.match(r"setp.*\.f(16|32|64)$", opcode):
+            compared += sources
+
+    def fused(register: str, loop: tuple[str, ...] = ()) -> bool:
+        loop = (*loop, register)
+        return any(
+            opcode.startswith("fma")
+            or (
+                opcode.startswith(("mov", "abs", "neg"))
+                and any(fused(source, loop) for source in sources if source not in loop)
+            )
+            for opcode, sources in made_by.get(register, [])
+        )
+
+    return sum(fused(register) for register in compared)
 
 
 def resources(cubin: bytes) -> tuple[int, int]:
@@ -146,8 +183,9 @@ def table(kernels: list[Kernel]) -> list[str]:
 
 
 def broken_budgets(kernels: list[Kernel]) -> list[str]:
-    """What spills, or has more registers than a program's warps can get; a line each."""
+    """What spills, compares a fused product, or has more registers than its warps can get; a line each."""
     lines = [f"{k.name} on sm_{k.arch}: {k.stack} bytes of stack" for k in kernels if k.stack]
+    lines += [f"{k.name} on sm_{k.arch}: {k.fused} comparisons of fused products" for k in kernels if k.fused]
     return lines + [
         f"{k.name} on sm_{k.arch}: {k.registers} registers for {k.warps} warps"
         for k in kernels

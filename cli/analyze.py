@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sctd.claims import made_folder
 
 from . import inputs
 
@@ -40,14 +43,15 @@ def analyze(
 
     from sctd.analysis import curves
 
-    for path in (*pictures, *tables):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if pictures:
-        from sctd.analysis import plot
+    with ExitStack() as folders:
+        for path in (*pictures, *tables):
+            folders.enter_context(made_folder(path.parent))
+        if pictures:
+            from sctd.analysis import plot
 
-        plot.plot_curves(found, pictures[0])
-        plot.plot_histograms(found, pictures[1])
-    curves.write_curves(tables[0], [c for run in found for c in curves.curves(run)])
-    curves.write_histograms(tables[1], [h for run in found for h in curves.histograms(run)])
+            plot.plot_curves(found, pictures[0])
+            plot.plot_histograms(found, pictures[1])
+        curves.write_curves(tables[0], [c for run in found for c in curves.curves(run)])
+        curves.write_histograms(tables[1], [h for run in found for h in curves.histograms(run)])
     for path in (*pictures, *tables):
         typer.echo(path)

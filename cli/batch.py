@@ -189,7 +189,7 @@ class Crew:
 def _carry_on(store: Store, crew: Crew) -> None:
     """The long part."""
     from sctd.batch.status import status
-    from sctd.pipeline import ASSET
+    from sctd.runlog import ASSET
 
     if not store.exists():
         status(store)  # says so

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sctd.claims import made_folder
 from sctd.errors import InputError
 
 from . import inputs
+from .progress import say
 
 if TYPE_CHECKING:
     from sctd.bench.report import Row
@@ -187,13 +189,8 @@ def compare(
 
     table, remarks = comparison.compare(load(first), load(second))
     for remark in remarks:
-        _say(remark)
+        say(remark)
     typer.echo(table.text(terminal=sys.stdout.isatty()))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -238,16 +235,16 @@ def _report(
         check_plot(plot)
     from sctd.bench import report, table
 
-    rows = measure(_say)
+    rows = measure(say)
     if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        report.save(rows, json)
-        _say(f"report: {json}")
+        with made_folder(json.parent):
+            report.save(rows, json)
+        say(f"report: {json}")
     typer.echo(table.text(rows, terminal=sys.stdout.isatty()))
     report.refuse_wrong(rows)
     if plot is not None:
         from sctd.bench.plot import plot as draw
 
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        draw(rows, plot)
-        _say(f"plot: {plot}")
+        with made_folder(plot.parent):
+            draw(rows, plot)
+        say(f"plot: {plot}")

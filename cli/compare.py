@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sctd.claims import Claim
 from sctd.errors import InputError, SctdError
 
 from . import inputs
@@ -64,8 +65,7 @@ def compare(
     from sctd.analysis.comparison import plan, run_lengths
 
     jobs = plan(base, names, numbers, folder, run_lengths(base, names, evaluations))
-    with inputs.nothing_left_behind(folder, "*/checkpoints/*"):
-        folder.mkdir(parents=True, exist_ok=True)
+    with Claim(folder, say):
         outcomes = _carry_out(base, jobs)
         typer.echo(_page(folder, outcomes, evaluations, clip))
     failed = [outcome for outcome in outcomes if outcome.error]

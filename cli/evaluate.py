@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sctd.claims import made_folder
 from sctd.errors import InputError
 
 from . import inputs
@@ -63,8 +64,7 @@ def evaluate(
 
         from sctd.export.files import whole_file
 
-        json.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(json) as temporary:
+        with made_folder(json.parent), whole_file(json) as temporary:
             temporary.write_text(dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
     if found.missing:
         say(f"{len(found.missing)} prompts of the suite have no run, first: {found.missing[0]}")

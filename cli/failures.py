@@ -9,7 +9,7 @@ import errno
 
 import typer
 
-from sctd.errors import SctdError
+from sctd.errors import SctdError, out_of_memory
 
 BAD_INPUT = 2
 FAILED = 1
@@ -53,7 +53,7 @@ def explain(exc: BaseException) -> tuple[str, int]:
     if isinstance(exc, OSError) and exc.errno in _OUTPUT_ERRORS:
         where = f"cannot write {exc.filename}: " if exc.filename else "cannot write: "
         return one_line(where + _OUTPUT_ERRORS[exc.errno]), BAD_INPUT
-    if isinstance(exc, MemoryError):
+    if out_of_memory(exc):
         return (
             "out of memory; close other programs, or lower gaussians.count and cameras.size with --set",
             FAILED,

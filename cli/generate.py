@@ -170,12 +170,14 @@ def _show_memory(settings: Config) -> None:
 
 def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Find out whether the run folder can be used before torch is loaded."""
+    from sctd.claims import refuse_held
     from sctd.runlog import check_target, read_config
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
     if resume:
         read_config(folder)
+        refuse_held(folder)
     else:
         check_target(folder, overwrite=overwrite)
     inputs.check_writable(folder)
@@ -183,17 +185,16 @@ def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Path:
     """The long part; returns the path of the asset."""
-    with inputs.nothing_left_behind(folder, "checkpoints/*"):
-        try:
-            from sctd import pipeline
+    try:
+        from sctd import pipeline
 
-            from .progress import reporter
+        from .progress import reporter
 
-            report = reporter()
-            result = pipeline.generate(settings, folder, resume=resume, overwrite=overwrite, report=report)
-        except KeyboardInterrupt as exc:
-            # With a text, the run has saved a checkpoint and said so.
-            raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
+        report = reporter()
+        result = pipeline.generate(settings, folder, resume=resume, overwrite=overwrite, report=report)
+    except KeyboardInterrupt as exc:
+        # With a text, the run has saved a checkpoint and said so.
+        raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
     for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
         if path is not None:
             report.message(f"{what}: {path}")

@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sctd.claims import refuse_held
 from sctd.errors import InputError, PromptError
+from sctd.names import first_control, with_plain_spaces
 from sctd.names import slug as slug  # for the other commands too
 
 MAX_PROMPT = 1000
@@ -28,24 +29,24 @@ _PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
 
 
 def check_prompt(prompt: str) -> str:
-    """The prompt without white space around it.
+    """The prompt without white space around it, and with plain spaces in it.
 
     Raises:
         PromptError: it is empty, too long, holds control characters, or is a path instead of words.
     """
-    prompt = prompt.strip(" ")
+    prompt = with_plain_spaces(prompt).strip(" ")
     if not prompt.strip():
         raise PromptError(f"the prompt is empty; describe the object in words, {_EXAMPLE}")
     if len(prompt) > MAX_PROMPT:
         raise PromptError(
             f"the prompt has {len(prompt)} characters, at most {MAX_PROMPT} are allowed; say it more briefly"
         )
-    for position, character in enumerate(prompt):
-        if not character.isprintable():
-            raise PromptError(
-                f"the prompt holds the control character {character!a} at position {position}; "
-                "use letters, digits, spaces and punctuation only"
-            )
+    position = first_control(prompt)
+    if position is not None:
+        raise PromptError(
+            f"the prompt holds the control character {prompt[position]!a} at position {position}; "
+            "use letters, digits, spaces and punctuation only"
+        )
     if _is_path_like(prompt):
         raise PromptError(
             f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "
@@ -110,6 +111,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     Raises:
         InputError: it exists and neither flag is given, it should be resumed and does not exist, or it cannot
             be written: not a folder, read-only, or a disk with too little space.
+        Held: another process works in it.
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
@@ -123,6 +125,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if resume and not exists:
         raise InputError(f"there is no run to resume in {out}; leave --resume out to start one")
+    refuse_held(out)
     check_writable(out)
 
 
@@ -174,29 +177,3 @@ def _nearest_existing(path: Path) -> Path:
     while not os.path.lexists(path):
         path = path.parent
     return path
-
-
-@contextmanager
-def nothing_left_behind(out: Path, *keep_if: str) -> Iterator[None]:
-    """When the block fails, remove ``out`` and the parent folders that did not exist before it.
-
-    What was there before stays, and so does a run that got as far as a checkpoint.
-
-    Args:
-        out: the file or folder that the block makes.
-        keep_if: patterns relative to ``out``; a match means that there is something worth keeping.
-    """
-    existed = os.path.lexists(out)
-    new_parents = [p for p in out.absolute().parents if not p.exists()]
-    try:
-        yield
-    except BaseException:
-        if not existed and not any(next(out.glob(pattern), None) for pattern in keep_if):
-            if out.is_dir() and not out.is_symlink():
-                shutil.rmtree(out, ignore_errors=True)
-            else:
-                out.unlink(missing_ok=True)
-            for parent in new_parents:  # innermost first; stops being empty where something else was put
-                with suppress(OSError):
-                    parent.rmdir()
-        raise

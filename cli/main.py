@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from sctd import environment
+from sctd.interrupts import SIGNALS, Interrupts
 from sctd.waiting import considerate
 
 from . import (
@@ -24,6 +27,7 @@ from . import (
     generate,
     prior,
     render,
+    streams,
     suite,
 )
 
@@ -48,6 +52,8 @@ app.command("suite")(suite.suite)
 app.command("doctor")(doctor.doctor)
 
 _debug = False
+_interrupts = Interrupts()
+"""Of the process, for good; inside it runs have their own."""
 
 
 def _version(wanted: bool) -> None:
@@ -76,6 +82,8 @@ def _common(
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif context.invoked_subcommand != "doctor":  # which reports it instead
+        environment.check()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -83,14 +91,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with considerate():
             result = app(args=list(arguments), prog_name="sctd", standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. What is still buffered goes nowhere, so that Python
-        # does not complain when it flushes at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.FAILED
     except (Exception, KeyboardInterrupt) as exc:
+        _interrupts.hold()  # it ends already
         if _debug:
             traceback.print_exception(exc)
         message, code = failures.explain(exc)
@@ -100,4 +103,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:]))
+    result = streams.protect()
+    _interrupts.install()
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # a further one, while the first was told
+        code = failures.FAILED
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # Python's own ending is no longer to be interrupted
+    reason = streams.untold(result)
+    if reason is not None:
+        code = code or failures.FAILED
+    if reason:
+        sys.stderr.write(f"error: {reason}\n")
+    sys.exit(code)

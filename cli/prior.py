@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from sctd.claims import Claim, made_folder
 from sctd.errors import InputError, SctdError
 
 from . import inputs
+from .progress import say
 
 app = typer.Typer(
     help="The embedded prior: train, sample, info, check.", no_args_is_help=False, invoke_without_command=True
@@ -40,10 +42,13 @@ def train(
 ) -> None:
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
     inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
-    from sctd.embedded import train as trainer
+    with Claim(out, say) as claim:
+        if not (claim.is_new or resume or overwrite):
+            inputs.check_run_folder(out, resume=resume, overwrite=overwrite)  # made in between
+        from sctd.embedded import train as trainer
 
-    steps = steps or trainer.DIFFUSION_STEPS
-    typer.echo(trainer.main(out, seed, resume, diffusion_steps=steps, start_from=start_from))
+        steps = steps or trainer.DIFFUSION_STEPS
+        typer.echo(trainer.main(out, seed, resume, say, diffusion_steps=steps, start_from=start_from))
 
 
 @app.command()
@@ -69,8 +74,7 @@ def sample(
     inputs.check_writable(path.parent, needed=1 << 20)
     from sctd.embedded.sample import sample_grid
 
-    with inputs.nothing_left_behind(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with made_folder(path.parent):
         sample_grid(prompt, n, seed, steps, guidance, path)
     typer.echo(path)
 

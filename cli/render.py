@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from sctd.claims import made_folder
 from sctd.errors import InputError
 
 from . import inputs
@@ -69,8 +70,7 @@ def render(
 
     gaussians = read_gaussians(asset, cast("Up | None", up), partial(typer.echo, err=True))
     _say_when_unseen(asset, gaussians, radius, fov)
-    with inputs.nothing_left_behind(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with made_folder(folder):
         for path in targets:
             is_video = path.suffix == ".mp4"
             cameras = orbit_cameras(frames if is_video else views, elevation, radius, fov, size)

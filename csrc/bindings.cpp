@@ -71,9 +71,6 @@ public:
             read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii);
             kernels<S>().tiles_find(a, lists_);
         });
-        if (lists_.pairs > INT32_MAX)
-            throw std::length_error(
-                "more than 2^31 - 1 (tile, Gaussian) pairs; render fewer cameras at once");
     }
     int64_t pairs() const { return lists_.pairs; }
     // | slot_start tile_start pair_index slot_pair pair_mask

@@ -34,7 +34,8 @@ inline cuda::Stream stream_at(uintptr_t address) { return reinterpret_cast<cuda:
 inline void bind_cuda(py::module_& m) {
     using Release = py::call_guard<py::gil_scoped_release>;
 
-    m.def("missing_device", &cuda::missing_device, "Why no kernel can run; empty when one can.");
+    m.def("missing_device", &cuda::missing_device, py::arg("device") = -1,
+          "Why no kernel can run on the device, -1 the current one; empty when one can.");
     // as the CPU's project_forward
     m.def(
         "project_forward",

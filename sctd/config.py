@@ -6,17 +6,22 @@ Loads neither torch nor native code, so that a wrong setting is reported at once
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from sctd.errors import InputError
 from sctd.methods.method_settings import CdsSettings, CsdSettings, GcsSettings, IsmSettings, SdsSettings
 from sctd.methods.settings import DEFAULT_NEGATIVE_PROMPT, SctdSettings, ViewSettings
-from sctd.prior.settings import PriorSettings, spelled_out
+from sctd.names import first_control, with_plain_spaces
+from sctd.prior import BUILT_IN
+from sctd.prior.settings import VAE_MODES, PriorSettings, spelled_out, split_weight, split_word
 from sctd.settings import (
     BackgroundSettings,
     CameraSettings,
@@ -27,6 +32,7 @@ from sctd.settings import (
     RegulariserSettings,
     Section,
 )
+from sctd.texts import GivenTwice, read_yaml
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 CARDS_FOLDER = PRESETS_FOLDER / "cards"
@@ -73,10 +79,15 @@ class Config(Section):
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
 
+    @field_validator("prompt", "negative_prompt", mode="before")
+    @classmethod
+    def _spaces(cls, value: Any) -> Any:
+        return with_plain_spaces(value) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _printable(self) -> Config:
         for name in ("prompt", "negative_prompt"):
-            if not all(c.isprintable() for c in getattr(self, name)):
+            if first_control(getattr(self, name)) is not None:
                 raise ValueError(f"{name} must not hold control characters or line breaks")
         if not self.prompt.strip():
             raise ValueError("prompt must not be blank")
@@ -120,6 +131,18 @@ def load_config(
     Raises:
         InputError: unknown preset or key, value out of range, unreadable file; one line that names the key.
     """
+    tree = load_tree(preset, file, overrides, card=card)
+    return config_of(tree, (), {key: value for key, value in direct.items() if value is not None})
+
+
+def load_tree(
+    preset: str | None, file: Path | None, overrides: Sequence[str], *, card: str | None
+) -> dict[str, Any]:
+    """What files and overrides of :func:`load_config` say together, for many configs of :func:`config_of`.
+
+    Raises:
+        InputError: as there, but for what only the values together show.
+    """
     tree = _read_named(preset or DEFAULT_PRESET, PRESETS_FOLDER, preset_names(), "preset")
     if card is not None:
         _merge(tree, _read_named(card, CARDS_FOLDER, card_names(), "card"))
@@ -127,19 +150,66 @@ def load_config(
         _merge(tree, _read_yaml(file, "config file"))
     for text in overrides:
         _merge(tree, _parse_override(text))
-    _merge(tree, {key: value for key, value in direct.items() if value is not None})
-    return build_config(tree)
+    return tree
+
+
+def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping[str, Any]) -> Config:
+    """The config of a tree, which stays as it is, with further settings; see :func:`load_config`."""
+    whole = deepcopy(dict(tree))
+    for text in overrides:
+        _merge(whole, _parse_override(text))
+    _merge(whole, direct)
+    return with_absolute_paths(build_config(whole))
 
 
 def build_config(tree: Mapping[str, Any]) -> Config:
     """Check a tree of settings, any part of it missing; see :func:`load_config` for the errors."""
     # Over the defaults, key by key: who sets optim.means.end alone keeps optim.means.start.
-    whole = Config.model_validate({"prompt": "any"}).model_dump(exclude={"prompt"})
+    whole = deepcopy(_defaults())
     _merge(whole, tree)
     try:
         return Config.model_validate(whole)
     except ValidationError as exc:
         raise InputError(_explain(exc)) from exc
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return Config.model_validate({"prompt": "any"}).model_dump(exclude={"prompt"})
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The config with its files and folders as seen from anywhere; hub ids and other names stay.
+
+    What a run was made with is then found again from every working directory. A name that may be either is a
+    path when it is there, as :func:`sctd.prior.sources.find` has it.
+    """
+    prior, gaussians = config.prior, config.gaussians
+    paths = {
+        "name": prior.name if prior.name in BUILT_IN else _absolute(prior.name, if_there=True),
+        "loras": [_absolute_before(text, split_weight) for text in prior.loras],
+        "embeddings": [_absolute_before(text, split_word) for text in prior.embeddings],
+        "config": prior.config and _absolute(prior.config),
+        "vae": prior.vae if prior.vae in VAE_MODES else _absolute(prior.vae),
+    }
+    starts = {
+        "init_path": gaussians.init_path and _absolute(gaussians.init_path),
+        "shap_e": _absolute(gaussians.shap_e, if_there=True),
+    }
+    update = {"prior": prior.model_copy(update=paths), "gaussians": gaussians.model_copy(update=starts)}
+    return config.model_copy(update=update)
+
+
+def _absolute(text: str, *, if_there: bool = False) -> str:
+    path = os.path.expanduser(text)
+    wanted = text.strip() and (os.path.exists(path) or not if_there)
+    return str(Path(path).absolute()) if wanted else text
+
+
+def _absolute_before(text: str, split: Callable[[str], tuple[str, Any]]) -> str:
+    """The text of a path with something behind it, which ``split`` parts."""
+    path = split(text)[0]
+    return _absolute(path) + text[len(path) :]
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -156,11 +226,17 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+@cache
+def _read(path: Path, what: str) -> dict[str, Any]:
+    """A file of the package, which does not change."""
+    return spelled_out(_read_yaml(path, what))
+
+
 def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dict[str, Any]:
     """A preset's or card's tree; `extends: NAME` in it puts it on top of another one of its kind."""
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; choose one of: {', '.join(known)}")
-    tree = spelled_out(_read_yaml(folder / f"{name}.yaml", what))
+    tree = deepcopy(_read(folder / f"{name}.yaml", what))
     base = tree.pop("extends", None)
     if base is None:
         return tree
@@ -171,10 +247,12 @@ def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dic
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not a UTF-8 text file"
         raise InputError(f"cannot read {what} {path}: {reason}") from exc
+    except GivenTwice as exc:
+        raise InputError(f"{what} {path}: {exc}") from exc
     except yaml.YAMLError as exc:
         raise InputError(f"{what} {path} is not valid YAML: {' '.join(str(exc).split())}") from exc
     if tree is None:
@@ -192,7 +270,9 @@ def _parse_override(text: str) -> dict[str, Any]:
             f"setting {text!r} must read key=value or section.key=value, e.g. optim.means.start=0.01"
         )
     try:
-        leaf: Any = yaml.safe_load(value)
+        leaf: Any = read_yaml(value)
+    except GivenTwice as exc:
+        raise InputError(f"setting {text!r}: {exc}") from exc
     except yaml.YAMLError as exc:
         raise InputError(
             f"the value of setting {text!r} is not valid YAML; quote text with colons or brackets"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class SctdError(Exception):
     """Base of every error sctd raises on purpose; the command line prints its message and exits with 1."""
@@ -31,5 +34,28 @@ class BackendUnavailable(SctdError, RuntimeError):
     """A requested backend cannot run here; the message says why and what to install."""
 
 
+class TooLarge(SctdError, ValueError):
+    """More than a kernel's 32-bit numbers can count; the message says of what, and what to lower."""
+
+
 class TrainingFailure(SctdError, RuntimeError):
     """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""
+
+
+def out_of_memory(exc: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that memory ran out. Loads no torch."""
+    while exc is not None:
+        kinds = {cls.__name__ for cls in type(exc).__mro__}
+        if kinds & {"MemoryError", "OutOfMemoryError"} or getattr(exc, "errno", None) == errno.ENOMEM:
+            return True
+        if "allocate memory" in str(exc).lower():  # torch's allocator and the dynamic loader on a CPU
+            return True
+        exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    return False
+
+
+def unwritable(path: Path, exc: OSError) -> OutputError:
+    """The error of a place that the system does not let sctd write to."""
+    reason = exc.strerror or type(exc).__name__
+    hint = "make room" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another output folder"
+    return OutputError(f"cannot write to {path}: {reason}; {hint}")

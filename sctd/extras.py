@@ -19,9 +19,9 @@ def need_matplotlib(what: str) -> None:
     _need("matplotlib", "bench", what)
 
 
-def need_trimesh(what: str) -> None:
-    """Find out whether meshes can be read; as :func:`need_matplotlib`."""
-    _need("trimesh", "mesh", what)
+def need_earcut(what: str) -> None:
+    """Find out whether concave polygons can be cut into triangles; as :func:`need_matplotlib`."""
+    _need("mapbox_earcut", "mesh", what)
 
 
 def need_ray(what: str) -> None:

@@ -1,10 +1,24 @@
-"""Names of folders made of what a person typed."""
+"""What a person typed: which characters a prompt may hold, and the folder's name that is made of it."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 import zlib
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width non-joiner and joiner: Persian and Indic words and many emoji have them inside."""
+
+
+def with_plain_spaces(text: str) -> str:
+    """The text with every kind of space, such as the no-break space of pasted text, as an ordinary one."""
+    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in text)
+
+
+def first_control(text: str) -> int | None:
+    """Where a text's first control character is: a line break, a direction mark, an unassigned one, ..."""
+    bad = (i for i, c in enumerate(text) if not c.isprintable() and c not in _JOINERS)
+    return next(bad, None)
 
 
 def slug(prompt: str) -> str:

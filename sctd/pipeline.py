@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from sctd import checkpoint as checkpoints
 from sctd import initial, methods
 from sctd.cameras import orbit_cameras
-from sctd.config import Config
+from sctd.config import Config, with_absolute_paths
 from sctd.cores import use_threads
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
+from sctd.interrupts import Interrupts
 from sctd.memory import keep_freed_memory
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
-from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_config, write_failed
+from sctd.runlog import (
+    ASSET,
+    CONTACT,
+    LOG,
+    TURNTABLE,
+    IterationLog,
+    RunFolder,
+    check_target,
+    read_config,
+    write_failed,
+)
 from sctd.trainer import Launched, Scalars, Start, Trainer
 from sctd.waiting import considerate
-
-ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
 
 
 class Reporter(Protocol):
@@ -112,7 +119,7 @@ def generate(
 
     Args:
         config: see :func:`sctd.config.load_config`.
-        out: the run folder; it must not exist, or be empty.
+        out: the run folder; it must not exist, or be empty. No other process can work in it meanwhile.
         resume: go on with the run in ``out``, from its latest checkpoint.
         overwrite: replace the run in ``out``.
         report: told about progress.
@@ -121,18 +128,28 @@ def generate(
 
     Raises:
         InputError: unknown or unusable settings, prompt, prior or folder; nothing is left behind.
+        Held: another process works in the folder.
         TrainingFailure: ten iterations in a row were not finite; checkpoints and log stay.
-        KeyboardInterrupt: after Ctrl-C, SIGTERM or ``stop``, once a checkpoint is saved.
+        OutputError: a checkpoint or the asset cannot be written; what was written before stays.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM, SIGHUP or ``stop``, once a checkpoint is saved; the message
+            says how to go on. Without one the run had done no iteration, and nothing is left behind.
     """
     report = report or Silent()
+    config = with_absolute_paths(config)
     with ExitStack() as stack:
         stack.callback(report.finish)
         stack.enter_context(considerate())
+        interrupts = stack.enter_context(Interrupts(report.message))
         _check(config, out, resume=resume, overwrite=overwrite)
+        folder = stack.enter_context(
+            RunFolder.reopen(out, config, say=report.message)
+            if resume
+            else RunFolder.new(out, overwrite=overwrite, say=report.message)
+        )
+        stack.callback(interrupts.hold)  # however this ends, the folder is put in order first
         use_threads(config.threads)
         keep_freed_memory()
-        folder = RunFolder.reopen(out, config) if resume else None
-        found = _latest(folder, report) if folder else None
+        found = _latest(folder, report) if resume else None
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
         start = Start.at(config, found) if found else _start(config, report)
         if prior is None:
@@ -140,10 +157,16 @@ def generate(
             prior = prior_of(config)
         trainer = Trainer(config, prior, start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
-        folder = folder or RunFolder.create(out, config, overwrite=overwrite)
+        if not resume:
+            folder.begin(config)
         try:
-            seconds = _loop(trainer, folder, report, seconds, stop or (lambda: False))
-            return _finish(trainer, folder, report, seconds)
+            seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False))
+            trainer.check_any_step()
+            try:
+                return _finish(trainer, folder, report, seconds)
+            except KeyboardInterrupt as exc:
+                interrupts.hold()
+                raise _stopped("stopped while the asset was written", folder, report) from exc
         except OSError as exc:
             raise write_failed(out, exc) from exc
 
@@ -219,15 +242,21 @@ def _restore(trainer: Trainer, found: checkpoints.Checkpoint, report: Reporter) 
 
 
 def _loop(
-    trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float, stop: Callable[[], bool]
+    trainer: Trainer,
+    folder: RunFolder,
+    report: Reporter,
+    seconds: float,
+    interrupts: Interrupts,
+    stop: Callable[[], bool],
 ) -> float:
-    """Do the iterations that are left; the run's seconds so far."""
+    """Do the iterations that are left; the run's seconds so far. Signals wait meanwhile."""
     total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
     report.stage("optimising")
     report.start(total, trainer.iteration)
     began = time.perf_counter() - seconds
     launched: deque[Launched] = deque()
-    with IterationLog(folder.path / LOG, trainer.iteration) as log, Interrupts() as interrupts:
+    interrupts.wait = True
+    with IterationLog(folder.path / LOG, trainer.iteration, report.message) as log:
 
         def settle(most: int) -> None:
             """Log iterations until that many are left on the device."""
@@ -236,6 +265,7 @@ def _loop(
                 step = launched.popleft()
                 scalars = trainer.settle(step)
                 seconds = time.perf_counter() - began
+                folder.worked = True
                 log.write(step.iteration, {**scalars, "seconds": round(seconds, 3)})
                 report.update(step.iteration + 1, _numbers(scalars))
 
@@ -249,10 +279,15 @@ def _loop(
                 report.saved()
             if stopping and trainer.iteration < total:
                 done = f"stopped after iteration {trainer.iteration} of {total}"
-                text = f"{done}; go on with --resume --out {folder.path}"
-                report.message(text)
-                raise KeyboardInterrupt(text)
+                raise _stopped(done, folder, report)
+    interrupts.wait = False
     return seconds
+
+
+def _stopped(done: str, folder: RunFolder, report: Reporter) -> KeyboardInterrupt:
+    text = f"{done}; go on with --resume --out {folder.path}"
+    report.message(text)
+    return KeyboardInterrupt(text)
 
 
 def _numbers(scalars: Scalars) -> dict[str, float]:
@@ -297,36 +332,3 @@ def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
     o = config.output
     cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), o.size)
     return render_images(gaussians, cameras, config.background.color)
-
-
-class Interrupts:
-    """Ctrl-C and SIGTERM wait until the iteration is whole; a second one does not wait.
-
-    An exception in the middle of an update would leave parameters and moments that no run could have.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.pending = False
-        """Whether a signal came."""
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Interrupts:
-        try:
-            for number in self.SIGNALS:
-                self._before[number] = signal.signal(number, self._note)
-        except ValueError:  # not in the main thread, where signals cannot be caught
-            self._before.clear()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.pending:
-            raise KeyboardInterrupt
-        self.pending = True

@@ -96,8 +96,10 @@ def limit_brightness(
         return None
     brightness = rgb.mean(dim=1).flatten()
     rank = min(brightness.numel(), 1 + math.floor(settings.brightness_quantile * (brightness.numel() - 1)))
-    # kthvalue rather than quantile, which refuses more than 16 million pixels
-    bright = brightness.kthvalue(rank).values > settings.brightness_limit
+    # Not quantile, which refuses more than 16 million pixels, nor kthvalue, which torch's deterministic mode
+    # refuses on CUDA.
+    quantile = brightness.topk(brightness.numel() - rank + 1).values[-1]
+    bright = quantile > settings.brightness_limit
     if norms is not None:
         bright &= norms.isfinite().all()
     color = 0.5 + SH_C0 * gaussians.sh0

@@ -51,13 +51,18 @@ class PairCapacity:
         """Whether a rendering lacked room and has to be repeated; there is enough then.
 
         Waits for the rendering, but not for what was queued after it.
+
+        Raises:
+            TooLarge: no room would be enough.
         """
+        from sctd.ops._raster_cores import MAX_PAIRS, check_pairs
+
         if needed is None:
             return False
-        pairs, had = int(needed.get()["pairs"]), self.pairs
+        pairs, had = check_pairs(int(needed.get()["pairs"])), self.pairs
         # Half as much again: scenes grow slowly. Kept while it fits, as other sizes are other allocations.
         if not had / 4 <= pairs <= 0.9 * had:
-            self.pairs = max(1024, pairs + pairs // 2)
+            self.pairs = min(max(1024, pairs + pairs // 2), MAX_PAIRS)
         return 0 < had < pairs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from typing import NamedTuple
 
 import torch
@@ -23,11 +24,16 @@ class Level(NamedTuple):
 class Schedule:
     """Noise levels of a prior, looked up by timestep in Python numbers (no device is asked)."""
 
-    def __init__(self, alphas_cumprod: Tensor) -> None:
+    def __init__(self, alphas_cumprod: Tensor, t_max: int = TIMESTEPS - 1) -> None:
         """Takes abar_t, [T], each in (0, 1), T = 1000.
 
+        Args:
+            t_max: highest timestep that is asked for; above it abar may be 0, which is no signal at all. That
+                is so at the last timestep of models with zero terminal signal-to-noise ratio (Lin et al.
+                2023, arXiv:2305.08891).
+
         Raises:
-            InputError: the length is another one or a value lies outside (0, 1).
+            InputError: the length is another one, or a value up to t_max lies outside (0, 1).
         """
         abar = alphas_cumprod.detach().to("cpu", torch.float64)
         if abar.shape != (TIMESTEPS,):
@@ -35,9 +41,18 @@ class Schedule:
                 f"the prior's noise schedule has {tuple(abar.shape)} levels; sctd works with {TIMESTEPS}, "
                 "choose a prior trained with that many timesteps"
             )
-        if not bool(((abar > 0) & (abar < 1)).all()):
+        wrong = ((abar >= 1) | (abar < 0) | abar.isnan()).nonzero()
+        if len(wrong):
+            t = int(wrong[0])
             raise InputError(
-                "the prior's noise schedule has levels outside (0, 1); its scheduler config is damaged"
+                f"the prior's noise schedule has abar = {float(abar[t]):g} at timestep {t}, outside "
+                "(0, 1); its scheduler config holds wrong betas, choose another prior"
+            )
+        empty = (abar == 0).nonzero()
+        if len(empty) and int(empty[0]) <= t_max:
+            raise InputError(
+                f"the prior has no signal left at timestep {int(empty[0])} (zero terminal SNR), and the "
+                f"method goes to {t_max}; set its t_max to at most {int(empty[0]) - 1}"
             )
         self._abar: list[float] = abar.tolist()
         self._alpha: list[float] = abar.sqrt().tolist()
@@ -75,7 +90,7 @@ class Schedule:
 
     def snr_weight(self, t: int) -> float:
         """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""
-        return self._sigma[t] / self._alpha[t]
+        return self._sigma[t] / self._alpha[t] if self._alpha[t] else math.inf
 
     def weight(self, t: int, settings: SctdSettings) -> float:
         """The factor of the whole gradient, lambda_guidance * w(t)."""

@@ -105,6 +105,7 @@ class Trainer:
         self.skipped = 0
         """Iterations without an update because a number was not finite."""
         self.skipped_in_a_row = 0
+        self._offender = "an iteration before this sitting"
         start = start or Start.of(config, prior.device)
         self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
@@ -127,9 +128,18 @@ class Trainer:
 
     def launch(self) -> Launched:
         """Queue one iteration on the device, without waiting for anything that would leave it idle."""
-        c, i, random = self.config, self.iteration, self.random
-        before = {name: generator.get_state() for name, generator in random.items()}
+        before = {name: generator.get_state() for name, generator in self.random.items()}
+        while (launched := self._attempt()) is None:
+            for name, state in before.items():
+                self.random[name].set_state(state)
+        return launched
 
+    def _attempt(self) -> Launched | None:
+        """One iteration, or None where the rendering lacked room, which the next attempt has.
+
+        A call of its own, so that nothing of a failed attempt is in memory during the next.
+        """
+        c, i, random = self.config, self.iteration, self.random
         cameras = sample_cameras(c.cameras, i, random["cameras"])
         background = sample_background(c.background, len(cameras), random["scene"])
         scale_noise = sample_scale_noise(c.gaussians, len(self.gaussians), random["scene"])
@@ -155,9 +165,7 @@ class Trainer:
             terms += regularisers.reconstruction(c.regularisers, self.prior, rendered.rgb, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
         if self.capacity.overflowed(needed):
-            for name, state in before.items():
-                random[name].set_state(state)
-            return self.launch()
+            return None
 
         g_means2d = self._backward(rendered, z0, guidance.grad, terms)
         names = [*self.optimiser.gradients(), "z0"]
@@ -239,9 +247,22 @@ class Trainer:
             where = ", ".join(f"{k} {steps[k]:g}" for k in ("t", "s", "e") if k in steps)
             raise TrainingFailure(
                 f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {launched.iteration} ({where}), "
-                f"gave numbers that are not finite, first in {offender!r}: {_likely_cause(offender)}"
+                f"gave numbers that are not finite, first in {offender!r}: "
+                f"{_likely_cause(offender, self.prior.dtype)}"
             )
+        self._offender = offender
         return {"offender": offender, "skipped": float(self.skipped)}
+
+    def check_any_step(self) -> None:
+        """Raises TrainingFailure where every iteration was skipped: no Gaussian was changed.
+
+        A run of few iterations gets to its end before there are too many of them in a row.
+        """
+        if 0 < self.iteration == self.skipped:
+            raise TrainingFailure(
+                f"all {self.iteration} iterations gave numbers that are not finite, "
+                f"first in {self._offender!r}: {_likely_cause(self._offender, self.prior.dtype)}"
+            )
 
     def checkpoint(self, seconds: float) -> Checkpoint:
         """Everything that the next step depends on, and the run's time so far; nothing may be unsettled."""
@@ -275,11 +296,17 @@ class Trainer:
         self.skipped_in_a_row = counters["skipped_in_a_row"]
 
 
-def _likely_cause(offender: str) -> str:
+def _likely_cause(offender: str, dtype: torch.dtype) -> str:
+    half = dtype in (torch.float16, torch.bfloat16)
     if offender == "rendering":
         return "the Gaussians themselves ran away; lower the learning rates (optim.*.start)"
-    if offender == "z0":
-        return "the VAE overflowed, which half precision does; set dtype=float32"
     if offender.startswith("gradient of"):
-        return "the backward pass overflowed; set dtype=float32 or lower the method's guidance_weight"
-    return "the network overflowed, which half precision does, or its weights are damaged; set dtype=float32"
+        wider = "set dtype=float32 or " if half else ""
+        return f"the backward pass overflowed; {wider}lower the method's guidance_weight"
+    what = "VAE" if offender == "z0" else "network"
+    if half:
+        return (
+            f"the {what} overflowed, which half precision does, or its weights are damaged; set dtype=float32"
+        )
+    wide = str(dtype).removeprefix("torch.")
+    return f"the {what} gives them in {wide} too; choose another prior, or leave out its LoRAs"

@@ -10,7 +10,7 @@ tiles.cpp - which footprint touches which 16 x 16 tile, front to back.
   Ranks are cut into pieces; each writes its pairs to a place of its own and counts them per tile
 tiles_write (tiles_write.cpp) then sorts the pairs by tile, which is one stable counting sort.
 
-Limits   2^31 - 1 pairs.
+Limits   2^31 - 2 tiles in all boxes together; of more there are no lists, only their number.
 Maths    include/ellipse.h.
 */
 #include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
@@ -288,6 +288,8 @@ void tiles_find(const TilesArgs<S>& a, TileLists& lists) {
         lists.place[p] = room;
         room += size;
     }
+    lists.pairs = room;
+    if (room >= INT32_MAX) return;
     lists.tile.resize(room), lists.index.resize(room), lists.mask.resize(room);
     lists.sizes.resize(lists.pieces);
     memset(lists.slot_start.data(), 0, size_t(total) * sizeof(int32_t));

@@ -102,9 +102,8 @@ void adam(AdamArgs a, Stream stream) {
         a.group[i].first_block = blocks;
         blocks += int(blocks_for(a.group[i].n, kPerThread * kBlock));
     }
-    if (blocks == 0) return fill_bytes(a.norms, 0, size_t(a.norms_of) * sizeof(double), stream);
     LAUNCH(gradient_norm_kernel, dim3(kNormBlocks, a.norms_of), kBlock, stream, a);
-    LAUNCH(adam_kernel, unsigned(blocks), kBlock, stream, a);
+    LAUNCH(adam_kernel, unsigned(blocks ? blocks : 1), kBlock, stream, a);  // one at least writes the norms
 }
 
 }  // namespace sctd::cuda

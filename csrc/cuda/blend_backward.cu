@@ -15,7 +15,7 @@ write them with a single instruction.
 Layout   blend_tile.h. Channels beyond 4 take further passes, in which everything is linear but the absolute gradient.
 Repeats  by default up to the order of the additions of different sub-tiles (atomicAdd); with `deterministic` each (pair,
          sub-tile) writes sums of its own, added afterwards in slot order: bit for bit, for (capacity x 4) rows of memory.
-Limits   4 GiB of sums: a row is found by a 32-bit number of bytes.
+Limits   4 GiB of sums, which the caller checks: a row is found by a 32-bit number of bytes.
 Source   Kerbl et al. 2023, appendix C.
 */
 #include "blend_tile.h"
@@ -269,9 +269,6 @@ void blend_backward(const BlendArgs& a, Stream stream) {
     if (a.g_backgrounds && a.channels > 0)
         LAUNCH(background_gradient_kernel, dim3(a.channels, a.cameras), 1024, stream, a);
     if (n == 0) return;
-    if (blend_backward_scratch(a) >> 32)
-        throw std::runtime_error(
-            "the backward pass needs more than 4 GiB of sums; render fewer cameras at once");
     fill_bytes(a.sums, 0, blend_backward_scratch(a), stream);
     float *const rows = a.sums, *const slots = a.sums + n * row_size(a);
     int first = 0;

@@ -29,7 +29,8 @@ struct ProjectArgs {
     double* pose_partial;  // scratch of the backward pass: project_backward_scratch(count, cameras) bytes
 };
 
-std::string missing_device();  // why no kernel can run here; empty when one can
+std::string missing_device(
+    int device);  // why no kernel can run on it (-1: the current one); empty when one can
 
 size_t project_backward_scratch(int64_t count, int64_t cameras);
 void project_forward(const ProjectArgs& a, Stream stream);
@@ -37,8 +38,8 @@ void project_backward(const ProjectArgs& a, Stream stream);
 
 // Ranks: all C * N footprints by depth, unseen ones last; `order` maps a rank to camera * N + index. A pair is (tile, rank)
 // plus the 8 x 8 sub-tiles touched: bit 2 * (lower half) + (right half). Slots: pairs by rank; positions: pairs by tile,
-// front to back. At most `capacity` pairs are kept; rank_start[C * N] is how many there are, so more than capacity is an
-// overflow that the caller reads when it likes.
+// front to back. At most `capacity` pairs are kept; rank_start[C * N] is how many there are, 2^31 - 1 standing for
+// more too, so more than capacity is an overflow that the caller reads when it likes.
 struct TilesArgs {
     int cameras, count, width, height;
     int64_t capacity;

@@ -10,6 +10,16 @@
 #endif
 
 namespace sctd::cuda {
+namespace {
+
+struct SaturatingSum {
+    __host__ __device__ __forceinline__ int32_t operator()(int32_t a, int32_t b) const {
+        const uint32_t sum = uint32_t(a) + uint32_t(b);
+        return sum > uint32_t(INT32_MAX) ? INT32_MAX : int32_t(sum);
+    }
+};
+
+}  // namespace
 
 #if defined(__CUDACC__)
 
@@ -33,16 +43,17 @@ void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_
 size_t exclusive_sum_scratch(int64_t n) {
     size_t bytes = 0;
     const int32_t* in = nullptr;
-    check_cuda(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, static_cast<int32_t*>(nullptr), n),
+    check_cuda(cub::DeviceScan::ExclusiveScan(nullptr, bytes, in, static_cast<int32_t*>(nullptr),
+                                              SaturatingSum(), int32_t(0), n),
                "exclusive_sum_scratch");
     return bytes;
 }
 
 void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32_t* out, int64_t n,
                    Stream stream) {
-    check_cuda(
-        cub::DeviceScan::ExclusiveSum(scratch, scratch_bytes, in, out, n, static_cast<cudaStream_t>(stream)),
-        "exclusive_sum");
+    check_cuda(cub::DeviceScan::ExclusiveScan(scratch, scratch_bytes, in, out, SaturatingSum(), int32_t(0), n,
+                                              static_cast<cudaStream_t>(stream)),
+               "exclusive_sum");
 }
 
 #else
@@ -72,7 +83,7 @@ void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32
     for (int64_t i = 0; i < n; ++i) {
         const int32_t value = in[i];
         out[i] = sum;
-        sum += value;
+        sum = SaturatingSum()(sum, value);
     }
     HOST_WROTE(out, size_t(n) * sizeof *out);
 }

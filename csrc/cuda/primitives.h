@@ -14,7 +14,7 @@ size_t radix_sort_pairs_scratch(int64_t n);
 void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_in, uint32_t* keys_out,
                       const int32_t* values_in, int32_t* values_out, int64_t n, int end_bit, Stream stream);
 
-// out[i] = in[0] + ... + in[i - 1]
+// out[i] = in[0] + ... + in[i - 1] of numbers that are not negative; 2^31 - 1 where it would be more
 size_t exclusive_sum_scratch(int64_t n);
 void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32_t* out, int64_t n,
                    Stream stream);

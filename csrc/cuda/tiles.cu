@@ -10,7 +10,8 @@ tiles.cu - which footprint touches which 16 x 16 tile and which of its 8 x 8 sub
 Counting and emitting share the work of a warp: its 32 ranks are cut into tile rows (bands), a lane takes a band, so that one
 large footprint occupies all lanes. A band's extent is exact: the ellipse's span along each of its 16 rows of pixel centres.
 
-Limits   2^31 - 1 pairs and footprints; slots beyond the capacity are not written, the prefix sum tells how many were wanted.
+Limits   2^31 - 2 pairs and 2^31 - 1 footprints; slots beyond the capacity are not written, the prefix sum tells how many were
+         wanted, 2^31 - 1 where these were more.
 Repeats  bit for bit.
 Maths    include/ellipse.h.
 */

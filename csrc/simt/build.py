@@ -10,6 +10,7 @@ LD_PRELOAD. --instead FILE.cu: this file in place of the kernel file of the same
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -78,10 +79,14 @@ def build(variant: str, instead: Path | None = None, out: Path | None = None) ->
     out = (out or folder(variant)).resolve()
     out.mkdir(parents=True, exist_ok=True)
     module = out / f"_simt_{variant}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    (out / "build.ninja").write_text(ninja_file(variant, module, instead and instead.resolve()))
     ninja = Path(sysconfig.get_paths()["scripts"]) / "ninja"
     program = str(ninja) if ninja.exists() else shutil.which("ninja") or "ninja"
-    subprocess.run([program, "-C", str(out)], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with (out / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in several processes build the same
+        (out / "build.ninja").write_text(ninja_file(variant, module, instead and instead.resolve()))
+        subprocess.run(
+            [program, "-C", str(out)], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     return module
 
 

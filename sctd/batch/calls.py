@@ -147,13 +147,6 @@ def same_bits(prior: Prior, calls: Sequence[Call]) -> bool:
     )
 
 
-def out_of_memory(exc: BaseException | None) -> bool:
-    """Whether an error says that memory has run out, on a GPU or a CPU."""
-    if isinstance(exc, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)  # torch's words on a CPU
-
-
 def stands_alone(text: Tensor) -> bool:
     """Whether embeddings [B, L, D] are one text for the whole batch, all rows being the same memory."""
     return text.shape[0] == 1 or text.stride(0) == 0

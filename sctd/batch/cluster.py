@@ -23,7 +23,8 @@ from sctd.batch.store import Store
 from sctd.config import Config
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
-from sctd.pipeline import Interrupts, Reporter
+from sctd.interrupts import Interrupts
+from sctd.pipeline import Reporter
 
 POLL_S = 0.5
 """Seconds between two looks at what the workers say, and at least between two reports of one of them."""
@@ -77,7 +78,7 @@ def carry_on(
     with taken_up(store, report, retries) as (manifest, widest):
         if widest is None:
             return
-        with _connected(ray, address), Interrupts() as interrupts:
+        with _connected(ray, address), Interrupts(report.message, wait=True) as interrupts:
             size = _size(ray, workers, cpus)
             report.message(f"{size.workers} workers with {size.cpus} CPU cores and {size.gpus} GPUs each")
             crew = _Crew(ray, size, store, widest.config, seats, retries)
@@ -293,7 +294,7 @@ class Worker:
         if seats is None:
             seats, _ = assets_that_fit(prior, config)
         # a machine that is taken away says so with a signal: its assets are saved and go on elsewhere
-        with Interrupts() as interrupts:
+        with Interrupts(wait=True) as interrupts:
             line = _Line(self._desk, interrupts, every)
             outcomes = work(
                 lambda: ray.get(self._desk.take.remote(self._name)), prior, store, seats, line, stop=line.stop

@@ -18,9 +18,12 @@ from typing import Any
 from sctd import initial, methods
 from sctd.batch.entry import Entry
 from sctd.batch.store import is_url, read_bytes
-from sctd.config import Config, differences, load_config
+from sctd.config import Config, config_of, differences, load_tree
+from sctd.embedded.world import check_prompt
 from sctd.errors import InputError
 from sctd.names import slug
+from sctd.prior import EMBEDDED
+from sctd.texts import GivenTwice, read_json
 
 TEXTS = ("prompt", "negative_prompt", "name", "method", "preset")
 """Keys whose value is a text as it stands."""
@@ -48,6 +51,8 @@ class Defaults:
     overrides: Sequence[str] = ()
     card: str | None = None
     direct: Mapping[str, Any] = field(default_factory=dict)
+    _trees: dict[str | None, dict[str, Any]] = field(default_factory=dict, init=False, compare=False)
+    """What the files say, by preset: they are read once, not once a line."""
 
     def config(
         self, prompt: str, preset: str | None = None, overrides: Mapping[str, str] | None = None
@@ -60,15 +65,12 @@ class Defaults:
         Raises:
             InputError: a setting is unknown or its value not allowed.
         """
-        own = overrides or {}
-        return load_config(
-            preset or self.preset,
-            self.file,
-            [*self.overrides, *(f"{key}={value}" for key, value in own.items())],
-            card=self.card,
-            prompt=prompt,
-            **{key: value for key, value in self.direct.items() if key not in own},
-        )
+        own, preset = overrides or {}, preset or self.preset
+        if preset not in self._trees:
+            self._trees[preset] = load_tree(preset, self.file, self.overrides, card=self.card)
+        direct = {key: value for key, value in self.direct.items() if value is not None and key not in own}
+        written = [f"{key}={value}" for key, value in own.items()]
+        return config_of(self._trees[preset], written, {"prompt": prompt, **direct})
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ def _jsonl(data: bytes) -> Iterator[_Row | _Bad]:
             continue
         number, text = item
         try:
-            values = json.loads(text)
+            values = read_json(text)
+        except GivenTwice as exc:
+            yield _Bad(number, f"{exc}; leave one of them out")
+            continue
         except ValueError as exc:
             yield _Bad(number, f'not JSON ({exc}); write {{"prompt": "a red mushroom", "seed": 1}}')
             continue
@@ -214,6 +219,8 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
     _check(config)
+    if config.prior.name == EMBEDDED:
+        check_prompt(config.prompt)
     return config
 
 
@@ -240,7 +247,7 @@ def _named(found: Sequence[tuple[int, str | None, Config]], problems: dict[int, 
     entries = []
     for line, name, config in found:
         if name is None:
-            first = same.setdefault(config.to_yaml(), line)
+            first = same.setdefault(config.model_dump_json(), line)
             if first != line:
                 problems[line] = f"the same asset as line {first}; give another seed, or a name"
                 continue

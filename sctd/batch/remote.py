@@ -18,6 +18,7 @@ from sctd.batch.entry import Entry
 from sctd.batch.lease import Lease
 from sctd.batch.manifest import MANIFEST, Asset, Manifest
 from sctd.batch.objects import PART, Objects
+from sctd.claims import Claim, clear
 from sctd.errors import InputError, SctdError
 from sctd.runlog import CHECKPOINTS, CONFIG, LOG
 
@@ -68,17 +69,18 @@ class Url:
 
     def create(self, entries: Sequence[Entry]) -> None:
         """The manifest is the first object: where it cannot be written, everything is as before."""
-        if self.exists():
-            raise InputError(f"{self} holds a batch; go on with --resume {self}, or choose another URL")
-        if self._objects.listed():
-            raise InputError(f"{self} is not empty; choose another URL with --out")
-        shutil.rmtree(self.folder, ignore_errors=True)  # of a batch that was there once
-        try:
-            folders.create(self.folder, entries)
-            self._objects.put(self.folder / MANIFEST, MANIFEST)
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+        with Claim(self.folder):  # whatever is in it, no process needs it any more
+            if self.exists():
+                raise InputError(f"{self} holds a batch; go on with --resume {self}, or choose another URL")
+            if self._objects.listed():
+                raise InputError(f"{self} is not empty; choose another URL with --out")
+            clear(self.folder)
+            try:
+                Manifest.create(self.folder, entries).close()
+                self._objects.put(self.folder / MANIFEST, MANIFEST)
+            except BaseException:
+                clear(self.folder)
+                raise
 
     def exists(self) -> bool:
         """Whether there is a manifest."""
@@ -87,27 +89,27 @@ class Url:
     @contextmanager
     def held(self, say: Callable[[str], None]) -> Iterator[None]:
         """By a lease, and by a lock in the scratch folder, which is removed when all of it is at the URL."""
-        with self.reading() as kept:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with folders.held(self.folder, str(self)):
-                self._lease.take()
-                self._objects.patient = True
-                for old in self.folder.glob(f"{MANIFEST}*"):  # its journals too
-                    old.unlink()
-                shutil.copyfile(kept / MANIFEST, self.folder / MANIFEST)
-                say(f"assets are made in {self.folder} and kept at {self}")
-                self._published = time.monotonic()
-                try:
-                    yield
-                    self._publish()
-                except BaseException:
-                    self._objects.patient = False
-                    for last in (self._publish, self._lease.drop):
-                        with suppress(SctdError):
-                            last()
-                    raise
-                self._lease.drop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with self.reading() as kept, folders.held(self.folder, say, str(self)):
+            self._lease.take()
+            self._objects.patient = True
+            for old in self.folder.glob(f"{MANIFEST}*"):  # its journals too
+                old.unlink()
+            shutil.copyfile(kept / MANIFEST, self.folder / MANIFEST)
+            say(f"assets are made in {self.folder} and kept at {self}")
+            self._published = time.monotonic()
+            try:
+                yield
+                self._publish()
+            except BaseException:
+                self._objects.patient = False
+                for last in (self._publish, self._lease.drop):
+                    with suppress(SctdError):
+                        last()
+                raise
+            self._lease.drop()
+            clear(self.folder)
+        with suppress(OSError):  # another desk has it by now
+            self.folder.rmdir()
 
     def is_held(self) -> bool:
         """As far as the lease says: after a kill on another machine it takes a while to lapse."""

@@ -13,7 +13,8 @@ from sctd.batch.manifest import Manifest
 from sctd.batch.memory import assets_that_fit
 from sctd.batch.store import Store
 from sctd.batch.worker import work
-from sctd.pipeline import Interrupts, Reporter, prior_of
+from sctd.interrupts import Interrupts
+from sctd.pipeline import Reporter, prior_of
 
 REPORT_S = 5.0
 """Seconds between two entries of progress in the manifest."""
@@ -40,7 +41,7 @@ def carry_on(
 ) -> Iterator[tuple[Outcome, str]]:
     """Make what is left of a batch, on the device that its settings name.
 
-    Ctrl-C and SIGTERM let every asset in flight finish its iteration and save a checkpoint.
+    Ctrl-C, SIGTERM and SIGHUP let every asset in flight finish its iteration and save a checkpoint.
 
     Args:
         report: told about progress, counted in iterations of all assets.
@@ -64,7 +65,7 @@ def carry_on(
             report.message(f"up to {seats} assets in flight: {why}")
         worker = f"{platform.node()}:{os.getpid()}"
         progress = Progress(manifest, worker, report, store.publish)
-        with Interrupts() as interrupts:
+        with Interrupts(report.message, wait=True) as interrupts:
             outcomes = work(
                 lambda: manifest.take(worker), prior, store, seats, progress, stop=lambda: interrupts.pending
             )

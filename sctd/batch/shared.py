@@ -18,9 +18,10 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from sctd.batch.calls import Call, Joint, Pull, forward, join, out_of_memory, same_bits, split
+from sctd.batch.calls import Call, Joint, Pull, forward, join, same_bits, split
 from sctd.batch.seat import Seat
 from sctd.batch.turns import Job
+from sctd.errors import out_of_memory
 from sctd.prior.base import Prior
 
 R = TypeVar("R")

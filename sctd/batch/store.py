@@ -16,6 +16,7 @@ from typing import Protocol
 from sctd.batch import folder as folders
 from sctd.batch.entry import Entry
 from sctd.batch.manifest import MANIFEST, Asset, checksums
+from sctd.claims import is_held
 from sctd.errors import InputError
 from sctd.export.files import whole_file
 
@@ -144,11 +145,11 @@ class Folder:
 
     def held(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
         """See :func:`sctd.batch.folder.held`."""
-        return folders.held(self.folder)
+        return folders.held(self.folder, say)
 
     def is_held(self) -> bool:
-        """See :func:`sctd.batch.folder.is_held`."""
-        return folders.is_held(self.folder)
+        """By a process of this machine, or of another one whose locks reach here."""
+        return is_held(self.folder)
 
     def publish(self) -> None:
         """It is there."""

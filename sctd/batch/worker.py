@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
-from sctd.batch.calls import out_of_memory
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import checksums
 from sctd.batch.shared import SharedPrior
 from sctd.batch.store import Store
 from sctd.batch.turns import Job
-from sctd.errors import InputError, OutputError
+from sctd.errors import InputError, OutputError, out_of_memory
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
 from sctd.runlog import CONFIG
@@ -81,8 +79,6 @@ def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], pr
     store.fetch(entry.name)
     folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
-    if folder.exists() and not begun:
-        shutil.rmtree(folder)  # ended by force before its first line, so nothing is in it
     report = _Report(entry.name, board, stop, store)
     result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
     made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]

@@ -138,7 +138,8 @@ def _measure(
     op = OPS[name]
     inputs, level = make_inputs(op, SHAPES[shape])
     plain = error(op, inputs, level, "reference")
-    # the rule of the tests: at most twice plain torch's error, and four roundings
+    # The largest of thousands of elements with few roundings each, which no luck makes small: at most twice
+    # that, and four roundings.
     allowed = 2 * plain + 4 * torch.finfo(torch.float32).eps
     errors = {p: error(op, inputs, level, backend) for p, backend in backends.items()}
     calls = {p: _caller(op, inputs, level, backends[p]) for p, found in errors.items() if found <= allowed}

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
+from sctd.claims import LOCK
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
 from sctd.embedded.diffusion import Latents, TextAndUNet, encode_latents, load_networks, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
@@ -28,9 +29,14 @@ from sctd.embedded.training import Report, read_facts
 from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import save_weights, write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
+from sctd.errors import InputError
 from sctd.memory import keep_freed_memory
 
 VIEWS_PER_KIND, VARIANTS = 600, 4
+_VIEWS, _LATENTS, _PICTURE = "views.safetensors", "latents.safetensors", "evaluation.png"
+_STAGES = ("vae", "diffusion", "recogniser")
+_FILES = (*(f"{stage}.safetensors" for stage in _STAGES), _LATENTS, _PICTURE, _VIEWS)
+_FOLDERS = ("tokenizer", "weights", "weights.tmp")
 VAE_STEPS, DIFFUSION_STEPS, RECOGNISER_STEPS = 1_500, 12_000, 3_000
 
 
@@ -48,16 +54,21 @@ def main(
 
     Args:
         folder: run folder. seed: of scenes, captions, noise and first weights.
-        resume: go on from what the folder holds; else it is emptied first.
+        resume: go on from what the folder holds; else the files of an earlier training in it are removed
+            first.
         report: takes a line of progress; standard error by default.
         vae_steps, diffusion_steps, recogniser_steps: optimiser steps of each stage.
         start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
             are kept, its text encoder and UNet are trained further.
+
+    Raises:
+        InputError: without ``resume``, the folder holds something, but no training.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved where a stage has some.
     """
     report = report or _to_stderr
     keep_freed_memory()
     if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
     views = _views(folder, seed, report)
     if start_from is None:
@@ -76,15 +87,28 @@ def main(
     save_recogniser(recogniser, weights / "recogniser.safetensors")
     write_card(_facts(folder, seed, recogniser), weights)
     scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
-    save_grid(images[:120], folder / "evaluation.png", 12)
+    save_grid(images[:120], folder / _PICTURE, 12)
     write_card({"evaluation": scores}, weights)
     report(f"evaluation: {scores}")
     return weights
 
 
+def _remove_training(folder: Path) -> None:
+    """Remove what a training writes, and nothing else: people put their own beside it."""
+    if not folder.is_dir() or all(path.name == LOCK for path in folder.iterdir()):
+        return
+    if not (folder / _VIEWS).is_file():
+        raise InputError(f"will not overwrite {folder}: it is not the folder of a training (no {_VIEWS})")
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).with_suffix(".tmp").unlink(missing_ok=True)
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def _facts(folder: Path, seed: int, recogniser: Recogniser) -> dict[str, Any]:
     """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
-    paths = {name: folder / f"{name}.safetensors" for name in ("vae", "diffusion", "recogniser")}
+    paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
     return {
         "seed": seed,
@@ -101,7 +125,7 @@ def _to_stderr(line: str) -> None:
 
 
 def _views(folder: Path, seed: int, report: Report) -> Views:
-    path = folder / "views.safetensors"
+    path = folder / _VIEWS
     if not path.exists():
         report(f"scenes: tracing {VIEWS_PER_KIND} views of {len(KINDS)} kinds")
         _save(path, vars(random_views(seed, VIEWS_PER_KIND)))
@@ -109,7 +133,7 @@ def _views(folder: Path, seed: int, report: Report) -> Views:
 
 
 def _latents(folder: Path, vae: AutoencoderKL, views: Views, seed: int, report: Report) -> Latents:
-    path = folder / "latents.safetensors"
+    path = folder / _LATENTS
     if not path.exists():
         _save(path, vars(encode_latents(vae, views, VARIANTS, seed, report)))
     return Latents(**load_file(path))

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sctd.interrupts import Interrupts
+
 Report = Callable[[str], None]
 
 
@@ -136,32 +138,45 @@ class Run:
         clip: float = 1.0,
         save_every_seconds: float = 120.0,
     ) -> None:
-        """Take optimiser steps up to ``steps``; ``loss_of(step)`` gives the loss of a step's batch."""
+        """Take optimiser steps up to ``steps``; ``loss_of(step)`` gives the loss of a step's batch.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved.
+        """
         last_save = started = time.monotonic()
         before, recent = self.seconds, []
-        while self.step < steps:
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, steps, peak_rate)
-            loss = loss_of(self.step)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-            self.optimizer.step()
-            self.step += 1
-            self.update_average()
-            recent.append(float(loss.detach()))
-            now = time.monotonic()
-            self.seconds = before + now - started
-            if self.step % 100 == 0 or self.step == steps:
-                mean = sum(recent) / len(recent)
-                recent.clear()
-                self.losses.append((self.step, mean))
-                left = (steps - self.step) * self.seconds / self.step
-                report(f"{self.name}: step {self.step}/{steps}, loss {mean:.4f}, {left / 60:.1f} min left")
-            if now - last_save > save_every_seconds:
-                self.save()
-                last_save = now
-        self.save()
+        with Interrupts(report, wait=True) as interrupts:
+            while self.step < steps:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(self.step, steps, peak_rate)
+                loss = loss_of(self.step)
+                self._descend(loss, clip)
+                recent.append(float(loss.detach()))
+                now = time.monotonic()
+                self.seconds = before + now - started
+                if self.step % 100 == 0 or self.step == steps:
+                    mean = sum(recent) / len(recent)
+                    recent.clear()
+                    self.losses.append((self.step, mean))
+                    left = (steps - self.step) * self.seconds / self.step
+                    report(
+                        f"{self.name}: step {self.step}/{steps}, loss {mean:.4f}, {left / 60:.1f} min left"
+                    )
+                if interrupts.pending:
+                    self.save()
+                    raise KeyboardInterrupt(f"stopped at {self.name} step {self.step}; go on with --resume")
+                if now - last_save > save_every_seconds:
+                    self.save()
+                    last_save = now
+            self.save()
+
+    def _descend(self, loss: Tensor, clip: float) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimizer.step()
+        self.step += 1
+        self.update_average()
 
 
 def read_facts(path: Path) -> dict[str, Any]:

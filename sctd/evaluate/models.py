@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.prior.parts import first_sentence, quiet
+from sctd.prior.parts import first_sentence, pass_on, quiet
 
 _WANTED = (
     "give a folder in transformers' layout (config, tokenizer, preprocessor and .safetensors weights), "
@@ -60,6 +60,7 @@ def load(model: Any, processor: Any, spec: str, option: str) -> tuple[Any, Any]:
         if len(made.tokenizer) < 100:  # without its vocabulary file transformers 5 makes one of a few marks
             raise ValueError(f"its tokenizer has {len(made.tokenizer)} tokens")
     except Exception as exc:  # loaders have no common base for what they raise
+        pass_on(exc)
         raise InputError(f"{option} {spec}: cannot be loaded ({first_sentence(exc)}); {_WANTED}") from exc
     return network.eval(), made
 

@@ -221,7 +221,7 @@ def _by_plyfile(path: Path, content: bytes) -> NDArray[np.void]:
     try:
         with np.errstate(over="ignore"):  # 1e300 as a float is infinite, and is told by who needs the number
             rows: NDArray[np.void] = plyfile.PlyData.read(io.BytesIO(content), mmap=False)["vertex"].data
-    except (plyfile.PlyParseError, ValueError, OverflowError, UnicodeDecodeError, MemoryError) as exc:
+    except (plyfile.PlyParseError, ValueError, OverflowError, UnicodeDecodeError) as exc:
         raise _damaged(path, " ".join(str(exc).split())[:200]) from exc
     return rows
 

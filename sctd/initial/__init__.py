@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sctd.errors import InputError
-from sctd.extras import need_trimesh
 
 if TYPE_CHECKING:
     from sctd.settings import GaussianSettings
@@ -29,7 +28,7 @@ def check(settings: GaussianSettings) -> None:
     """Refuse a file that cannot be started from before anything heavy is loaded.
 
     Raises:
-        InputError: it is missing, has another ending, or is a mesh and trimesh is not installed.
+        InputError: it is missing or has another ending.
     """
     if settings.init != "file":
         return
@@ -41,5 +40,3 @@ def check(settings: GaussianSettings) -> None:
         )
     if not path.is_file():
         raise InputError(f"cannot start from {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    if path.suffix.lower() in MESHES:
-        need_trimesh(f"starting from the mesh {path}")

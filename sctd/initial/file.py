@@ -69,6 +69,8 @@ def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator
         return _gaussians(path, settings, say)
     if header.count("face"):
         return _from_mesh(path, settings, generator, say)
+    if header.count("tristrips"):
+        raise InputError("its triangles are strips (tristrips), which are not read; export them as faces")
     points, colors = read_points(header, say)
     if colors is None:
         colors = torch.tensor(settings.init_color).expand(len(points), 3)

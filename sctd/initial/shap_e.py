@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.errors import InputError
+from sctd.errors import InputError, out_of_memory
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
 from sctd.initial.surface import Surface, z_up_to_y_up
-from sctd.prior.parts import first_sentence, quiet
+from sctd.prior.parts import first_sentence, pass_on, quiet
 from sctd.settings import GaussianSettings
 
 HUB_SECONDS = 4.0
@@ -69,9 +69,9 @@ def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
     """
     try:
         mesh = renderer.decode_to_mesh(latents, latents.device, grid_size=grid)
-    except torch.OutOfMemoryError:
-        raise
     except (ZeroDivisionError, RuntimeError, ValueError) as exc:
+        if out_of_memory(exc):
+            raise
         # diffusers colours the vertices without asking whether there are any; what that raises varies
         raise InputError(
             f"Shap-E made an empty shape ({first_sentence(exc)}); try another seed; {_INSTEAD}"
@@ -105,6 +105,7 @@ def _load(spec: str) -> Any:
         part = "scheduler"
         scheduler = HeunDiscreteScheduler.from_pretrained(folder, subfolder=part, local_files_only=True)
     except Exception as exc:  # OSError, ValueError, KeyError, SafetensorError, TypeError, ...
+        pass_on(exc)
         raise InputError(
             f"Shap-E {spec}: its {part} is missing or damaged ({first_sentence(exc)}); {_INSTEAD}"
         ) from exc

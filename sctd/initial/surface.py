@@ -3,12 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.initial.srgb import linear_to_srgb
+from sctd.initial.texture import Texture
+
+FARTHEST = 1e30
+"""Of a coordinate: areas are its square, and a run keeps it in float32."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A texture as it lies on the vertices."""
+
+    texture: Texture
+    uvs: Tensor
+    """Of the vertices, [V, 2], from the upper left corner of the texture."""
+
+    def __post_init__(self) -> None:
+        if not bool(torch.isfinite(self.uvs).all()):
+            raise InputError("some texture coordinates are not finite")
+
+
+@dataclass(frozen=True)
+class Glow:
+    """Light that a surface gives off, added to its colour."""
+
+    color: Tensor
+    """[3], linear."""
+    layer: Layer | None = None
+    """Multiplied with it."""
+
+
+@dataclass(frozen=True)
+class Opacity:
+    """Where a surface can be seen. A surface without one can be seen everywhere."""
+
+    levels: Tensor
+    """At the vertices, [V], 0..1."""
+    layer: Layer | None = None
+    """Its opacity is multiplied with them."""
+    cutoff: float | None = None
+    """From here on there is a point and below there is none; None: the opacity is the share of points."""
+
+    @property
+    def nothing_shows(self) -> bool:
+        top = float(self.levels.max()) if len(self.levels) else 0.0
+        return top <= 0 if self.cutoff is None else top < self.cutoff
 
 
 @dataclass(frozen=True)
@@ -21,14 +66,19 @@ class Surface:
     """Rows of ``vertices``, [F, 3], int64."""
     colors: Tensor
     """At the vertices, [V, 3], linear, 0..1; what the texture is multiplied with."""
-    uvs: Tensor | None = None
-    """Texture coordinates of the vertices, [V, 2], from the lower left corner, repeated outside 0..1."""
-    texture: Tensor | None = None
-    """[H, W, 3], uint8, sRGB; needs ``uvs``."""
+    texture: Layer | None = None
+    glow: Glow | None = None
+    opacity: Opacity | None = None
 
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.vertices).all()):
             raise InputError("some vertices are not finite")
+        if self.vertices.numel() and float(self.vertices.abs().max()) > FARTHEST:
+            raise InputError(f"some vertices are farther than {FARTHEST:.0e} away; export it smaller")
+        glow = () if self.glow is None else (self.glow.color,)
+        levels = () if self.opacity is None else (self.opacity.levels,)
+        if not all(bool(torch.isfinite(values).all()) for values in (self.colors, *glow, *levels)):
+            raise InputError("some colours are not finite")
         count, named = len(self.vertices), self.faces
         if named.numel() and not 0 <= int(named.min()) <= int(named.max()) < count:
             raise InputError(f"a face names a vertex that is not there; there are {count}")
@@ -57,14 +107,17 @@ def z_up_to_y_up(surfaces: Sequence[Surface]) -> list[Surface]:
 
 
 def _moved(surface: Surface, vertices: Tensor) -> Surface:
-    return Surface(vertices, surface.faces, surface.colors, surface.uvs, surface.texture)
+    return replace(surface, vertices=vertices)
+
+
+MOST_DRAWS = 1000
+"""Draws for each point that is kept, before a surface counts as one that cannot be seen."""
 
 
 def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points spread over the triangles, as many on each as its share of the area.
+    """Points spread over what can be seen of the triangles, as many on each as its share of the area.
 
-    The area is cut into ``count`` equal strips with a point in each, so that a triangle's number of points is
-    its share within one, where independent draws would leave holes.
+    Draws on what is cut out or clear are dropped, and there are more rounds until ``count`` are left.
 
     Args:
         surfaces: at least one triangle with an area in all.
@@ -74,7 +127,27 @@ def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) 
         Points [count, 3] in world units and their colours [count, 3], sRGB 0..1, both float32.
 
     Raises:
-        InputError: there is no area.
+        InputError: there is no area, or nothing of it can be seen.
+    """
+    points, colors = _draw(surfaces, count, generator)
+    drawn = count
+    while len(points) < count:
+        if drawn > MOST_DRAWS * count:
+            raise InputError("less than a thousandth of it can be seen: its materials are clear or cut out")
+        missing = (count - len(points)) * drawn / max(len(points), 1)
+        draws = int(min(max(1.1 * missing, 100), 8 * count))
+        more = _draw(surfaces, draws, generator)
+        points, colors = torch.cat([points, more[0]]), torch.cat([colors, more[1]])
+        drawn += draws
+    kept = torch.arange(count) * len(points) // count  # evenly, for draws follow the area
+    return points[kept].float(), linear_to_srgb(colors[kept]).float()
+
+
+def _draw(surfaces: Sequence[Surface], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points and linear colours, float64, of ``count`` draws, less those where nothing can be seen.
+
+    The area is cut into ``count`` equal strips with a draw in each, so that a triangle's number of draws is
+    its share within one, where independent draws would leave holes.
 
     Source: Osada et al. 2002, "Shape Distributions", section 4.2, for a point within a triangle.
     """
@@ -92,43 +165,44 @@ def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) 
     points = (weights[:, :, None] * corners[chosen]).sum(1)
 
     colors = torch.empty(count, 3, dtype=torch.float64)
+    seen = torch.ones(count, dtype=torch.bool)
     first = 0
     for surface in surfaces:
         here = (chosen >= first) & (chosen < first + len(surface.faces))
-        colors[here] = _colors(surface, surface.faces[chosen[here] - first], weights[here])
+        faces, shares = surface.faces[chosen[here] - first], weights[here]
+        colors[here] = _colors(surface, faces, shares)
+        if surface.opacity is not None:
+            seen[here] = _seen(surface.opacity, faces, shares, generator)
         first += len(surface.faces)
-    return points.float(), linear_to_srgb(colors).float()
+    return points[seen], colors[seen]
 
 
 def _colors(surface: Surface, faces: Tensor, weights: Tensor) -> Tensor:
-    """Linear colours [n, 3] in faces [n, 3] at barycentric weights [n, 3]: vertices times texture."""
-    colors = (weights[:, :, None] * surface.colors[faces].double()).sum(1)
-    if surface.texture is None or surface.uvs is None:
-        return colors
-    return colors * _texels(surface.texture, (weights[:, :, None] * surface.uvs[faces].double()).sum(1))
+    """Colours [n, 3] in faces [n, 3] at barycentric weights [n, 3]: vertices times texture, plus glow."""
+    colors = _mix(surface.colors, faces, weights)
+    if surface.texture is not None:
+        colors = colors * _at(surface.texture, faces, weights)[0]
+    if surface.glow is not None:
+        layer = surface.glow.layer
+        light = surface.glow.color.double()
+        colors = colors + (light if layer is None else light * _at(layer, faces, weights)[0])
+    return colors
 
 
-def _texels(texture: Tensor, uv: Tensor) -> Tensor:
-    """Linear colours [n, 3] at uv [n, 2]: the four nearest texels, weighted, with the texture repeated.
-
-    That is glTF's sampler where a file names none (2.0 specification, sections 3.8.4.2 and 3.8.4.3), and what
-    OBJ does; other samplers are lost in trimesh. So u = 1 is u = 0, the last column and the first in equal
-    parts; a texture that is meant to be clamped differs from that within half a texel of its border.
-    """
-    size = torch.tensor(texture.shape[1::-1])
-    place = torch.stack((uv[:, 0] % 1, -uv[:, 1] % 1), dim=1) * size - 0.5  # texel centres at whole numbers
-    near = place.floor().long()[:, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-    share = (1 - (place[:, None] - near).abs()).prod(-1, keepdim=True)
-    column, row = (near % size).unbind(-1)
-    return (share * srgb_to_linear(texture[row, column].double() / 255)).sum(1)
+def _seen(opacity: Opacity, faces: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Which draws leave a point, [n]; for a share of them the generator decides."""
+    levels = _mix(opacity.levels[:, None], faces, weights)[:, 0]
+    if opacity.layer is not None:
+        levels = levels * _at(opacity.layer, faces, weights)[1]
+    if opacity.cutoff is not None:
+        return levels >= opacity.cutoff - 1e-9  # shares add up to 1 but for rounding
+    return torch.rand(len(levels), dtype=torch.float64, generator=generator) < levels
 
 
-def srgb_to_linear(encoded: Tensor) -> Tensor:
-    """IEC 61966-2-1, values 0..1."""
-    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+def _at(layer: Layer, faces: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    return layer.texture.at(_mix(layer.uvs, faces, weights))
 
 
-def linear_to_srgb(linear: Tensor) -> Tensor:
-    """The inverse of :func:`srgb_to_linear`, cut to 0..1."""
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+def _mix(values: Tensor, faces: Tensor, weights: Tensor) -> Tensor:
+    """Values at the vertices, [V, k], between the corners of faces, [n, k]."""
+    return (weights[:, :, None] * values[faces].double()).sum(1)

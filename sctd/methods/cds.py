@@ -30,7 +30,7 @@ class Cds:
         """See :class:`sctd.methods.base.MethodFactory`."""
         self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=0.0, seed=seed)
         self._iterations = iterations
 

@@ -26,7 +26,7 @@ class Csd:
         """See :class:`sctd.methods.base.MethodFactory`."""
         self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._noise = NoiseSource(fixed=False, offset=0.0, seed=seed)
 
     @torch.no_grad()

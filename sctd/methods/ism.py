@@ -30,7 +30,7 @@ class Ism:
         """See :class:`sctd.methods.base.MethodFactory`."""
         self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._iterations = iterations
 
     @torch.no_grad()

@@ -28,12 +28,12 @@ class Sctd:
         """See :class:`sctd.methods.base.MethodFactory`.
 
         Raises:
-            InputError: the prior's noise schedule has not 1000 levels.
+            InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``.
         """
         self._prior = prior
         self._texts = texts
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod)
+        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
         self._timesteps = TimestepSampler(settings, iterations)
         self._network = Network(prior, texts)
         self._scale = settings.guidance_scale if settings.guided_condition else 1.0

@@ -13,6 +13,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from sctd.environment import MOST_THREADS, check_variables
 from sctd.errors import BackendUnavailable, InputError
 
 BACKENDS = (
@@ -27,7 +28,9 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
+        InputError: a variable that it reads has a value that it cannot have.
     """
+    check_variables()
     try:
         from sctd import _native
     except ImportError as exc:
@@ -133,6 +136,8 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
         )
     if backend.startswith("triton"):
         native_triton(interpreted=backend == "triton-interpret")
+    if backend == "cuda":
+        _runnable_cuda(tensor.device)
     if backend.startswith("cuda") and tensor.dtype != torch.float32:
         raise InputError(f'backend "{backend}" computes in float32; got {tensor.dtype}')
     return backend
@@ -149,13 +154,26 @@ def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
         return "reference"
     try:
         if fast == "cuda":
-            native_cuda()
+            _runnable_cuda(tensor.device)
         else:
             native_triton(interpreted=False)
     except BackendUnavailable as exc:
         _say_slow(f"{exc}; until then plain torch is used, which is slow")
         return "reference"
     return fast
+
+
+@cache
+def _missing_device(index: int) -> str:
+    """Why the CUDA kernels cannot run on a device, -1 the current one; asked once."""
+    return str(native_cuda().missing_device(index))
+
+
+def _runnable_cuda(device: torch.device) -> None:
+    """Raises BackendUnavailable where the CUDA kernels are not built, or cannot run on the device."""
+    missing = _missing_device(-1 if device.index is None else device.index)
+    if missing:
+        raise BackendUnavailable(f"the CUDA kernels are built, but cannot run: {missing}")
 
 
 @cache
@@ -211,6 +229,6 @@ def set_num_threads(n: int) -> None:
     Raises:
         InputError: n is not in 1..1024.
     """
-    if not 1 <= n <= 1024:
-        raise InputError(f"the number of threads must be in 1..1024; got {n}")
+    if not 1 <= n <= MOST_THREADS:
+        raise InputError(f"the number of threads must be in 1..{MOST_THREADS}; got {n}")
     native().set_num_threads(n)

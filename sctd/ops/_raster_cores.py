@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sctd.errors import TooLarge
 from sctd.ops._backend import cuda_module, native
 from sctd.ops._checks import addresses, addresses_for, stream_of
 
@@ -39,6 +40,55 @@ class Core(Protocol):
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None: ...
+
+
+MAX_PAIRS = 2**31 - 2
+"""Of the tile lists, in which a pair has a 32-bit number. CUDA's count stops one above."""
+MAX_SIDE = 16 * (2**16 - 1)
+"""Pixels of a row or a column on the CPU, whose tiles have 16-bit numbers there."""
+MAX_CAMERAS = 2**16 - 1
+"""Of CUDA, whose grids are no higher."""
+MAX_SUMS = 2**32 - 1
+"""Bytes of CUDA's backward pass, which finds a row of them by a 32-bit number."""
+
+
+def check_footprints(cameras: int, count: int) -> None:
+    """Raise TooLarge where the Gaussians, counted once for each camera, have no 32-bit numbers."""
+    if cameras * count > MAX_PAIRS:
+        raise TooLarge(
+            f"at most 2^31 - 2 Gaussians, counted once for each camera; got {cameras} x {count}, "
+            "render fewer cameras at once"
+        )
+
+
+def check_pairs(pairs: int) -> int:
+    """The number of (tile, Gaussian) pairs, where there are not too many.
+
+    Raises:
+        TooLarge: there are.
+    """
+    if pairs > MAX_PAIRS:
+        raise TooLarge(
+            "the Gaussians touch 2^31 - 1 tiles of 16 x 16 pixels or more in all, "
+            "and the tile lists hold fewer; render fewer cameras at once, or smaller Gaussians"
+        )
+    return pairs
+
+
+def check_sums(size: int, capacity: int, deterministic: bool) -> int:
+    """The bytes that CUDA's backward pass sums up in, where they are not too many.
+
+    Raises:
+        TooLarge: they are.
+    """
+    if size <= MAX_SUMS:
+        return size
+    pairs = f"; of these the deterministic mode needs four rows for each of {capacity} pairs"
+    advice = ", fewer or smaller Gaussians, a smaller capacity, or torch.use_deterministic_algorithms(False)"
+    raise TooLarge(
+        f"the backward pass needs {size / 2**30:.1f} GiB of sums, at most 4{pairs if deterministic else ''}; "
+        f"render fewer cameras at once{advice if deterministic else ' or fewer channels'}"
+    )
 
 
 def _f64(tensors: Tensors) -> bool:
@@ -71,6 +121,7 @@ class CpuCore:
         self.module = native()
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        check_footprints(*sizes[:2])
         self.module.project_forward(_f64(inputs), self.module.ProjectShape(*sizes), addresses(*inputs, *out))
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
@@ -90,13 +141,17 @@ class CpuCore:
         """Exactly as many pairs as there are; ``capacity`` is CUDA's."""
         depths = footprints[3]
         cameras, count = depths.shape
+        if max(size) > MAX_SIDE:
+            raise TooLarge(
+                f"a picture on the CPU is at most {MAX_SIDE} pixels wide and high; got {size[0]} x {size[1]}"
+            )
         try:
             found = self.module.Tiles(_f64(footprints), cameras, count, *size, addresses(*footprints))
         except MemoryError:
             raise MemoryError(
                 f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
             ) from None
-        out = list_arrays(depths, count_tiles(cameras, *size), found.pairs, self)
+        out = list_arrays(depths, count_tiles(cameras, *size), check_pairs(found.pairs), self)
         found.write(addresses(*out[1:]))
         return out
 
@@ -129,6 +184,9 @@ class CudaCore:
         return torch.empty(size, dtype=torch.uint8, device=like.device)
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
+        if sizes[0] > MAX_CAMERAS:
+            raise TooLarge(f"at most {MAX_CAMERAS} cameras on CUDA; got {sizes[0]}, render some at a time")
+        check_footprints(*sizes[:2])
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
             self.module.project_forward(shape, addresses_for(self.module, *inputs, *out), stream)
@@ -153,7 +211,7 @@ class CudaCore:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
             at = addresses_for(self.module, *footprints, order, rank_start, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
-            pairs = capacity or int(rank_start[-1])
+            pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
             out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
@@ -170,7 +228,8 @@ class CudaCore:
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None:
         shape = self.module.BlendShape(*sizes)
-        scratch = self._scratch(inputs[0], self.module.blend_backward_scratch(shape, deterministic))
+        size = self.module.blend_backward_scratch(shape, deterministic)
+        scratch = self._scratch(inputs[0], check_sums(size, sizes[3], deterministic))
         at = addresses_for(self.module, *inputs, *out, scratch)
         with stream_of(inputs[0]) as stream:
             self.module.blend_backward(shape, deterministic, at, stream)

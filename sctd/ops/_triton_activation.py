@@ -21,7 +21,7 @@ LEAST_NOISE = tl.constexpr(1e-3)
 """As in sctd/ops/activation.py."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])  # densification changes it
 def activate_kernel(
     scales_ptr,
     opacities_ptr,
@@ -58,7 +58,7 @@ def activate_kernel(
             tl.store(colors_ptr + (row * K + k) * 3 + channel, x, mask=scaled)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])  # densification changes it
 def activate_backward_kernel(
     scales_ptr,
     opacities_ptr,

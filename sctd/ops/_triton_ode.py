@@ -16,6 +16,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+LEVELS = [
+    f"{name}_{what}"
+    for name in (*(f"{a}{b}" for a in ("alpha", "sigma") for b in ("", "_to", "_s", "_e")), "weight")
+    for what in ("ptr", "stride")
+]
+"""Arguments that point into tables, one number at a time: not specialised, or each alignment and each stride
+of theirs would be another compilation."""
+
 
 @triton.jit
 def step_factors(alpha, sigma, alpha_to, sigma_to, PREDICTION: tl.constexpr):
@@ -50,7 +58,7 @@ def write(pointer, at, value, inside):
     tl.store(pointer + at, value.to(pointer.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LEVELS)
 def noise_kernel(
     z0_ptr,  # [B, n]
     noise_ptr,  # [B, n]
@@ -70,7 +78,7 @@ def noise_kernel(
     write(out_ptr, at, alpha * read(z0_ptr, at, inside) + sigma * read(noise_ptr, at, inside), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LEVELS)
 def ode_step_kernel(
     z_ptr,  # [B, n]
     out_ptr,  # [B, n] the network's output
@@ -101,7 +109,7 @@ def ode_step_kernel(
     write(z_to_ptr, at, on_z * read(z_ptr, at, inside) + on_out * read(out_ptr, at, inside), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LEVELS)
 def cfg_ode_steps_kernel(
     z_ptr,  # [B, n]
     null_ptr,  # [B, n] network outputs
@@ -152,7 +160,7 @@ def cfg_ode_steps_kernel(
     write(z_e_ptr, at, e_on_z * z + e_on_out * out, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=LEVELS)
 def perp_neg_ode_steps_kernel(
     z_ptr,  # [B, n]
     null_ptr,  # [B, n] network outputs

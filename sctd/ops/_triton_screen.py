@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])  # densification changes it
 def watch_screen_kernel(
     gradient_ptr,
     count_ptr,

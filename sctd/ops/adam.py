@@ -92,7 +92,7 @@ def _adam(
     grads = [g.contiguous() for g in grads]  # named: they must outlive the calls below
     watched = None if watched is None else watched.contiguous()
     groups: list[tuple[Tensor, ...]] = list(zip(params, exp_avgs, exp_avg_sqs, grads, strict=True))
-    sizes = [(p.numel(), p.numel() // max(1, p.shape[0])) for p in params]
+    sizes = [(p.numel(), p.shape[1:].numel()) for p in params]
     if backend == "cpu":
         return _adam_cpu(groups, sizes, watched, schedule, visible, skip, (beta1, beta2, eps))
     module = cuda_module(backend)
@@ -213,6 +213,8 @@ def _check_groups(
                 f"got {list(visible.shape)}"
             )
     check_shape("schedule", schedule, (len(groups) + 2,), meaning=", made by adam_schedule")
+    if not schedule.is_contiguous():
+        raise InputError(f"schedule must be contiguous; got strides {schedule.stride()}")
     for name, control, dtype in (
         ("schedule", schedule, torch.float64),
         ("visible", visible, torch.bool),

@@ -109,6 +109,7 @@ def rasterization(
         InputError: a shape, dtype, device or option does not fit; the message names it.
         Unsupported: an option of gsplat that this has not; also a NotImplementedError.
         BackendUnavailable: the backend cannot run here.
+        TooLarge: more than 32-bit numbers count: Gaussians, (tile, Gaussian) pairs, sums of the gradient.
 
     Plain twin: :mod:`sctd.ops.reference_raster`.
     Source: Kerbl et al. 2023, "3D Gaussian Splatting"; docs/algorithm.md, section 7.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.errors import InputError, PromptError
+from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
@@ -80,7 +80,7 @@ class DiffusersPrior:
             return out
 
         if settings.cuda_graphs:
-            return GraphedNetwork(plain, CudaRecorder())
+            return GraphedNetwork(plain, CudaRecorder(self._device))
         if not settings.compile:
             return plain
         try:
@@ -90,6 +90,8 @@ class DiffusersPrior:
             with torch.no_grad():  # the first call compiles: here, where an error can be told in one line
                 compiled(text.new_zeros(2, *self._latent_shape), self._ticks[0], text)
         except Exception as exc:  # compilers fail in as many ways as there are
+            if out_of_memory(exc):
+                raise
             raise InputError(
                 f"torch.compile cannot compile the UNet here ({first_sentence(exc)}); leave out --compile"
             ) from exc
@@ -113,11 +115,25 @@ class DiffusersPrior:
                 f"prior {self._name}: its UNet wants more than a text (SDXL or class-conditional); "
                 "use a Stable Diffusion 1.x or 2.x model"
             )
+        self._check_tokenizer(parts)
         width = parts.text_encoder.config.hidden_size
         if unet.cross_attention_dim != width:
             raise InputError(
                 f"prior {self._name}: the UNet reads texts {unet.cross_attention_dim} wide, "
                 f"the text encoder writes {width}; its folders come from different models"
+            )
+
+    def _check_tokenizer(self, parts: Parts) -> None:
+        """Refuses a tokenizer of another text encoder; the estimate of memory has none."""
+        if parts.tokenizer is None:
+            return
+        words = parts.text_encoder.get_input_embeddings().num_embeddings
+        places = parts.text_encoder.config.max_position_embeddings
+        if len(parts.tokenizer) > words or parts.tokenizer.model_max_length > places:
+            raise InputError(
+                f"prior {self._name}: its tokenizer has {len(parts.tokenizer)} tokens and texts of "
+                f"{parts.tokenizer.model_max_length}, its text encoder {words} and {places}; "
+                "the folders come from different models"
             )
 
     @property

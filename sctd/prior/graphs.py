@@ -20,22 +20,27 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """CUDA graphs by torch."""
+    """CUDA graphs by torch, on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
 
     WARM_UP = 3
     """Calls before the recording: in the first, libraries choose and allocate, which no graph may."""
 
     def record(self, call: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         """See :class:`Recorder`."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(self.WARM_UP):
-                call()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            out = call()
+        with torch.cuda.device(self._device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(self.WARM_UP):
+                    call()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            # Its stream: torch's own is one for the whole process, on the device that captured first.
+            with torch.cuda.graph(graph, stream=side):
+                out = call()
         return graph.replay, out
 
 

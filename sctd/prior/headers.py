@@ -13,6 +13,16 @@ from pathlib import Path
 
 from sctd.errors import InputError
 
+# What another kind of file starts with, and what to say of it.
+_OTHER_FILES = {
+    b"version https://git-lfs": "is a pointer of git-lfs, not the file; run `git lfs pull` in its folder",
+    b"PK\x03\x04": "is a zip or a pickle, which can run code; give a real .safetensors file",
+    b"\x80": "is a pickle, which can run code; give a real .safetensors file",
+    b"GGUF": "is a GGUF file; give a .safetensors file",
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"<": "is a web page; fetch the file itself",
+}
+
 MAX_HEADER = 100_000_000
 """Bytes; the safetensors library refuses longer headers too."""
 
@@ -31,11 +41,16 @@ class Entry:
         return math.prod(self.shape)
 
 
+class DamagedFile(InputError):
+    """A safetensors file that is not whole, or a file of no known kind."""
+
+
 def read_header(path: Path) -> dict[str, Entry]:
     """The tensors of a file, by name.
 
     Raises:
-        InputError: it cannot be read, is no safetensors file, or is not as long as its header says.
+        DamagedFile: it is no safetensors file, or not as long as its header says.
+        InputError: it cannot be read, or is another kind of file, which the message names.
     """
     try:
         size = path.stat().st_size
@@ -50,9 +65,19 @@ def read_header(path: Path) -> dict[str, Entry]:
     except OSError as exc:
         raise InputError(f"{path} cannot be read: {exc.strerror or exc}") from exc
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as exc:
-        raise InputError(f"{path} is damaged or no safetensors file; fetch it again") from exc
+        raise _no_safetensors(path) from exc
     if 8 + length + end != size:
-        raise InputError(
+        raise DamagedFile(
             f"{path} is damaged: it has {size} bytes, its header tells of {8 + length + end}; fetch it again"
         )
     return tensors
+
+
+def _no_safetensors(path: Path) -> InputError:
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    for first, what in _OTHER_FILES.items():
+        if start.lstrip().startswith(first):
+            return InputError(f"{path} {what}")
+    what = "is damaged or no safetensors file" if start else "is empty, so damaged"
+    return DamagedFile(f"{path} {what}; fetch it again")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED, SD21_BASE
+from sctd.prior import EMBEDDED, SD21_BASE, variants
 from sctd.prior.parts import first_sentence
 from sctd.prior.sources import LAYOUT, NETWORKS
 
@@ -113,13 +113,11 @@ def wanted_weights(files: Sequence[str], half: bool) -> list[str]:
     """
     wanted = []
     for part in NETWORKS:
-        every = [f for f in files if f.startswith(f"{part}/") and f.endswith(".safetensors")]
-        small = [f for f in every if ".fp16" in f]
-        plain = [f for f in every if f not in small and ("-of-" in f or f.count(".") == 1)]
-        chosen = small if small and (half or not plain) else plain
-        if not chosen:
+        names = [f.removeprefix(f"{part}/") for f in files if f.startswith(f"{part}/")]
+        variant = variants.chosen(names, first="fp16" if half else variants.PLAIN)
+        if variant is None:
             raise InputError(f"it has no .safetensors weights of its {part}")
-        wanted += chosen
+        wanted += [f"{part}/{name}" for name in variants.sets_of(names)[variant]]
     return wanted
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sctd.errors import InputError
+from sctd.errors import InputError, SctdError, out_of_memory
+from sctd.prior import variants
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,29 @@ def one_part(name: str, part: str, make: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except Exception as exc:  # loaders raise OSError, ValueError, KeyError, SafetensorError, TypeError, ...
+        pass_on(exc)
         raise InputError(
             f"prior {name}: its {part} is missing or damaged ({first_sentence(exc)}); "
             "restore it or choose another prior"
         ) from exc
 
 
+def pass_on(exc: Exception) -> None:
+    """Raises what is no file's fault: memory that ran out, a package that is not there, no right to read.
+
+    Raises:
+        MemoryError, InputError, SctdError: instead of the loader's error.
+    """
+    if out_of_memory(exc):
+        raise MemoryError from exc
+    if isinstance(exc, PermissionError):
+        raise InputError(f"{exc.filename} cannot be read: permission denied; ask for the right to") from exc
+    if isinstance(exc, ImportError):
+        raise SctdError(f"a package is missing here ({first_sentence(exc)}); install sctd again") from exc
+
+
 def read_scheduler(folder: Path, prediction: str = "auto") -> Any:
-    """A DDIM scheduler reads the noise levels and prediction type of any scheduler's config."""
+    """DDIM's has the noise levels and the prediction type of each config that :func:`.noise.check` passes."""
     from diffusers import DDIMScheduler
 
     told = {} if prediction == "auto" else {"prediction_type": prediction}
@@ -80,10 +97,24 @@ def read_tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    # without its vocabulary file transformers 5 makes a tokenizer of a few special tokens and says nothing
-    if len(tokenizer) < 100 or tokenizer.model_max_length > 10_000:
-        raise ValueError(f"{len(tokenizer)} tokens, length {tokenizer.model_max_length}")
+    # without its files transformers 5 makes a tokenizer of a few marks, or of letters, and says nothing
+    if len(tokenizer) < 100:
+        raise ValueError(f"its vocabulary has {len(tokenizer)} tokens")
+    if tokenizer.model_max_length > 10_000:
+        raise ValueError("no tokenizer_config.json with a model_max_length")
+    if tokenizer.pad_token_id is None:
+        raise ValueError("it names no pad_token")
+    if not _merges_fit(tokenizer):
+        raise ValueError("its merges do not make the words of its vocabulary")
     return tokenizer
+
+
+def _merges_fit(tokenizer: Any) -> bool:
+    """Whether most of the vocabulary's last words, which need the most merges, become one token each."""
+    by_number = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    words = [token for token, _ in by_number if re.fullmatch(r"[a-z]{2,}</w>", token)][-20:]
+    whole = sum(tokenizer.tokenize(word.removesuffix("</w>")) == [word] for word in words)
+    return bool(2 * whole >= len(words))
 
 
 def read_network(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> nn.Module:
@@ -91,13 +122,13 @@ def read_network(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> nn.Mo
 
     The dtype is given even for a CPU: left to itself transformers 5 keeps half precision, which fails there.
     """
-    plain = any(".fp16." not in path.name for path in (folder / part).glob("*.safetensors"))
+    variant = variants.chosen(path.name for path in (folder / part).glob("*.safetensors"))
     module, report = cls.from_pretrained(
         folder,
         subfolder=part,
         torch_dtype=dtype,
         use_safetensors=True,
-        variant=None if plain else "fp16",
+        variant=variant or None,
         local_files_only=True,
         output_loading_info=True,
         **({"low_cpu_mem_usage": False} if part != "text_encoder" else {}),
@@ -107,8 +138,21 @@ def read_network(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> nn.Mo
         raise ValueError(
             f"{len(missing)} weights missing, first {missing[:1]}; mismatched {report['mismatched_keys']}"
         )
+    check_all_used(report["unexpected_keys"], part)
     check_finite(module)
     return module  # type: ignore[no-any-return]
+
+
+def check_all_used(unexpected: Iterable[str], part: str) -> None:
+    """Raises ValueError for weights that the network has no place for: it is another architecture, or more.
+
+    A text encoder's file may also hold what compares texts with pictures.
+    """
+    extra = r".*(position_ids|text_projection.*|logit_scale|visual_projection.*)|(clip\.)?vision_model\..*"
+    extra = extra if part == "text_encoder" else r"(?!)"
+    unknown = sorted(key for key in unexpected if not re.fullmatch(extra, key))
+    if unknown:
+        raise ValueError(f"{len(unknown)} weights have no place in its config, first {unknown[0]}")
 
 
 def check_finite(module: nn.Module) -> None:

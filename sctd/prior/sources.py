@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED
-from sctd.prior.headers import Entry, read_header
+from sctd.prior import EMBEDDED, inversion_keys, noise, variants
+from sctd.prior.headers import DamagedFile, Entry, read_header
+from sctd.prior.lora_keys import layers_of
 from sctd.prior.settings import VAE_MODES, PriorSettings, split_weight, split_word
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
@@ -21,6 +23,11 @@ NETWORKS = PARTS[:3]
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 LAYOUT = f"a diffusers Stable Diffusion folder (model_index.json, {', '.join(PARTS)})"
 _WANTED = f"expected {LAYOUT}, Stable Diffusion 1.x or 2.x"
+_CLASSES = {
+    "unet": {"UNet2DConditionModel"},
+    "vae": {"AutoencoderKL"},
+    "text_encoder": {"CLIPTextModel", "CLIPTextModelWithProjection", "CLIPModel"},
+}
 
 Kind = Literal["folder", "file", "hub"]
 Family = Literal["sd1", "sd2"]
@@ -100,19 +107,52 @@ def check_folder(folder: Path, name: str) -> None:
     if missing:
         raise InputError(f"prior {name} lacks {', '.join(missing)}; {_WANTED}")
     for part in NETWORKS:
-        files = sorted((folder / part).glob("*.safetensors"))
-        if not files:
-            pickles = any(p.suffix in PICKLES for p in (folder / part).iterdir())
-            why = "only there as a pickle, which can run code when read" if pickles else "not there"
-            raise InputError(
-                f"prior {name}: its {part} is missing or damaged (its .safetensors weights are {why}); "
-                "restore it or choose another prior"
+        _check_class(folder / part, part, name)
+        _check_weights(folder / part, part, name)
+    noise.check(folder / "scheduler", name)
+
+
+def _check_class(folder: Path, part: str, name: str) -> None:
+    """Refuses a network of another class; a config that cannot be read is the loader's to tell."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        told = {str(kind) for kind in config.get("architectures") or [config.get("_class_name")] if kind}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return
+    if told and not told & _CLASSES[part]:
+        raise InputError(
+            f"prior {name}: its {part} is a {', '.join(sorted(told))}; sctd runs {min(_CLASSES[part])}, "
+            "as Stable Diffusion 1.x and 2.x have it"
+        )
+
+
+def _check_weights(folder: Path, part: str, name: str) -> None:
+    """Refuses weights that are not there, not whole, of another kind of file, or pickles."""
+    try:
+        found = [path.name for path in folder.iterdir()]
+        variant = variants.chosen(found)
+        files = [] if variant is None else variants.sets_of(found)[variant]
+        if lost := variants.missing_shards(files):
+            raise DamagedFile(
+                f"of its shards {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} not there; fetch again"
             )
         for file in files:
-            try:
-                read_header(file)
-            except InputError as exc:
-                raise InputError(f"prior {name}: its {part} is missing or damaged: {exc}") from exc
+            read_header(folder / file)
+    except DamagedFile as exc:
+        raise InputError(f"prior {name}: its {part} is missing or damaged: {exc}") from exc
+    except InputError as exc:
+        raise InputError(f"prior {name}: its {part} cannot be used: {exc}") from exc
+    except OSError as exc:
+        raise InputError(f"prior {name}: {folder} cannot be read: {exc.strerror or exc}") from exc
+    if not files:
+        pickles = any(Path(other).suffix in PICKLES for other in found)
+        why = (
+            "is only there as a pickle, which can run code when read" if pickles else "is missing or damaged"
+        )
+        raise InputError(
+            f"prior {name}: its {part} {why} (no {folder.name}/*model.safetensors); "
+            "restore it or choose another prior"
+        )
 
 
 def _read_index(folder: Path, name: str) -> dict[str, Any]:
@@ -170,16 +210,25 @@ def family_of(header: Mapping[str, Entry], name: str) -> Family:
 def _check_extras(settings: PriorSettings, source: Source) -> None:
     """LoRAs, textual inversions, the tiny autoencoder, the config folder, and what a file does not say."""
     for text in settings.loras:
-        check_weights_file("LoRA", split_weight(text)[0])
+        file, weight = split_weight(text)
+        if not math.isfinite(weight):
+            raise InputError(
+                f"LoRA {file}: its weight is {weight}; give a number, 1 is the file as it was made"
+            )
+        layers_of(check_weights_file("LoRA", file), file)
     for text in settings.embeddings:
-        check_weights_file("textual inversion", split_word(text)[0])
+        file, word = split_word(text)
+        inversion_keys.key_of(check_weights_file("textual inversion", file), file, word)
     if settings.vae not in VAE_MODES and not Path(settings.vae).expanduser().is_dir():
         raise InputError(
             f"prior.vae {settings.vae}: no such folder; give {', '.join(VAE_MODES)}, "
             "or the folder of an AutoencoderTiny"
         )
-    if settings.config is not None and not Path(settings.config).expanduser().is_dir():
-        raise InputError(f"prior.config {settings.config}: no such folder; give a diffusers folder")
+    if settings.config is not None:
+        configs = Path(settings.config).expanduser()
+        if not configs.is_dir():
+            raise InputError(f"prior.config {settings.config}: no such folder; give a diffusers folder")
+        noise.check(configs / "scheduler", settings.config)
     silent = source.kind == "file" and source.family == "sd2" and settings.config is None
     if silent and settings.prediction == "auto":
         raise InputError(
@@ -189,14 +238,14 @@ def _check_extras(settings: PriorSettings, source: Source) -> None:
         )
 
 
-def check_weights_file(what: str, name: str) -> None:
-    """Raises InputError unless the file is a safetensors file, and whole."""
+def check_weights_file(what: str, name: str) -> dict[str, Entry]:
+    """The header of a file; raises InputError unless it is a safetensors file, and whole."""
     path = Path(name).expanduser()
     if path.suffix != ".safetensors":
         raise InputError(f"{what} {name}: only .safetensors files are read (others can run code); convert it")
     if not path.is_file():
         raise InputError(f"{what} {name}: no such file; check the path")
     try:
-        read_header(path)
+        return read_header(path)
     except InputError as exc:
         raise InputError(f"{what} {name}: {exc}") from exc

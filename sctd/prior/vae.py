@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sctd.errors import InputError
-from sctd.prior.parts import Parts, check_finite, first_sentence, quiet
+from sctd.prior.parts import Parts, check_all_used, check_finite, first_sentence, pass_on, quiet
 from sctd.prior.settings import VAE_MODES, PriorSettings
 from sctd.transfer import to_device
 
@@ -38,8 +38,10 @@ def replace(parts: Parts, settings: PriorSettings, dtype: torch.dtype) -> Parts:
             )
         if report["missing_keys"] or report["mismatched_keys"]:
             raise ValueError(f"{len(report['missing_keys'])} weights missing")
+        check_all_used(report["unexpected_keys"], "vae")
         check_finite(tiny)
     except Exception as exc:
+        pass_on(exc)
         raise InputError(
             f"prior.vae {settings.vae} is no tiny autoencoder that can be read ({first_sentence(exc)}); "
             f"give {', '.join(VAE_MODES)}, or a folder with config.json and .safetensors weights "

@@ -67,7 +67,8 @@ def test_runs_without_the_file_they_start_from_are_refused_unless_they_began(tmp
     base = small_config(STEPS, "gaussians.init=file", f"gaussians.init_path={tmp_path / 'gone.ply'}")
     with pytest.raises(InputError, match=r"cannot start from .*gone\.ply: no such file"):
         plan(base, ["sctd"], [0], tmp_path, {"sctd": STEPS})
-    RunFolder.create(tmp_path / "sctd-seed0", base.model_copy(update={"seed": 0}), overwrite=False)
+    with RunFolder.new(tmp_path / "sctd-seed0", overwrite=False) as folder:
+        folder.begin(base.model_copy(update={"seed": 0}))
     plan(base, ["sctd"], [0], tmp_path, {"sctd": STEPS})
 
 

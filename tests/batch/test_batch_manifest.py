@@ -14,6 +14,7 @@ from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import MANIFEST, Manifest, Sitting
 from sctd.batch.status import duration, seconds_at_work, status
 from sctd.batch.store import Folder
+from sctd.claims import Claim, Held
 from sctd.config import load_config
 from sctd.errors import InputError, OutputError, SctdError
 
@@ -207,6 +208,16 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             finally:
                 os._exit(0)
         os.wait()
-        assert b"another sctd batch is at work" in os.read(reader, 1000)
+        said = os.read(reader, 1000)
+        assert b"another sctd batch is at work" in said
+        assert b"(process %d on " % os.getpid() in said
     with batch_folder.held(tmp_path):
         pass
+
+
+def test_a_batch_that_is_being_begun_is_not_begun_over(tmp_path: Path) -> None:
+    """Two that start at once: the second looked before the first had written anything."""
+    with Claim(tmp_path / "night"), pytest.raises(Held, match=f"process {os.getpid()} on "):
+        batch_folder.create(tmp_path / "night", entries(1))
+    batch_folder.create(tmp_path / "night", entries(2))
+    assert len(Manifest(tmp_path / "night").assets()) == 2

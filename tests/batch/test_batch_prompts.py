@@ -9,11 +9,14 @@ import pytest
 from sctd.batch.prompts import BadLines, Defaults, read_prompts
 from sctd.errors import InputError
 
+ANY = Defaults(overrides=["prior=analytic"])
+"""A prior that refuses no prompt before it is loaded."""
 
-def read(folder: Path, name: str, text: str | bytes, **options: object) -> list[tuple[str, str, int]]:
+
+def read(folder: Path, name: str, text: str | bytes) -> list[tuple[str, str, int]]:
     file = folder / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    entries = read_prompts(file, Defaults(**options))  # type: ignore[arg-type]
+    entries = read_prompts(file, ANY)
     return [(entry.name, entry.config.prompt, entry.config.seed) for entry in entries]
 
 
@@ -46,7 +49,7 @@ def test_jsonl_and_csv_say_the_same(tmp_path: Path) -> None:
     )
     (tmp_path / "p.jsonl").write_text(lines)
     (tmp_path / "p.csv").write_text(table)
-    one, other = (read_prompts(tmp_path / name, Defaults()) for name in ("p.jsonl", "p.csv"))
+    one, other = (read_prompts(tmp_path / name, ANY) for name in ("p.jsonl", "p.csv"))
     assert one == other
     assert [entry.name for entry in one] == ["a-red-ball-seed3", "box"]
     first, second = (entry.config for entry in one)
@@ -58,7 +61,9 @@ def test_a_line_overrules_the_options_and_they_the_preset(tmp_path: Path) -> Non
     (tmp_path / "p.jsonl").write_text(
         '{"prompt": "a"}\n{"prompt": "b", "iterations": 5, "cameras.size": 16}\n'
     )
-    defaults = Defaults(overrides=["cameras.size=32"], direct={"iterations": 7, "seed": None})
+    defaults = Defaults(
+        overrides=["cameras.size=32", "prior=analytic"], direct={"iterations": 7, "seed": None}
+    )
     a, b = (entry.config for entry in read_prompts(tmp_path / "p.jsonl", defaults))
     assert (a.iterations, a.cameras.size) == (7, 32)
     assert (b.iterations, b.cameras.size) == (5, 16)
@@ -81,6 +86,37 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
         "2: name 'one' is that of line 1 too; give another one",
         "4: the same asset as line 3; give another seed, or a name",
     ]
+
+
+def test_prompts_that_the_embedded_prior_refuses_are_named_before_the_night(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(
+        '{"prompt": "a red ball"}\n{"prompt": "a dragon"}\n{"prompt": "a ball"}\n{"prompt": "a blue box"}\n'
+    )
+    with pytest.raises(BadLines) as caught:
+        read_prompts(tmp_path / "p.jsonl", Defaults())
+    dragon, ball = caught.value.problems
+    assert dragon.startswith(f"{tmp_path / 'p.jsonl'}:2: the embedded prior cannot draw this prompt")
+    assert ball.startswith(f"{tmp_path / 'p.jsonl'}:3: the embedded prior cannot draw this prompt")
+
+
+def test_files_of_settings_are_read_once_whatever_the_number_of_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand lines took 25 s, most of it reading the same YAML again."""
+    (tmp_path / "settings.yaml").write_text("iterations: 5\nprior: analytic\n")
+    (tmp_path / "p.txt").write_text("".join(f"prompt {number}\n" for number in range(20)))
+    read: list[str] = []
+    real = Path.read_text
+
+    def counted(self: Path, *args: object, **options: object) -> str:
+        read.append(self.name)
+        return real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    entries = read_prompts(tmp_path / "p.txt", Defaults(file=tmp_path / "settings.yaml"))
+    assert [entry.config.iterations for entry in entries] == [5] * 20
+    assert read.count("settings.yaml") == 1
+    assert read.count("embedded.yaml") <= 1
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "manifest.sqlite", "é", "x" * 101, "-a", 5])
@@ -106,6 +142,7 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
         b'{"prompt": "a", "preset": "paper9"}',
         b'{"prompt": "\xff"}',
         b'{"prompt": "a\\u0007b"}',
+        b'{"prompt": "a", "seed": 1, "seed": 2}',
     ]
     wanted = [
         ("2: not JSON", '{"prompt": "a red mushroom"'),
@@ -119,6 +156,7 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
         ("10: unknown preset 'paper9'", "embedded"),
         ("11: byte 13 is not UTF-8", "save"),
         ("12: prompt must not hold control characters", ""),
+        ("13: 'seed' is given twice", "leave one of them out"),
     ]
     found = refused(tmp_path, "p.jsonl", b"\n".join(lines))
     assert len(found) == len(wanted)
@@ -150,4 +188,4 @@ def test_files_without_prompts(tmp_path: Path, name: str, text: str, says: str) 
     with pytest.raises(InputError, match=says):
         read(tmp_path, name, text)
     with pytest.raises(InputError, match="No such file"):
-        read_prompts(tmp_path / "missing.txt", Defaults())
+        read_prompts(tmp_path / "missing.txt", ANY)

@@ -144,7 +144,7 @@ def test_a_kill_before_the_first_line_of_a_run_is_no_obstacle(tmp_path: Path, un
     assert_same_runs(tmp_path / "one", undisturbed / "one")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_every_asset_in_flight(
     tmp_path: Path, undisturbed: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sctd.batch import calls as calls_module
 from sctd.batch.calls import Call, Joint, forward, join
 from sctd.batch.shared import SharedPrior
+from sctd.errors import out_of_memory
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 
@@ -266,5 +266,5 @@ def test_what_is_given_up_ends_and_runs_its_finally() -> None:
 def test_no_memory_on_a_cpu_is_recognised() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    assert calls_module.out_of_memory(caught.value)
-    assert not calls_module.out_of_memory(RuntimeError("sizes differ"))
+    assert out_of_memory(caught.value)
+    assert not out_of_memory(RuntimeError("sizes differ"))

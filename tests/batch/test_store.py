@@ -31,6 +31,7 @@ from sctd.batch.remote import Url
 from sctd.batch.run import carry_on
 from sctd.batch.status import status
 from sctd.batch.store import Folder, Store, store_at
+from sctd.claims import Claim, Held
 from sctd.errors import InputError, OutputError, SctdError
 
 
@@ -400,3 +401,16 @@ def test_workers_have_folders_of_their_own(night: Url, tmp_path: Path) -> None:
     assert one.folder == night.folder / "worker-1"
     assert two.folder == night.folder / "worker-2"
     assert store_at(str(night), tmp_path / "fast").folder.parent == tmp_path / "fast"
+
+
+def test_a_scratch_folder_in_use_is_not_emptied(tmp_path: Path) -> None:
+    """Two that begin a batch at one URL at once: the second looked before the first had put a thing there."""
+    store = store_at(f"file://{tmp_path}/night")
+    with Claim(store.folder):
+        (store.folder / "one").mkdir()
+        (store.folder / "one" / "asset.ply").write_text("being made")
+        with pytest.raises(Held, match=f"process {os.getpid()} on "):
+            store.create(entries())
+        assert (store.folder / "one" / "asset.ply").read_text() == "being made"
+    store.create(entries())  # what a dead process left there is not needed
+    assert [path.name for path in store.folder.iterdir()] == [MANIFEST]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -53,6 +54,30 @@ def test_ordinary_words_are_no_path(prompt: str) -> None:
     from sctd_cli.inputs import check_prompt
 
     assert check_prompt(f" {prompt} ") == prompt
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2009", "\u3000"])
+def test_every_space_is_a_space(space: str) -> None:
+    """Pasted text has no-break and thin ones; a config file's prompt is read alike."""
+    from sctd.config import load_config
+    from sctd_cli.inputs import check_prompt
+
+    pasted = f"{space}a red{space}mushroom"
+    assert check_prompt(pasted) == GOOD
+    config = load_config(prompt=pasted.strip(space), negative_prompt=f"bad{space}one")
+    assert (config.prompt, config.negative_prompt) == (GOOD, "bad one")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "a \U0001f469\u200d\U0001f680"]
+)
+def test_joiners_belong_to_words(prompt: str) -> None:
+    """The zero-width non-joiner of Persian, and the joiner in an emoji of several."""
+    from sctd.config import load_config
+    from sctd_cli.inputs import check_prompt
+
+    assert check_prompt(prompt) == prompt
+    assert load_config(prompt=prompt).prompt == prompt
 
 
 def test_refusal_says_what_is_known_and_how_to_go_on(sctd: Command) -> None:
@@ -182,3 +207,19 @@ def test_refusal_does_not_load_torch(sctd_process: Command) -> None:
     )
     for arguments in (("a bagel with lox",), (GOOD, "--set", "a=1"), (GOOD, "--resume"), ("",)):
         sctd_process("generate", *arguments, code=code).error_line()
+
+
+def test_too_little_memory_is_said_as_such() -> None:
+    """However the allocator that failed puts it, and whatever was made of its error on the way."""
+    import torch
+
+    from sctd_cli.failures import explain
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    wrapped = OSError("Unable to load weights from checkpoint file")
+    wrapped.__cause__ = caught.value
+    for exc in (caught.value, wrapped, MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")):
+        message, code = explain(exc)
+        assert message.startswith("out of memory; close other programs")
+        assert code == 1

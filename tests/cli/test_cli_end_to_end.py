@@ -78,6 +78,19 @@ def test_generate_then_render_then_resume(sctd: Command, here: Path, prior: Path
     assert size_of(run / "contact.png") == (52, 24)
 
 
+def test_a_run_goes_on_from_any_folder(
+    sctd: Command, here: Path, prior: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its prior was named by a relative path."""
+    (here / "bb").symlink_to(prior)
+    done = sctd("generate", "red ball", "--prior", "bb", *SMALL, "--steps", "2", "--out", "run")
+    assert done.code == 0, done.err
+    (here / "run" / "asset.ply").unlink()
+    monkeypatch.chdir("/")
+    done = sctd("generate", "--resume", "--out", str(here / "run"))
+    assert (done.code, done.out) == (0, f"{here}/run/asset.ply\n"), done.err
+
+
 @pytest.mark.parametrize(
     "part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"]
 )
@@ -128,7 +141,8 @@ def test_disk_full_in_the_middle(sctd_process: Command, here: Path, prior: Path)
     done = sctd_process("generate", "red ball", "--prior", str(prior), *SMALL, *big, before=small_files)
     line = done.err.splitlines()[-1]
     assert Outcome(done.code, done.out, line).error_line().startswith("error: cannot write")
-    assert tree(here) == []
+    kept = ["checkpoints", "config.yaml", "log.jsonl"]  # an iteration was done, and its line tells of it
+    assert tree(here) == ["deep", "deep/run", *(f"deep/run/{name}" for name in kept)]
 
 
 def test_interrupt_saves_and_says_how_to_go_on(here: Path, prior: Path) -> None:

@@ -15,39 +15,46 @@ from cli_outcome import CALL, Outcome, tree
 
 from sctd import pipeline
 from sctd.errors import InputError, TrainingFailure
+from sctd.runlog import RunFolder
 
 GOOD = "a red mushroom"
 Command = Callable[..., Outcome]
-Fake = Callable[[Callable[[Path], Any]], list[dict[str, Any]]]
+Fake = Callable[[Callable[[RunFolder], Any]], list[dict[str, Any]]]
 
 
 @pytest.fixture
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Replace the long part by a function of the run folder; returns the calls."""
+    """Replace the networks and the loop by a function of the run folder; returns the calls."""
     calls: list[dict[str, Any]] = []
 
-    def install(act: Callable[[Path], Any]) -> list[dict[str, Any]]:
+    def install(act: Callable[[RunFolder], Any]) -> list[dict[str, Any]]:
         def generate(config: Any, out: Path, **options: Any) -> Any:
             calls.append({"config": config, "out": out, **options})
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "config.yaml").write_text(config.to_yaml())
-            options["report"].stage("optimising")
-            options["report"].finish()
-            act(out)
-            files = [out / name for name in ("asset.ply", "turntable.mp4", "contact.png")]
-            return pipeline.RunResult(out, *files, 10, 0, 1.5, 1234)
+            return real(config, out, **options)
+
+        def loop(trainer: Any, folder: RunFolder, report: pipeline.Reporter, *others: Any) -> float:
+            report.stage("optimising")
+            act(folder)
+            return 1.5
+
+        def finish(trainer: Any, folder: RunFolder, *others: Any) -> pipeline.RunResult:
+            files = [folder.path / name for name in ("asset.ply", "turntable.mp4", "contact.png")]
+            return pipeline.RunResult(folder.path, *files, 10, 0, 1.5, 1234)
 
         monkeypatch.setattr(pipeline, "generate", generate)
+        for name, fake in (("_loop", loop), ("_finish", finish)):
+            monkeypatch.setattr(pipeline, name, fake)
+        for name in ("_start", "prior_of", "Trainer", "_latest"):
+            monkeypatch.setattr(pipeline, name, lambda *args, **options: None)
         return calls
 
+    real = pipeline.generate
     return install
 
 
-def fail(exc: BaseException, checkpoint: bool = False) -> Callable[[Path], None]:
-    def act(out: Path) -> None:
-        if checkpoint:
-            (out / "checkpoints").mkdir()
-            (out / "checkpoints" / "000010.safetensors").write_text("x")
+def fail(exc: BaseException, worked: bool = False) -> Callable[[RunFolder], None]:
+    def act(folder: RunFolder) -> None:
+        folder.worked = worked
         raise exc
 
     return act
@@ -84,9 +91,9 @@ def test_resume_needs_no_prompt(sctd: Command, fake_run: Fake) -> None:
 @pytest.mark.parametrize(
     ("exc", "code", "says"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/x"), 2, "no space left"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/x"), 2, "No space left"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), 2, "quota"),
-        (PermissionError(errno.EACCES, "denied", "run/x"), 2, "permission denied"),
+        (PermissionError(errno.EACCES, "denied", "run/x"), 2, "denied"),
         (OSError(errno.EROFS, "read-only"), 2, "read-only"),
         (InputError("the prior is\ndamaged"), 2, "the prior is damaged"),
         (TrainingFailure("ten bad iterations"), 1, "ten bad iterations"),
@@ -99,37 +106,51 @@ def test_resume_needs_no_prompt(sctd: Command, fake_run: Fake) -> None:
         (KeyboardInterrupt(), 1, "interrupted"),
     ],
 )
-@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("worked", [False, True])
 def test_failure_is_one_line_and_leaves_nothing_useless(
-    sctd: Command, here: Path, fake_run: Fake, exc: BaseException, code: int, says: str, checkpoint: bool
+    sctd: Command, here: Path, fake_run: Fake, exc: BaseException, code: int, says: str, worked: bool
 ) -> None:
-    fake_run(fail(exc, checkpoint))
+    fake_run(fail(exc, worked))
     done = sctd("generate", GOOD, "--out", "deep/er/run")
     assert done.code == code
     assert done.out == ""
-    stage, error = done.err.splitlines()
+    *_, stage, error = done.err.splitlines()
     assert stage == "optimising"
     assert error.startswith("error: ")
     assert says in error
-    # A run that has a checkpoint can go on; anything less is litter.
-    assert (here / "deep/er/run/checkpoints").exists() == checkpoint
-    assert bool(tree(here)) == checkpoint
+    # A run that has done an iteration can go on, or tells why not; anything less is litter.
+    assert (here / "deep/er/run/config.yaml").exists() == worked
+    assert bool(tree(here)) == worked
 
 
 def test_interrupt_with_a_checkpoint_is_told_by_the_run_alone(sctd: Command, fake_run: Fake) -> None:
-    fake_run(fail(KeyboardInterrupt("stopped after iteration 10; go on with --resume"), checkpoint=True))
+    fake_run(fail(KeyboardInterrupt("stopped after iteration 10; go on with --resume"), worked=True))
     done = sctd("generate", GOOD)
-    assert (done.code, done.err) == (1, "optimising\n")
+    assert (done.code, done.err) == (1, "loading the prior\noptimising\n")
 
 
 def test_what_was_there_before_stays(sctd: Command, here: Path, fake_run: Fake) -> None:
-    fake_run(lambda out: None)
+    fake_run(lambda folder: None)
     sctd("generate", GOOD, "--out", "deep/run")
     (here / "deep" / "notes.txt").write_text("mine")
-    fake_run(fail(RuntimeError("bug")))
+    (here / "deep" / "run" / "notes.txt").write_text("mine too")
+    (here / "deep" / "run" / "asset.ply").write_text("the run's")
+    fake_run(fail(RuntimeError("bug"), worked=True))
     assert sctd("generate", GOOD, "--out", "deep/run", "--overwrite").code == 1
+    fake_run(fail(RuntimeError("bug")))
     assert sctd("generate", GOOD, "--out", "deep/other").code == 1
-    assert tree(here) == ["deep", "deep/notes.txt", "deep/run", "deep/run/config.yaml"]
+    run = ["deep/run", "deep/run/checkpoints", "deep/run/config.yaml", "deep/run/notes.txt"]
+    assert tree(here) == ["deep", "deep/notes.txt", *run]
+
+
+def test_a_foreign_config_yaml_makes_no_run(sctd: Command, here: Path, fake_run: Fake) -> None:
+    calls = fake_run(lambda folder: None)
+    (here / "project").mkdir()
+    (here / "project" / "config.yaml").write_text("database: mine\n")
+    line = sctd("generate", GOOD, "--out", "project", "--overwrite").error_line()
+    assert "it is not the folder of a run" in line
+    assert calls == []
+    assert (here / "project" / "config.yaml").read_text() == "database: mine\n"
 
 
 def test_debug_shows_the_traceback(sctd: Command, fake_run: Fake) -> None:

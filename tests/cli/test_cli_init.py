@@ -96,19 +96,20 @@ def test_refused_in_one_line(sctd: Command, here: Path, init: str, says: str) ->
     assert tree(here) == before
 
 
-def test_without_trimesh(sctd: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_cube(here / "some.glb")
-    write_cube(here / "some.ply")  # not known to be a mesh before it is read
+def test_without_earcut(sctd: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "some.obj").write_text("v 2 0 0\nv 0.2 0.2 0\nv 0 2 0\nv 0 0 0\nf 1 2 3 4\n")
     before = tree(here)
     there = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "trimesh" else there(name, *rest)
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "mapbox_earcut" else there(name, *rest),
     )
-    for name in ("some.glb", "some.ply"):
-        done = sctd("generate", GOOD, "--init", name, *QUICK)
-        assert done.code == 2
-        assert f"error: starting from the mesh {name} needs" in done.err
-        assert done.err.endswith('needs trimesh; run `pip install "sctd[mesh]"` or `pip install trimesh`\n')
+    line = sctd("generate", GOOD, "--init", "some.obj", *QUICK).error_line()
+    assert line == (
+        "error: cannot start from some.obj: a concave polygon needs mapbox_earcut; "
+        'run `pip install "sctd[mesh]"` or `pip install mapbox_earcut`'
+    )
     assert tree(here) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,3 +22,22 @@ def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def base(tiny_folder: Path) -> dict[str, Any]:
+    """The two networks that a LoRA may change, float32; read only."""
+    import torch
+
+    from sctd.prior.parts import load_folder
+
+    parts = load_folder(tiny_folder, "tiny", torch.float32)
+    return {"unet": parts.unet, "text_encoder": parts.text_encoder}
+
+
+@pytest.fixture
+def networks(base: dict[str, Any]) -> dict[str, Any]:
+    """A copy to merge into."""
+    import copy
+
+    return copy.deepcopy(base)

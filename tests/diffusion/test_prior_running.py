@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -18,7 +20,7 @@ from sctd.methods.sctd import Sctd
 from sctd.methods.settings import SctdSettings, ViewSettings
 from sctd.prior import attention, load_prior
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.graphs import GraphedNetwork
+from sctd.prior.graphs import CudaRecorder, GraphedNetwork
 from sctd.prior.memory import Ledger
 from sctd.prior.settings import PriorSettings
 from sctd.text import ViewTexts
@@ -188,6 +190,68 @@ def test_graphs_are_made_once_a_shape_and_own_no_result(tiny_folder: Path) -> No
     assert (recorder.recorded, recorder.replayed, len(network)) == (2, 3, 2)
     for got, want in results:  # compared at the end: a later call must not change an earlier result
         torch.testing.assert_close(got, want)
+
+
+class StandInStream:
+    """A stream of the device that is current when it is made."""
+
+    def __init__(self, cuda: StandInCuda) -> None:
+        self.device = cuda.now[-1][0]
+
+    def wait_stream(self, other: StandInStream) -> None:
+        assert other.device == self.device
+
+
+class StandInCuda:
+    """Two GPUs, as far as recording a graph on them goes. No GPU: it shows which device a call asks for."""
+
+    CUDAGraph = SimpleNamespace
+
+    def __init__(self) -> None:
+        self.now: list[tuple[int, StandInStream | None]] = [(0, None)]  # device and stream, innermost last
+        self.default: StandInStream | None = None
+        self.captured: list[int] = []
+
+    def Stream(self) -> StandInStream:
+        return StandInStream(self)
+
+    def current_stream(self) -> StandInStream:
+        return self.now[-1][1] or StandInStream(self)
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        self.now.append((device.index, None))
+        yield
+        self.now.pop()
+
+    @contextmanager
+    def stream(self, stream: StandInStream) -> Iterator[None]:
+        self.now.append((stream.device, stream))
+        yield
+        self.now.pop()
+
+    @contextmanager
+    def graph(self, graph: SimpleNamespace, stream: StandInStream | None = None) -> Iterator[None]:
+        """As torch's: without a stream one is made at first use, and serves every device from then on."""
+        if stream is None:
+            stream = self.default = self.default or StandInStream(self)
+        self.captured.append(stream.device)
+        graph.replay = lambda: None
+        with self.stream(stream):
+            yield
+
+
+def test_a_graph_is_recorded_on_the_network_s_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for torch's streams and graphs: two devices, of which 0 is the current one."""
+    cuda, ran = StandInCuda(), []
+    monkeypatch.setattr("sctd.prior.graphs.torch", SimpleNamespace(cuda=cuda))
+    for index in (0, 1, 0):
+        recorder = CudaRecorder(torch.device("cuda", index))
+        recorder.record(lambda: ran.append(cuda.current_stream().device) or torch.zeros(1))
+        assert ran == [index] * (CudaRecorder.WARM_UP + 1)
+        ran.clear()
+    assert cuda.captured == [0, 1, 0]
+    assert cuda.now == [(0, None)]
 
 
 def test_graphs_are_refused_on_a_cpu(tiny_folder: Path) -> None:

@@ -24,6 +24,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
+KERNELS = "sctd"
+"""What the mangled names of our kernels have in common, and those of torch and CUB have not."""
 MINUTES = 20
 """After so long a part has failed."""
 
@@ -68,6 +70,11 @@ def sanitizer() -> str:
     return shutil.which("compute-sanitizer") or str([*there, beside][0])
 
 
+def sanitizing(tool: str) -> list[str]:
+    """The command that watches our kernels in the program whose command line follows."""
+    return [sanitizer(), "--tool", tool, "--error-exitcode", "9", "--kernel-name", f"kns={KERNELS}"]
+
+
 def parts(timings: Path) -> list[Part]:
     """All of it, in order."""
     python = sys.executable
@@ -78,8 +85,7 @@ def parts(timings: Path) -> list[Part]:
     }
     for tool in SANITIZERS:
         workload = [python, "tests/ops/kernel_workload.py", "1", "cuda"]
-        options = ["--tool", tool, "--error-exitcode", "9", "--kernel-name", "regex:sctd"]
-        found.append(run(tool, [sanitizer(), *options, *workload], "ERROR SUMMARY|Error|RACECHECK", paths))
+        found.append(run(tool, [*sanitizing(tool), *workload], "ERROR SUMMARY|Error|RACECHECK", paths))
     found.append(run("timings", [python, "-m", "benchmarks.gpu", "--json", str(timings)], r"^\|"))
     return found
 

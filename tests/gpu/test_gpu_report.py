@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+
+from benchmarks.sass import tool as cuda_tool
+from sctd.ops import _backend
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,36 @@ def test_the_page_shows_failures(report: ModuleType) -> None:
     assert "```\nERROR SUMMARY: 1 error\n```" in text
     assert "\n| a |\n|---|\n" in text
     assert "| device | some GPU |" in text
+
+
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck", "initcheck"])
+def test_compute_sanitizer_takes_its_options(report: ModuleType, tool: str) -> None:
+    """Without a GPU it starts the program and ends with an error; wrong options it refuses before that."""
+    command = report.sanitizing(tool)
+
+    def said(options: list[str]) -> str:
+        run = subprocess.run([*options, "true"], capture_output=True, text=True, check=False)
+        return run.stdout + run.stderr
+
+    assert said(command).startswith("========= COMPUTE-SANITIZER\n")
+    assert "ill-formed" in said([*command[:-1], f"regex:{report.KERNELS}"])
+    assert tool in report.SANITIZERS
+
+
+def test_compute_sanitizer_is_told_names_that_our_kernels_have(
+    report: ModuleType, need: Callable[[str, bool, str], None]
+) -> None:
+    need("cuda-compile", hasattr(_backend.native(), "cuda"), "built without nvcc")
+    listed = subprocess.run(
+        [cuda_tool("cuobjdump"), "-symbols", _backend.native().__file__],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = set(re.findall(r"^FUNC .* ENTRY .* (\S+)$", listed, re.MULTILINE))
+    ours = {name for name in names if report.KERNELS in name}
+    kernels = ("project_forward", "count_tiles", "blend_forward", "blend_backward", "adam", "add_slots")
+    for kernel in kernels:
+        assert any(f"{kernel}_kernel" in name for name in ours), kernel
+    assert all("cub" in name for name in names - ours)
 
 
 @pytest.mark.parametrize("command", [["-m", "benchmarks.gpu"], ["tests/gpu/report.py"]])

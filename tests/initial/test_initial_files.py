@@ -165,7 +165,8 @@ def test_runs_of_before_said_ply(tmp_path: Path) -> None:
     new = load_config(prompt="x", overrides=["gaussians.init=file", f"gaussians.init_path={path}"])
     (tmp_path / CONFIG).write_text(new.to_yaml().replace("init: file", "init: ply"))
     assert "init: ply" in (tmp_path / CONFIG).read_text()
-    RunFolder.reopen(tmp_path, new)
+    with RunFolder.reopen(tmp_path, new):
+        pass
     assert torch.equal(initialise(read_config(tmp_path).gaussians, generator()).means, start(path).means)
 
 

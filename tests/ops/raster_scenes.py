@@ -1,4 +1,4 @@
-"""Small scenes for the rasterizer's tests, and the tolerance rule. The same numbers in every dtype."""
+"""Small scenes for the rasterizer's tests, the same numbers in every dtype."""
 
 from __future__ import annotations
 
@@ -95,32 +95,3 @@ def make_scene(
     ]
     # Rounded once, so that float32 and double see the same numbers.
     return Scene(*(t.float().double().contiguous() for t in tensors), width, height)
-
-
-def assert_error_at_most_twice(got: Tensor, plain: Tensor, exact: Tensor, name: str = "") -> None:
-    """Our error against double is at most twice plain torch's, plus 4 eps of the largest value."""
-    floor = 4 * torch.finfo(got.dtype).eps * exact.abs().max().item()
-    ours, theirs = ((t.double() - exact).abs() for t in (got, plain))
-    worst = ours.argmax().item()
-    limit = 2 * theirs.max().item() + floor
-    assert ours.max().item() <= limit, (
-        f"{name}: error {ours.max():.3e} at flat index {worst} (got {got.flatten()[worst]:.9g}, exact "
-        f"{exact.flatten()[worst]:.9g}); plain torch {theirs.max():.3e}, floor {floor:.1e}, "
-        f"{(ours > limit).double().mean():.1%} of elements beyond"
-    )
-
-
-def assert_errors_at_most_twice(
-    got: list[Tensor], plain: list[Tensor], exact: list[Tensor], name: str = ""
-) -> None:
-    """The rule over several scenes together, each over its largest value.
-
-    One scene's largest error is a matter of luck, plain torch's too: where sums cancel a few are needed.
-    """
-    scales = [e.abs().max().item() for e in exact]
-    assert min(scales) > 0, f"{name} is zero: the comparison says nothing"
-    sides = (
-        torch.cat([(t / scale).flatten() for t, scale in zip(side, scales, strict=True)])
-        for side in (got, plain, exact)
-    )
-    assert_error_at_most_twice(*sides, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -49,15 +50,21 @@ def test_known_distances() -> None:
 
 
 def test_as_many_points_as_the_paper_starts_from_are_quick() -> None:
-    """81,920 points: 0.17 s of one core; all pairs would be minutes, and so would points at one place."""
+    """81,920 points, also at one place: a tenth of the time that all pairs would take on this processor."""
     points = torch.randn(81_920, 3, generator=torch.Generator().manual_seed(0))
+    all_pairs = 20**2 * seconds(lambda: reference.knn_mean_distance(points[: 81_920 // 20]))
     for cloud in (points, torch.zeros_like(points)):
-        seconds = []
-        for _ in range(3):
-            began = time.process_time()
-            ops.knn_mean_distance(cloud)
-            seconds.append(time.process_time() - began)
-        assert min(seconds) < 0.5
+        assert seconds(lambda cloud=cloud: ops.knn_mean_distance(cloud)) < all_pairs / 10
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Of the processor, the least of three."""
+    found = []
+    for _ in range(3):
+        began = time.process_time()
+        call()
+        found.append(time.process_time() - began)
+    return min(found)
 
 
 def test_bad_points_are_refused() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from raster_scenes import Scene, assert_errors_at_most_twice, device_of, make_scene, on_every_backend
+from raster_scenes import Scene, device_of, make_scene, on_every_backend
+from rounding import Truth, assert_rounded_alone, by_definition
+from tiled_reference import near_a_threshold, project
 from torch import Tensor
 
 from sctd.ops import rasterization
@@ -25,8 +27,13 @@ NAMES = (
 )
 
 
-def run(scene: Scene, dtype: torch.dtype, backend: str, **options: Any) -> dict[str, Tensor]:
-    """Outputs and gradients of a loss in which every output has a random weight."""
+def run(
+    scene: Scene, dtype: torch.dtype, backend: str, decided: Tensor | None = None, **options: Any
+) -> dict[str, Tensor]:
+    """Outputs and gradients of a loss in which every output has a random weight.
+
+    ``decided``: the pixels [C, H, W, 1] that count, all unless given.
+    """
     s, device = scene.to(dtype, backend), device_of(backend)
     background = None
     if options.get("render_mode", "RGB").startswith("RGB"):
@@ -35,11 +42,11 @@ def run(scene: Scene, dtype: torch.dtype, backend: str, **options: Any) -> dict[
         background = background.to(device, dtype, copy=True).requires_grad_()
     renders, alphas, meta = rasterization(*s, backgrounds=background, backend=backend, **options)
     meta["means2d"].retain_grad()
+    if decided is not None:
+        renders, alphas = (t.masked_fill(~decided.to(device), 0) for t in (renders, alphas))
     g = torch.Generator().manual_seed(5)
-    loss = sum(
-        (t * torch.randn(t.shape, generator=g, dtype=torch.float64).to(device, dtype)).sum()
-        for t in (renders, alphas)
-    )
+    weights = (torch.randn(t.shape, generator=g, dtype=torch.float64) for t in (renders, alphas))
+    loss = sum((t * w.to(device, dtype)).sum() for t, w in zip((renders, alphas), weights, strict=True))
     loss.backward()
     inputs = [*s[:6], background]
     grads = [None if t is None else t.grad for t in inputs]
@@ -47,23 +54,41 @@ def run(scene: Scene, dtype: torch.dtype, backend: str, **options: Any) -> dict[
     return {name: v.cpu() for name, v in zip(NAMES, values, strict=True) if v is not None}
 
 
-def compare(scene: Scene, backend: str, *more: Scene, **options: Any) -> None:
-    """The tolerance rule for every output and gradient of the scenes together."""
-    scenes = (scene, *more)
-    exact = [run(s, torch.float64, "reference", **options) for s in scenes]
-    plain = [run(s, torch.float32, "reference", **options) for s in scenes]
-    got = [run(s, torch.float32, backend, **options) for s in scenes]
-    for name in exact[0]:
-        assert_errors_at_most_twice(
-            *([values[name] for values in side] for side in (got, plain, exact)), name
-        )
+class Case(NamedTuple):
+    """A scene by its definition, for every backend."""
+
+    decided: Tensor
+    truths: list[Truth]
+
+
+_CASES: dict[str, Case] = {}
+
+
+def case_of(scene: Scene, **options: Any) -> Case:
+    """By the definition, computed once a scene."""
+    key = repr(([t.tolist() for t in scene[:7]], scene[7:], sorted(options.items())))
+    if key not in _CASES:
+        # Where float32 may decide otherwise than double, whoever computes, the comparison says nothing.
+        p = project(scene, None, options.get("rasterize_mode", "classic"))
+        near = near_a_threshold(p, scene.width, scene.height)[..., None]
+        assert near.double().mean() < 0.02
+        truths = by_definition(lambda: [*run(scene, torch.float64, "reference", ~near, **options).values()])
+        _CASES[key] = Case(~near, truths)
+    return _CASES[key]
+
+
+def compare(scene: Scene, backend: str, **options: Any) -> None:
+    """The tolerance rule for every output and gradient."""
+    decided, truths = case_of(scene, **options)
+    got = run(scene, torch.float32, backend, decided, **options)
+    for (name, value), truth in zip(got.items(), truths, strict=True):
+        assert truth.exact.any(), f"{name} is zero: the comparison says nothing"
+        assert_rounded_alone(value, truth, name)
     if backend == "cpu":
-        for s, want in zip(scenes, exact, strict=True):
-            double = run(s, torch.float64, "cpu", **options)
-            assert set(double) == set(want)
-            for name, w in want.items():
-                tolerance = 2e-11 * w.abs().max().item()
-                torch.testing.assert_close(double[name], w, rtol=0, atol=tolerance, msg=name)
+        double = run(scene, torch.float64, "cpu", decided, **options)
+        for (name, value), truth in zip(double.items(), truths, strict=True):
+            tolerance = 2e-11 * truth.exact.abs().max().item()
+            torch.testing.assert_close(value, truth.exact, rtol=0, atol=tolerance, msg=name)
 
 
 # 1x1: missing reductions; 17x23: no multiple of any tile or vector; 64x64: the size used in training.
@@ -77,7 +102,7 @@ def test_sizes(width: int, height: int, backend: str) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGB+D"])
 @pytest.mark.parametrize("rasterize_mode", ["classic", "antialiased"])
 def test_modes(mode: str, rasterize_mode: str, backend: str) -> None:
-    compare(make_scene(150, 50, 41, seed=1), backend, render_mode=mode, rasterize_mode=rasterize_mode)
+    compare(make_scene(100, 35, 41, seed=1), backend, render_mode=mode, rasterize_mode=rasterize_mode)
 
 
 @pytest.mark.parametrize("mode", ["D", "ED", "RGB+ED"])
@@ -125,9 +150,9 @@ def test_colors_of_each_camera(backend: str) -> None:
 @on_every_backend
 def test_pixels_that_stop_early(backend: str) -> None:
     """Opaque layers: most pixels fall below the transmittance limit long before their list ends."""
-    scenes = [make_scene(400, 40, 40, seed=seed, size=0.3, opacity=4.0) for seed in (6, 60, 61, 62)]
-    compare(scenes[0], backend, *scenes[1:])
-    _, alphas, _ = rasterization(*scenes[0])
+    scene = make_scene(400, 27, 33, seed=6, size=0.3, opacity=4.0)
+    compare(scene, backend)
+    _, alphas, _ = rasterization(*scene)
     assert (alphas > 0.999).double().mean() > 0.3
 
 

@@ -7,9 +7,12 @@ import torch
 from raster_scenes import Scene, make_scene
 from torch import Tensor
 
-from sctd.errors import BackendUnavailable, InputError
+from sctd.errors import BackendUnavailable, InputError, TooLarge
 from sctd.ops import rasterization
 from sctd.ops._backend import choose, native_simt
+from sctd.ops._raster_cores import core
+from sctd.ops._raster_ops import tile_lists_now
+from sctd.render import PairCapacity, Render
 
 SUB_TILE, TILE = 8, 16
 
@@ -109,3 +112,70 @@ def test_what_cuda_cannot_do_is_refused() -> None:
         rasterization(*single, backend="cuda")  # type: ignore[arg-type]
     with pytest.raises(BackendUnavailable, match="no kernel for backend"):
         choose("cuda", torch.zeros(1))
+
+
+def picture_wide(count: int) -> list[Tensor]:
+    """Footprints of one camera that each cover all of a picture 2^19 pixels wide and 16 high."""
+    middle = torch.tensor([2.0**18, 8.0]).expand(1, count, 2).contiguous()
+    conics = torch.tensor([1e-13, 0.0, 1e-6]).expand(1, count, 3).contiguous()
+    depths = torch.linspace(1, 2, count)[None]
+    return [middle, conics, torch.full((1, count), 0.5), depths, torch.full((1, count, 2), 2**18).int()]
+
+
+WIDE = (2**19, 16)
+ACROSS = 2**15
+"""Tiles of such a picture."""
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
+def test_two_billion_pairs_are_too_many(backend: str) -> None:
+    few = tile_lists_now(*picture_wide(3), *WIDE, 0, backend)
+    assert few[1].tolist() == [0, ACROSS, 2 * ACROSS, 3 * ACROSS]
+    with pytest.raises(TooLarge, match=r"touch 2\^31 - 1 tiles .* or more.* render fewer cameras"):
+        tile_lists_now(*picture_wide(2**31 // ACROSS), *WIDE, 0, backend)
+
+
+def test_a_picture_is_no_wider_than_the_cpu_can_count() -> None:
+    few = picture_wide(3)
+    with pytest.raises(TooLarge, match="1048560 pixels wide and high; got 1048561 x 16"):
+        tile_lists_now(*few, 1048561, 16, 0, "cpu")
+    assert tile_lists_now(*few, 1048560, 16, 0, "cpu")[1].tolist() == [0, 65535, 131070, 196605]
+
+
+def test_a_small_capacity_stands_two_billion_pairs() -> None:
+    """The count stops at the largest number, and nothing is written beyond the capacity."""
+    count = 2**31 // ACROSS + 100
+    order, start, tile_start, rank, slot, _ = tile_lists_now(*picture_wide(count), *WIDE, 1000, "cuda-simt")
+    wanted = ACROSS * torch.arange(count + 1)
+    assert torch.equal(start.long(), wanted.clamp(max=2**31 - 1))
+    assert torch.equal(order, torch.arange(count).int())
+    assert torch.equal(slot, torch.arange(1000).int())
+    assert not rank.any()
+    assert torch.equal(tile_start.long(), torch.arange(ACROSS + 1).clamp(max=1000))
+    rendered = Render(*[torch.zeros(0)] * 5, {"pairs_needed": start[-1]})
+    capacity = PairCapacity()
+    with pytest.raises(TooLarge, match="tile lists hold fewer"):
+        capacity.overflowed(capacity.needed(rendered))
+
+
+@pytest.mark.parametrize(("deterministic", "advice"), [(False, "fewer channels"), (True, "27000000 pairs")])
+def test_sums_beyond_4_gib_are_refused_with_what_helps(deterministic: bool, advice: str) -> None:
+    count = 10 if deterministic else 2 * 10**8
+    sizes = (1, count, 3, 27_000_000, 64, 64, False, True, False)
+    with pytest.raises(TooLarge, match=rf"needs \d\.\d GiB of sums, at most 4.*{advice}"):
+        core("cuda-simt").blend_backward(sizes, deterministic, [torch.zeros(1)], [])
+
+
+def test_more_cameras_than_a_grid_is_high_are_refused() -> None:
+    scene = make_scene(1, 8, 8)
+    single = [t.float() if isinstance(t, Tensor) else t for t in scene]
+    single[5], single[6] = (t.expand(65536, -1, -1) for t in (single[5][:1], single[6][:1]))
+    with pytest.raises(TooLarge, match="at most 65535 cameras on CUDA; got 65536"):
+        rasterization(*single, backend="cuda-simt")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
+def test_more_gaussians_than_32_bits_number_are_refused(backend: str) -> None:
+    sizes = (8, 2**28, 1, 64, 64, 0, False, False, 0.01, 1e10, 0.0, 0.3)
+    with pytest.raises(TooLarge, match=r"at most 2\^31 - 2 Gaussians.* got 8 x 268435456"):
+        core(backend).project_forward(sizes, [torch.zeros(1)], [])

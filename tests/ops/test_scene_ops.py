@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from raster_scenes import assert_error_at_most_twice
+from rounding import assert_rounded_alone, by_definition
 from torch import Tensor
 
 from sctd.errors import InputError
@@ -33,26 +33,22 @@ def device_of(backend: str) -> str:
     return "cuda" if backend == "triton" else "cpu"
 
 
-def three_ways(call: Callable[..., tuple[Tensor | None, ...]], inputs: list[Tensor], backend: str) -> None:
-    """Results and gradients of a backend no worse than twice plain float32's error."""
-    found = []
-    for which, dtype in (
-        (backend, torch.float32),
-        ("reference", torch.float32),
-        ("reference", torch.float64),
-    ):
-        device = device_of(which)
-        leaves = [t.to(device, dtype, copy=True).requires_grad_() for t in inputs]
+def check(call: Callable[..., tuple[Tensor | None, ...]], inputs: list[Tensor], backend: str) -> None:
+    """Results and gradients of a backend are those of the definition but for rounding."""
+
+    def run(which: str, dtype: torch.dtype) -> list[Tensor]:
+        leaves = [t.to(device_of(which), dtype, copy=True).requires_grad_() for t in inputs]
         out = [t for t in call(*leaves, backend=which) if t is not None]
         out[-1] = out[-1].sum(0)  # how many rows add up to it is the backend's business
         g = torch.Generator().manual_seed(7)
         seeds = [torch.randn(t.shape, generator=g).to(t) for t in out]
         torch.autograd.backward(out, seeds)
         grads = [torch.zeros_like(t) if t.grad is None else t.grad for t in leaves]
-        found.append([t.detach().cpu() for t in (*out, *grads)])
-    assert len({len(values) for values in found}) == 1
-    for i, (a, b, c) in enumerate(zip(*found, strict=True)):
-        assert_error_at_most_twice(a, b, c, f"tensor {i}")
+        return [t.detach().cpu() for t in (*out, *grads)]
+
+    wanted = by_definition(lambda: run("reference", torch.float64))
+    for i, (got, truth) in enumerate(zip(run(backend, torch.float32), wanted, strict=True)):
+        assert_rounded_alone(got, truth, f"tensor {i}")
 
 
 def images(cameras: int, height: int, width: int, channels: int) -> list[Tensor]:
@@ -72,7 +68,7 @@ def test_views(size: tuple[int, int, int], channels: int, backend: str) -> None:
     def call(renders: Tensor, alphas: Tensor, backend: str) -> tuple[Tensor | None, ...]:
         return views(renders, alphas, NEAR, variation=True, backend=backend)
 
-    three_ways(call, images(*size, channels), backend)
+    check(call, images(*size, channels), backend)
 
 
 def test_views_are_what_they_are_called() -> None:
@@ -116,7 +112,7 @@ def test_stretched(size: tuple[int, int], backend: str) -> None:
         images = stretched(values, backend=backend)
         return images, images.flatten(2).mean(2)
 
-    three_ways(call, [values], backend)
+    check(call, [values], backend)
     images = stretched(values)
     assert images.shape == (3, 3, *size)
     if size != (1, 1):
@@ -144,9 +140,9 @@ def test_activate(higher: int, noisy: bool, backend: str) -> None:
 
     if higher == 0:  # nothing to differentiate by: its gradient stays away on one side, is empty on the other
         empty = inputs.pop()
-        three_ways(lambda *x, backend: call(*x, empty.to(x[0]), backend=backend), inputs, backend)
+        check(lambda *x, backend: call(*x, empty.to(x[0]), backend=backend), inputs, backend)
     else:
-        three_ways(call, inputs, backend)
+        check(call, inputs, backend)
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -170,21 +166,19 @@ def test_watch_screen(cameras: int, backend: str) -> None:
     kept = [torch.rand(n, generator=g) for _ in range(3)]
     gradient = torch.randn(cameras, n, 2, generator=g)
     radii = torch.randint(-3, 9, (cameras, n, 2), generator=g).clamp_min(0).int()
-    found = []
-    for which, dtype in (
-        (backend, torch.float32),
-        ("reference", torch.float32),
-        ("reference", torch.float64),
-    ):
+
+    def run(which: str, dtype: torch.dtype) -> list[Tensor]:
         device = device_of(which)
         mine = [t.to(device, dtype, copy=True) for t in kept]
         for _ in range(2):
             watch_screen_(*mine, gradient.to(device, dtype), radii.to(device), (64, 48), backend=which)
-        found.append([t.cpu() for t in mine])
-    for a, b, c in zip(*found, strict=True):
-        assert_error_at_most_twice(a, b, c)
+        return [t.cpu() for t in mine]
+
+    wanted = by_definition(lambda: run("reference", torch.float64))
+    for got, truth in zip(run(backend, torch.float32), wanted, strict=True):
+        assert_rounded_alone(got, truth)
     seen = (radii > 0).any(-1).sum(0)
-    assert torch.equal((found[1][1] - kept[1]).round().int(), 2 * seen)
+    assert torch.equal((wanted[1].exact - kept[1]).round().int(), 2 * seen)
 
 
 @pytest.mark.parametrize("backend", ["triton-interpret", "reference"])

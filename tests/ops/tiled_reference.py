@@ -16,10 +16,12 @@ from torch import Tensor
 from sctd.ops import reference_raster
 from sctd.ops.reference_raster import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, Projection
 
-EDGE = 32
+EDGE = 16
 """Pixels of a square's edge."""
 NEAR = 1e-5
 """Relative distance to a threshold, beyond what float32's exponential and its argument are off by."""
+SAME_DEPTH = 1e-6
+"""Relative distance of two depths of which float32 may take either for the lesser: 8 roundings."""
 
 
 class Square(NamedTuple):
@@ -76,7 +78,9 @@ def blend_squares(
 
 @torch.no_grad()
 def near_a_threshold(p: Projection, width: int, height: int) -> Tensor:
-    """[C, H, W] bool: pixels with an alpha close to 1/255 or to its cap, or a transmittance close to 1e-4."""
+    """[C, H, W] bool: pixels with an alpha close to 1/255 or its cap, a transmittance close to 1e-4, or two
+    Gaussians at one depth.
+    """
     out = torch.zeros(p.depths.shape[0], height, width, dtype=torch.bool)
     for s in squares(p, width, height):
         rows = s.rows[p.depths[s.camera, s.rows].argsort(stable=True)]
@@ -90,14 +94,17 @@ def near_a_threshold(p: Projection, width: int, height: int) -> Tensor:
         near = ((raw / ALPHA_MIN - 1).abs() < NEAR) | ((raw / ALPHA_MAX - 1).abs() < NEAR)
         alpha = torch.where(raw >= ALPHA_MIN, raw.clamp_max(ALPHA_MAX), 0.0)
         near |= (torch.cumprod(1 - alpha, 0) / TRANSMITTANCE_MIN - 1).abs() < 10 * NEAR
+        depths, seen = p.depths[s.camera, rows], alpha > 0
+        near[1:] |= (depths.diff() < SAME_DEPTH * depths[1:])[:, None] & seen[1:] & seen[:-1]
         at = (s.camera, slice(s.y, s.y + s.height), slice(s.x, s.x + s.width))
         out[at] = near.any(0).reshape(s.height, s.width)
     return out
 
 
-def project(scene: Scene, sh_degree: int, rasterize_mode: str) -> Projection:
-    """The definition's projection, with the defaults of rasterization."""
+def project(scene: Scene, sh_degree: int | None, rasterize_mode: str) -> Projection:
+    """The definition's projection, with the defaults of rasterization; colours where there is a degree."""
+    sh = None if sh_degree is None else scene.colors
     return reference_raster.project(
-        *(scene.means, scene.quats, scene.scales, scene.opacities, scene.colors, scene.viewmats, scene.Ks),
-        *(scene.width, scene.height, 0.01, 1e10, 0.0, 0.3, sh_degree, rasterize_mode == "antialiased"),
+        *(scene.means, scene.quats, scene.scales, scene.opacities, sh, scene.viewmats, scene.Ks),
+        *(scene.width, scene.height, 0.01, 1e10, 0.0, 0.3, sh_degree or 0, rasterize_mode == "antialiased"),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sctd.config import Config, build_config, differences, load_config, preset_names
+from sctd.config import Config, build_config, differences, load_config, preset_names, with_absolute_paths
 from sctd.errors import InputError
 
 
@@ -174,3 +174,55 @@ def test_one_key_of_a_group_keeps_the_others() -> None:
     config = load_config(overrides=["optim.means.end=0.001"], prompt="a red mushroom")
     assert (config.optim.means.start, config.optim.means.end) == (0.008, 0.001)
     assert config.optim.shN.end is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "seed: 1\ngaussians:\n  count: 5\ngaussians:\n  sh_degree: 1\n",
+            "line 4: 'gaussians' is given twice",
+        ),
+        ("optim: {beta1: 0.5, beta1: 0.6}\n", "line 1: 'beta1' is given twice, first in line 1"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused_by_name_and_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(InputError, match=says) as caught:
+        load_config(file=tmp_path / "c.yaml", prompt="x")
+    assert str(tmp_path / "c.yaml") in str(caught.value)
+    with pytest.raises(InputError, match="'beta1' is given twice"):
+        load_config(prompt="x", overrides=["optim={beta1: 0.5, beta1: 0.6}"])
+
+
+def test_paths_are_stored_as_seen_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bb", "owner/model", "tiny", "shape"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "points.ply").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prior = {
+        "name": "bb",
+        "loras": ["l.safetensors:0.5", str(tmp_path / "m.safetensors")],
+        "embeddings": ["e.safetensors:cat"],
+        "config": "~/bb",
+        "vae": "tiny",
+    }
+    start = {"init": "file", "init_path": "points.ply", "shap_e": "shape"}
+    config = load_config(prompt="x", prior=prior, gaussians=start)
+    assert config.prior.name == f"{tmp_path}/bb"
+    assert config.prior.loras == [f"{tmp_path}/l.safetensors:0.5", f"{tmp_path}/m.safetensors"]
+    assert config.prior.embeddings == [f"{tmp_path}/e.safetensors:cat"]
+    assert (config.prior.config, config.prior.vae) == (f"{tmp_path}/bb", f"{tmp_path}/tiny")
+    assert config.gaussians.init_path == f"{tmp_path}/points.ply"
+    assert config.gaussians.shap_e == f"{tmp_path}/shape"
+    monkeypatch.chdir("/")
+    assert with_absolute_paths(config) == config
+
+    # What is no path stays: a hub id, unless a folder has its name, and the names of sctd's own.
+    assert load_config("sd21", prompt="x", prior="owner/model").prior.name == "owner/model"
+    monkeypatch.chdir(tmp_path)
+    assert load_config("sd21", prompt="x", prior="owner/model").prior.name == f"{tmp_path}/owner/model"
+    (tmp_path / "embedded").mkdir()
+    plain = load_config(prompt="x")
+    assert (plain.prior.name, plain.prior.vae, plain.gaussians.init_path) == ("embedded", "full", None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,7 @@ def test_too_little_disk_is_refused_before_anything_is_made(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(InputError, match="MB free"):
-        RunFolder.create(tmp_path / "run", small_config(3), overwrite=False)
+        RunFolder.new(tmp_path / "run", overwrite=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,9 +121,37 @@ def test_log_is_cut_to_the_checkpoint_and_half_lines_go(tmp_path: Path) -> None:
     assert path.read_text().count("\n") == 4
 
 
+def test_a_log_line_that_cannot_be_written_is_said_once_and_left_out(tmp_path: Path) -> None:
+    """The disk gets full in the middle of the second line, and has room again for the fourth."""
+    path = tmp_path / LOG
+    said: list[str] = []
+    with IterationLog(path, 0, said.append) as log:
+        log.write(0, {"loss": 0.0})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+        try:
+            log.write(1, {"loss": 1.0})
+            log.write(2, {"loss": 2.0})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        log.write(3, {"loss": 3.0})
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [0, 3]
+    assert said == [f"cannot write {path}: File too large; the run goes on, the log lacks lines"]
+
+
+def test_what_a_kill_left_before_the_settings_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / ".lock").write_text("{}")
+    (tmp_path / "run" / ".config.yaml.123.tmp").write_text("it")
+    with RunFolder.new(tmp_path / "run", overwrite=False) as folder:
+        folder.begin(small_config(3))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoints", "config.yaml"]
+
+
 def test_an_existing_folder_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    RunFolder.create(tmp_path / "run", small_config(3), overwrite=False)  # an empty one is fine
+    with RunFolder.new(tmp_path / "run", overwrite=False) as folder:  # an empty one is fine
+        folder.begin(small_config(3))
     with pytest.raises(InputError, match=r"exists; add --resume to go on, --overwrite"):
         check_target(tmp_path / "run", overwrite=False)
     check_target(tmp_path / "run", overwrite=True)
@@ -130,14 +160,15 @@ def test_an_existing_folder_is_not_taken(tmp_path: Path) -> None:
 def test_overwriting_spares_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years of work")
     with pytest.raises(InputError, match="not the folder of a run"):
-        RunFolder.create(tmp_path, small_config(3), overwrite=True)
+        RunFolder.new(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "three years of work"
 
 
 def test_overwriting_starts_clean(tmp_path: Path) -> None:
     first = small_run(tmp_path / "run", 6)
     (first.folder / "checkpoints" / "0000999.safetensors").write_bytes(b"old")
-    folder = RunFolder.create(tmp_path / "run", small_config(3), overwrite=True)
+    with RunFolder.new(tmp_path / "run", overwrite=True) as folder:
+        folder.begin(small_config(3))
     assert sorted(p.name for p in folder.path.iterdir()) == ["checkpoints", "config.yaml"]
     assert list(folder.checkpoints.iterdir()) == []
 
@@ -156,8 +187,11 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(InputError, match="Read-only file system; choose another output folder"):
-        RunFolder.create(tmp_path / "a" / "b" / "run", small_config(3), overwrite=False)
+    with (
+        pytest.raises(InputError, match="Read-only file system; choose another output folder"),
+        RunFolder.new(tmp_path / "a" / "b" / "run", overwrite=False) as folder,
+    ):
+        folder.begin(small_config(3))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from small import small_prior
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
@@ -220,3 +223,28 @@ def test_projection_keeps_bounds_and_leaves_the_rest() -> None:
     untouched = one_ball((2.0, 0.5, -1.0), scale=3.0)
     project(untouched, None, clamp_colors=False)
     torch.testing.assert_close(0.5 + SH_C0 * untouched.sh0[0, 0], torch.tensor([2.0, 0.5, -1.0]))
+
+
+def test_brightness_is_the_quantile_and_asks_for_no_refused_op() -> None:
+    """torch.use_deterministic_algorithms(True) refuses kthvalue on CUDA, so none may be called anywhere."""
+    called: list[str] = []
+
+    class Record(TorchDispatchMode):
+        def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.append(str(op))
+            return op(*args, **(kwargs or {}))
+
+    values = np.random.default_rng(0).permutation(1000) / 1002 + 1e-3
+    rgb = torch.tensor(values).float().expand(1, 3, 1000).reshape(1, 3, 20, 50)
+    for quantile in (0.0, 0.25, 0.95, 1.0):
+        exact = np.quantile(values, quantile, method="lower")
+        for limit, dimmed in ((exact - 5e-4, True), (exact + 5e-4, False)):
+            settings = RegulariserSettings(
+                brightness=True, brightness_start=0, brightness_quantile=quantile, brightness_limit=limit
+            )
+            with Record():
+                done = limit_brightness(settings, rgb, one_ball((1, 1, 1)), 0)
+            assert done is not None
+            assert bool(done) is dimmed, (quantile, limit)
+    assert called
+    assert not [name for name in called if "kthvalue" in name or "median" in name]

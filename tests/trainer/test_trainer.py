@@ -20,7 +20,7 @@ from sctd.pipeline import generate, resolve_device
 from sctd.prior.analytic import AnalyticPrior
 from sctd.render import render
 from sctd.runlog import LOG, read_log
-from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, random_streams
+from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, _likely_cause, random_streams
 
 
 def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -164,8 +164,58 @@ def test_ten_bad_steps_in_a_row_end_the_run() -> None:
     poison(trainer, range(1, 40), "eps_cond")
     for _ in range(BAD_STEPS_IN_A_ROW):
         trainer.step()
-    with pytest.raises(TrainingFailure, match=r"10 iterations in a row.*'eps_cond'.*dtype=float32"):
+    with pytest.raises(
+        TrainingFailure, match=r"10 iterations in a row.*'eps_cond'.*in float32 too; choose another"
+    ):
         trainer.step()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "says"),
+    [(torch.float16, "set dtype=float32"), (torch.float32, "in float32 too; choose another")],
+)
+def test_the_advice_is_not_what_is_set_already(dtype: torch.dtype, says: str) -> None:
+    for offender in ("z0", "eps_cond"):
+        assert says in _likely_cause(offender, dtype)
+    assert ("float32" in _likely_cause("gradient of means", dtype)) == (dtype == torch.float16)
+
+
+@pytest.mark.parametrize("good", [None, 1])
+def test_a_run_of_skipped_steps_alone_is_no_success(good: int | None) -> None:
+    """Fewer than end a run in its middle; one that counts is enough."""
+    trainer = Trainer(small_config(3), small_prior())
+    trainer.check_any_step()
+    poison(trainer, [i for i in range(3) if i != good], "eps_cond")
+    for _ in range(3):
+        trainer.step()
+    if good is not None:
+        trainer.check_any_step()
+        return
+    with pytest.raises(
+        TrainingFailure, match=r"all 3 iterations gave numbers that are not finite.*'eps_cond'"
+    ):
+        trainer.check_any_step()
+
+
+def test_no_asset_of_skipped_steps_alone(tmp_path: Path) -> None:
+    """Neither at the end of the run nor of its continuation, which does no step of its own."""
+
+    class Broken:
+        def __init__(self) -> None:
+            self.inner = small_prior()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def encode_images(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+            return self.inner.encode_images(images, noise) * float("nan")
+
+    config, out = small_config(3), tmp_path / "run"
+    with pytest.raises(TrainingFailure, match=r"all 3 iterations .*'z0'"):
+        generate(config, out, prior=Broken())  # type: ignore[arg-type]
+    with pytest.raises(TrainingFailure, match="all 3 iterations"):
+        generate(config, out, resume=True, prior=Broken())  # type: ignore[arg-type]
+    assert not (out / "asset.ply").exists()
 
 
 def test_parameters_that_ran_away_are_named() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -61,3 +63,20 @@ def test_an_iteration_without_room_is_repeated_bit_for_bit() -> None:
         assert torch.equal(a, b)
     for name, generator in starved.random.items():
         assert torch.equal(generator.get_state(), calm.random[name].get_state()), name
+
+
+def test_an_attempt_without_room_leaves_nothing_in_memory() -> None:
+    """The networks' activations hang on its latents: those of two attempts would need twice the memory."""
+    trainer = Trainer(small_config(20), small_prior(), "cuda-simt")
+    trainer.step()
+    trainer.capacity.pairs = 5
+    method, attempts, alive = trainer.method, [], []
+
+    def watched(z0: torch.Tensor, *rest: Any) -> Any:
+        alive.append(sum(attempt() is not None for attempt in attempts))
+        attempts.append(weakref.ref(z0))
+        return method(z0, *rest)
+
+    trainer.method = watched  # type: ignore[assignment]
+    trainer.step()
+    assert alive == [0, 0]

@@ -1,0 +1,95 @@
+"""An image file => texels, and their colours at places between them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sctd.initial.srgb import srgb_to_linear
+
+Wrap = Literal["repeat", "clamp", "mirror"]
+
+
+@dataclass(frozen=True)
+class Texture:
+    """Texels, and what lies outside them."""
+
+    pixels: Tensor
+    """[H, W, 4], uint8: sRGB, and opacity, which is linear."""
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
+    """Along u and v."""
+    nearest: bool = False
+    """The nearest texel alone, as in pixel art, instead of the four nearest in their shares."""
+
+    @property
+    def opaque(self) -> bool:
+        return bool((self.pixels[..., 3] == 255).all())
+
+    def at(self, uv: Tensor) -> tuple[Tensor, Tensor]:
+        """Linear colours [n, 3] and opacities [n], 0..1, at uv [n, 2], whose (0, 0) is the upper left corner.
+
+        Source: glTF 2.0 specification, sections 3.8.4.2 to 3.8.4.5.
+        """
+        size = torch.tensor(self.pixels.shape[1::-1])
+        place = torch.stack([_NEARER[w](uv[:, i]) for i, w in enumerate(self.wrap)], dim=1) * size
+        if self.nearest:
+            near, share = place.floor().long()[:, None], torch.ones(len(uv), 1, 1, dtype=torch.float64)
+        else:
+            place = place - 0.5  # texel centres at whole numbers
+            near = place.floor().long()[:, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+            share = (1 - (place[:, None] - near).abs()).prod(-1, keepdim=True)
+        column, row = (_INSIDE[w](near[..., i], int(size[i])) for i, w in enumerate(self.wrap))
+        texels = self.pixels[row, column].double() / 255
+        return (share * srgb_to_linear(texels[..., :3])).sum(1), (share[..., 0] * texels[..., 3]).sum(1)
+
+
+# Brought near 0..1 first, since a whole number holds no coordinate of 1e30; then whole texels are wrapped, so
+# that the texels that a border mixes are the right ones.
+_NEARER: dict[Wrap, Callable[[Tensor], Tensor]] = {
+    "repeat": lambda u: u % 1,
+    "clamp": lambda u: u.clamp(-1, 2),
+    "mirror": lambda u: u % 2,
+}
+_INSIDE: dict[Wrap, Callable[[Tensor, int], Tensor]] = {
+    "repeat": lambda i, n: i % n,
+    "clamp": lambda i, n: i.clamp(0, n - 1),
+    "mirror": lambda i, n: torch.minimum(i % (2 * n), 2 * n - 1 - i % (2 * n)),
+}
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The pixels of any image file that Pillow reads, [H, W, 4]; without an opacity of its own it is 255.
+
+    Raises:
+        ValueError: it is damaged, no image, or holds floating point numbers.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is an error
+            image = Image.open(BytesIO(data))
+            image.load()
+        if image.mode.startswith("I"):
+            return _grey_of_16_bits(image)
+        if image.mode == "F":
+            raise ValueError("it holds floating point numbers")
+        return np.array(image.convert("RGBA"))
+    except Exception as exc:  # its plugins raise whatever the bytes lead them to
+        raise ValueError(" ".join(str(exc).split())[:150] or type(exc).__name__) from exc
+
+
+def _grey_of_16_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """Pillow cuts these off at 255 instead of scaling them; 16 bits of RGB it does scale."""
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("it holds more than 16 bits a channel")
+    grey = ((levels * 255 + 32767) // 65535).astype(np.uint8)
+    return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
