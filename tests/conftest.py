@@ -13,6 +13,7 @@ import pytest
 from emulation import ptx_build, simt_build
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CUDA = REPOSITORY / "csrc" / "cuda"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,10 +50,18 @@ def simt_module() -> str:
 
 @pytest.fixture(scope="session")
 def ptx_module() -> str:
+    """The executor of PTX, built from these sources."""
+    return os.environ.setdefault("SCTD_PTX_MODULE", str(ptx_build().build()))
+
+
+@pytest.fixture(scope="session")
+def cuda_ptx(ptx_module: str) -> None:
     """The CUDA kernels as nvcc compiles these sources: `backend="cuda-ptx"` works from here on."""
     require_or_skip("cuda-ptx", shutil.which("nvcc") is not None, "no nvcc in PATH")
-    ptx_build().build_ptx(80)
-    return os.environ.setdefault("SCTD_PTX_MODULE", str(ptx_build().build()))
+    from sctd.ops._backend import native_ptx
+
+    for stem in ptx_build().KERNELS:
+        native_ptx().load(ptx_build().ptx(CUDA / f"{stem}.cu", 80))
 
 
 @pytest.fixture

@@ -40,12 +40,12 @@ const Kernel& kernel_of(const std::string& name) {
     return found->second;
 }
 
-std::vector<std::string> load(const std::string& text, int dynamic_shared, const std::string& prefix) {
+std::vector<std::string> load(const std::string& text, int dynamic_shared, const std::string& suffix) {
     static const bool ready = (add_arithmetic(), add_conversions(), add_access(), add_collectives(), true);
     (void)ready;
     std::vector<std::string> names;
     for (Kernel& kernel : parse(text, dynamic_shared)) {
-        kernel.name = prefix + short_name(demangled(kernel.name));
+        kernel.name = short_name(demangled(kernel.name)) + suffix;
         names.push_back(kernel.name);
         g_kernels[kernel.name] = std::move(kernel);
     }
@@ -83,8 +83,16 @@ PYBIND11_MODULE(SCTD_PTX_MODULE, m) {
     m.doc() = "Executes PTX on the CPU: sctd's CUDA kernels, and Triton's. For tests.";
     sctd::bind_shapes(m);
     sctd::bind_cuda(m);
-    m.def("load", &load, py::arg("text"), py::arg("dynamic_shared") = 0, py::arg("prefix") = "",
-          "Parses PTX; names of its kernels, which replace those of the same name.");
+    m.def("load", &load, py::arg("text"), py::arg("dynamic_shared") = 0, py::arg("suffix") = "",
+          "Parses PTX; names of its kernels, with the suffix; they replace those of the same name.");
+    m.def(
+        "kernels",
+        [] {
+            std::vector<std::string> names;
+            for (const auto& [name, kernel] : g_kernels) names.push_back(name);
+            return names;
+        },
+        "Names of the kernels that have been loaded.");
     m.def(
         "parameters",
         [](const std::string& name) {

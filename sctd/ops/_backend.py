@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -100,6 +101,10 @@ def cuda_module(backend: str) -> ModuleType:
     return {"cuda": native_cuda, "cuda-simt": native_simt, "cuda-ptx": native_ptx}[backend]()
 
 
+executed_triton: ContextVar[bool] = ContextVar("executed_triton", default=False)
+"""Whether launches of Triton's kernels go to the executor of PTX; see benchmarks/triton_ptx.py."""
+
+
 def native_triton(interpreted: bool) -> None:
     """Whether Triton's kernels can run: compiled for a GPU, or in its interpreter on CPU tensors.
 
@@ -108,6 +113,8 @@ def native_triton(interpreted: bool) -> None:
     """
     if importlib.util.find_spec("triton") is None:
         raise BackendUnavailable("Triton is not installed; run `pip install triton` (Linux)")
+    if executed_triton.get():
+        raise BackendUnavailable('only backend "triton-ptx" runs where Triton\'s PTX is executed')
     if (os.environ.get("TRITON_INTERPRET") == "1") != interpreted:
         how = "set TRITON_INTERPRET=1" if interpreted else "unset TRITON_INTERPRET"
         raise BackendUnavailable(f"{how} before sctd is imported; it decides how Triton runs kernels")
@@ -134,7 +141,12 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
             f'backend "{backend}" needs tensors on the {needed.upper()}, got {tensor.device}; '
             'use backend="reference"'
         )
-    if backend.startswith("triton"):
+    if backend == "triton-ptx":
+        if not executed_triton.get():
+            raise BackendUnavailable(
+                'backend "triton-ptx" is for tests: it works inside benchmarks.triton_ptx.executing()'
+            )
+    elif backend.startswith("triton"):
         native_triton(interpreted=backend == "triton-interpret")
     if backend == "cuda":
         _runnable_cuda(tensor.device)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 
 import pytest
 
@@ -14,15 +16,23 @@ def _emulation(simt_module: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _executed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For a test whose backend is "cuda-ptx": in lockstep, and no read of what nobody wrote is let through."""
+    """For a test whose backend is "cuda-ptx" or "triton-ptx": in lockstep; reads of what nobody wrote are errors."""
     callspec = getattr(request.node, "callspec", None)
-    if callspec is None or callspec.params.get("backend") != "cuda-ptx":
+    backend = "" if callspec is None else str(callspec.params.get("backend"))
+    if not backend.endswith("-ptx"):
         yield
         return
-    request.getfixturevalue("ptx_module")
+    if backend == "triton-ptx":
+        need = request.getfixturevalue("need")
+        need("triton-ptx", find_spec("triton") is not None, "run `pip install triton` (Linux)")
+    request.getfixturevalue("cuda_ptx" if backend == "cuda-ptx" else "ptx_module")
+    from benchmarks.triton_ptx import executing
     from sctd.ops._backend import native_ptx
     from sctd.ops._new_memory import watching
 
-    native_ptx().schedule()
-    with watching(native_ptx()):
+    with ExitStack() as stack:
+        if backend == "triton-ptx":
+            stack.enter_context(executing())
+        native_ptx().schedule()
+        stack.enter_context(watching(native_ptx()))
         yield

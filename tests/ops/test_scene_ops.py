@@ -20,7 +20,7 @@ from sctd.ops.screen import _watch
 NEAR = 0.5
 
 on_every_backend = pytest.mark.parametrize(
-    "backend", ["triton-interpret", pytest.param("triton", marks=pytest.mark.gpu)]
+    "backend", ["triton-interpret", "triton-ptx", pytest.param("triton", marks=pytest.mark.gpu)]
 )
 
 
@@ -181,7 +181,7 @@ def test_watch_screen(cameras: int, backend: str) -> None:
     assert torch.equal((wanted[1].exact - kept[1]).round().int(), 2 * seen)
 
 
-@pytest.mark.parametrize("backend", ["triton-interpret", "reference"])
+@pytest.mark.parametrize("backend", ["triton-interpret", "triton-ptx", "reference"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_broken_step_is_not_watched(bad: float, backend: str) -> None:
     kept = [torch.zeros(4) for _ in range(3)]
