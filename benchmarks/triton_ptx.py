@@ -1,17 +1,19 @@
-"""Triton's kernels as it compiles them for a GPU, executed on CPU tensors: the backend "triton-ptx", for tests.
+"""Triton's kernels as it compiles them for a GPU, executed on CPU tensors: backend "triton-ptx", for tests.
 
     with executing(arch=80):
         ops.noise(..., backend="triton-ptx")
 
-Launches go to the executor of PTX (csrc/ptx). Triton itself decides, as it does on a GPU, which arguments become
-constants and which alignments it relies on; it compiles in a process of its own, because this one may have told it to
-interpret. Compiled kernels are kept in build/ptx/triton, by what they were made of.
+Launches go to the executor of PTX (csrc/ptx). Triton itself decides, as it does on a GPU, which arguments
+become constants and which alignments it relies on; it compiles in a process of its own, because this one
+may have told it to interpret. Compiled kernels are kept in build/ptx/triton, by what they were made of.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -49,11 +51,11 @@ class Compiled(NamedTuple):
     arguments: list[tuple[str, str]]
 
 
-# --- where Triton compiles --------------------------------------------------------------------------------------
+# --- where Triton compiles ----------------------------------------------------------------------------------
 
 
 class _Pointer:
-    """What Triton asks of a tensor before it compiles: its type, and whether its address is a multiple of 16."""
+    """What Triton asks of a tensor before it compiles: its type, and whether 16 divides its address."""
 
     def __init__(self, dtype: str, address: int) -> None:
         self.dtype, self._address = getattr(torch, dtype), address
@@ -83,12 +85,24 @@ def _compile(request: dict[str, Any]) -> Compiled:
     from triton.runtime.driver import driver
 
     driver.set_active(_pretended_driver(request["arch"]))
-    kernel = getattr(importlib.import_module(request["module"]), request["kernel"])
+    kernel = getattr(_module(request["module"], request["file"]), request["kernel"])
     kernel.device_caches.clear()  # of another architecture
     arguments = [_Pointer(*a) if isinstance(a, list) else a for a in request["arguments"]]
     made = kernel.warmup(*arguments, grid=(1,), **request["options"])
     left = [(name, kind) for name, kind in made.src.signature.items() if kind != "constexpr"]
     return Compiled(made.asm["ptx"], made.metadata.num_warps, made.metadata.shared, left)
+
+
+def _module(name: str, file: str) -> ModuleType:
+    """By its name, or, where that is no module of the project, by its file."""
+    if name.startswith("sctd."):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def main() -> None:
@@ -97,7 +111,7 @@ def main() -> None:
         print(json.dumps(_compile(json.loads(line))), flush=True)
 
 
-# --- where they are executed ------------------------------------------------------------------------------------
+# --- where they are executed --------------------------------------------------------------------------------
 
 
 @cache
@@ -112,15 +126,18 @@ def _compiler() -> subprocess.Popen[str]:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "benchmarks.triton_ptx"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
+    atexit.register(process.communicate)  # closes its input, at which it ends
+    return process
 
 
 def compiled(request: dict[str, Any]) -> tuple[str, Compiled]:
     """A key of the request and what Triton makes of it."""
     text = json.dumps(request, sort_keys=True)
-    key = hashlib.sha256((_made_of() + text).encode()).hexdigest()[:16]
+    source = Path(request["file"]).read_text()
+    key = hashlib.sha256((_made_of() + source + text).encode()).hexdigest()[:16]
     kept = KEPT / f"{key}.json"
     if not kept.exists():
         process = _compiler()
@@ -161,6 +178,7 @@ class ExecutedKernel:
     def _launch(self, grid: tuple[int, ...], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         request = {
             "module": self.function.__module__,
+            "file": inspect.getfile(self.function),
             "kernel": self.function.__name__,
             "arguments": [_described(a) for a in arguments],
             "options": options,
@@ -185,7 +203,7 @@ def _described(argument: Any) -> Any:
 
 
 def _packed(values: list[tuple[Any, str]], places: list[tuple[int, int]]) -> bytes:
-    """Arguments as the kernel's parameters lie; Triton's own two at the end stay 0, where it uses no scratch."""
+    """Arguments as the kernel's parameters lie; Triton's own two at the end, for scratch, stay 0."""
     out = bytearray(max((offset + size for offset, size in places), default=0))
     for (value, kind), (offset, _) in zip(values, places, strict=False):
         if kind.startswith("*"):

@@ -9,12 +9,15 @@ architecture; the module itself holds none, and can be told to load other text.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CSRC = Path(__file__).resolve().parents[1]
@@ -58,19 +61,30 @@ def ninja_file(module: Path) -> str:
     return "\n".join([*lines, f"build {module}: link {objects}", ""])
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time: tests in several build the same."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build() -> Path:
     """Build the executor; returns the module's file. Raises CalledProcessError with the compiler's output."""
     BUILD.mkdir(parents=True, exist_ok=True)
     module = BUILD / f"_ptx{sysconfig.get_config_var('EXT_SUFFIX')}"
-    (BUILD / "build.ninja").write_text(ninja_file(module))
     ninja = Path(sysconfig.get_paths()["scripts"]) / "ninja"
     program = str(ninja) if ninja.exists() else shutil.which("ninja") or "ninja"
-    subprocess.run([program, "-C", str(BUILD)], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with locked(BUILD / "lock"):
+        (BUILD / "build.ninja").write_text(ninja_file(module))
+        subprocess.run(
+            [program, "-C", str(BUILD)], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     return module
 
 
 def ptx(path: Path, arch: int) -> str:
-    """PTX of a kernel file for an architecture, compiled as setup.py does; kept, once made, for what it is of.
+    """PTX of a kernel file for an architecture, compiled as setup.py does; kept by what it was made of.
 
     Raises:
         FileNotFoundError: there is no nvcc in PATH.
@@ -85,12 +99,13 @@ def ptx(path: Path, arch: int) -> str:
     for source in (*headers, path):
         made_of.update(source.read_bytes())
     out = BUILD / "made" / f"{path.stem}-{made_of.hexdigest()[:16]}.ptx"
-    if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_suffix(f".{os.getpid()}")
-        command += ["-I", str(CSRC / "cuda"), "-o", str(part), str(path)]
-        subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        part.replace(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out.with_suffix(".lock")):
+        if not out.exists():
+            part = out.with_suffix(".part")
+            command += ["-I", str(CSRC / "cuda"), "-o", str(part), str(path)]
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            part.replace(out)
     return out.read_text()
 
 

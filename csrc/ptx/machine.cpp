@@ -132,8 +132,10 @@ private:
             const Mask wanted = masks[__builtin_ctz(lanes)];
             Mask same = 0;
             for_lanes(lanes, [&](int l) { same |= Mask(masks[l] == wanted) << l; });
-            w_.lane = __builtin_ctz(same);
-            if (same & ~wanted) fail(w_, "called by a lane that its mask does not name");
+            if (const Mask outside = same & ~wanted) {
+                w_.lane = __builtin_ctz(outside);
+                fail(w_, "called by a lane that its mask does not name");
+            }
             wait(Group::kWaits, pc, same, wanted);
             lanes &= ~same;
         }

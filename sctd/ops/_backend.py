@@ -98,7 +98,9 @@ def _for_tests(backend: str, variable: str, target: str) -> ModuleType:
 
 def cuda_module(backend: str) -> ModuleType:
     """The CUDA kernels of a backend: on a device, emulated, or their PTX executed."""
-    return {"cuda": native_cuda, "cuda-simt": native_simt, "cuda-ptx": native_ptx}[backend]()
+    if backend == "cuda":
+        return native_cuda()
+    return native_simt() if backend == "cuda-simt" else native_ptx()
 
 
 executed_triton: ContextVar[bool] = ContextVar("executed_triton", default=False)

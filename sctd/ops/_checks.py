@@ -54,7 +54,7 @@ def addresses(*tensors: Tensor | None) -> list[int]:
 
 
 def addresses_for(module: ModuleType, *tensors: Tensor | None) -> list[int]:
-    """:func:`addresses`; a module that checks what its kernels touch (backend "cuda-ptx") learns the sizes."""
+    """:func:`addresses`; a module that checks what kernels touch (backend "cuda-ptx") learns the sizes."""
     if hasattr(module, "know"):
         from sctd.ops._new_memory import tell
 

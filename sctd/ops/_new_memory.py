@@ -1,7 +1,8 @@
 """Which tensors nobody has filled yet: what a kernel reads of them it must have written itself. For tests.
 
-The executor of PTX (csrc/ptx) tracks such memory byte by byte. Python makes it by torch.empty and its like, which
-:func:`watching` listens to; torch's own in-place operations move a tensor's version on, kernels do not.
+The executor of PTX (csrc/ptx) tracks such memory byte by byte. Python makes it by torch.empty and its like,
+which :func:`watching` listens to; torch's own in-place operations move a tensor's version on, kernels do
+not.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def watching(module: ModuleType) -> Iterator[None]:
 
 def tell(module: ModuleType, tensors: Iterable[Tensor | None]) -> None:
     """Tell the executor which arrays its next kernels may touch, and which of them started unwritten."""
-    for storage in [s for s, (_, alive) in _new.items() if alive.expired()]:
-        module.forget(_new.pop(storage)[0])
+    for gone in [s for s, (_, alive) in _new.items() if alive.expired()]:
+        module.forget(_new.pop(gone)[0])
     found = []
     for t in tensors:
         if t is None:

@@ -16,7 +16,7 @@ def _emulation(simt_module: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _executed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For a test whose backend is "cuda-ptx" or "triton-ptx": in lockstep; reads of what nobody wrote are errors."""
+    """For backends "cuda-ptx" and "triton-ptx": in lockstep; reads of what nobody wrote are errors."""
     callspec = getattr(request.node, "callspec", None)
     backend = "" if callspec is None else str(callspec.params.get("backend"))
     if not backend.endswith("-ptx"):

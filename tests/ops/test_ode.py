@@ -235,7 +235,8 @@ def test_sctd_loss(size: tuple[int, int], scale: float, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "backend", ["cpu", "triton-interpret", "triton-ptx", "reference", pytest.param("triton", marks=pytest.mark.gpu)]
+    "backend",
+    ["cpu", "triton-interpret", "triton-ptx", "reference", pytest.param("triton", marks=pytest.mark.gpu)],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # numpy's, in the interpreter
 def test_sctd_residual_counts_what_is_not_finite(backend: str) -> None:
