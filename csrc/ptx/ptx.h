@@ -5,7 +5,8 @@ The emulation (csrc/simt) runs the .cu sources under g++. This runs what the GPU
 their order of operations, their code for divergence and half precision. Only ptxas, which turns PTX into machine code, and CUB,
 which stays the emulation's stand-in, are not seen.
 
-  parser.cpp        text => Kernel: registers become places in a file, immediates too, instructions an array
+  text.h .cpp       text in statements, words, declarations
+  parser.cpp        those => Kernel: registers become places in a file, immediates too, instructions an array
   table.h           how an opcode is added to the table: one line, its name, its types, what a lane computes
   arithmetic.cpp    integers and floats        conversions.cpp  mov, cvt, selp and half precision
   access.cpp        ld, st, atom, red          collectives.cpp  shfl, vote, redux, activemask

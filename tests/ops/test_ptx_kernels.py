@@ -246,8 +246,10 @@ def triton_results(dtype: torch.dtype, backend: str) -> list[Tensor]:
         backends: dict[str, str] = {}
     else:
         backends = {"backend": backend}
+    ones = [t.flatten(1)[:, :1] for t in z[:2]]  # one element an image: a constant to Triton
     return [
         module.noise(*z[:2], *pairs[0], **backends),
+        module.noise(*ones, *pairs[0], **backends),
         *module.cfg_ode_steps(*z[:3], 7.5, *pairs, prediction="v_prediction", **backends),
         *module.cfg_ode_steps(*z[:3], 7.5, *pairs, wrong=wrong, prediction="epsilon", **backends),
         *module.sctd_residual(*z[:3], pairs[0][0].to(z[0].dtype), 7.5, **backends),
