@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | counts | simt | gpu | smoke | wheel | oldest | newest | clean
+# Others: make install | lint | format | types | unit | counts | simt | ptx | gpu | smoke | wheel | oldest | newest | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -19,7 +19,7 @@ WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nv
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit counts simt gpu smoke wheel oldest newest clean
+.PHONY: help install generate test lint format types unit counts simt ptx gpu smoke wheel oldest newest clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -74,7 +74,7 @@ format: $(VENV)/.tools
 types: $(VENV)/.tools
 	$(BIN)/mypy
 
-REQUIRED = cpu cuda-simt cuda-compile triton-interpret peft $(if $(shell command -v valgrind),callgrind)
+REQUIRED = cpu cuda-simt cuda-ptx cuda-compile triton-interpret triton-ptx peft $(if $(shell command -v valgrind),callgrind)
 
 # Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
 # A process for each of at most four cores (1.5 GB each), with one thread: the tests of a file stay in one process and
@@ -91,6 +91,10 @@ counts: $(VENV)/.tools
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools
 	@$(BIN)/python csrc/simt/build.py
+
+# What nvcc makes of the CUDA kernels, executed on the CPU; prints the module for SCTD_PTX_MODULE.
+ptx: $(VENV)/.cuda
+	@$(WITH_NVCC) $(BIN)/python csrc/ptx/build.py
 
 # On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
 gpu: $(VENV)/.cuda

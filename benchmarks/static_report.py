@@ -1,9 +1,11 @@
 """What the compiler says about the CUDA kernels, without a GPU: registers, spills, occupancy, instructions.
 
-    SCTD_SIMT_MODULE=$(make -s simt) python -m benchmarks.static_report [--page docs/kernels.md]
+    SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) python -m benchmarks.static_report
+        [--page docs/kernels.md]
 
 Compiles csrc/cuda with nvcc for sm_80 and sm_90, reads ptxas' report and the machine code (sass.py), and runs
-the common workload under emulation to count warps and how often the inner loops turn. Nothing here is a time:
+the common workload under emulation to count warps and how often the inner loops turn, and once more as nvcc's
+PTX, to count what is executed (executed.py). Nothing here is a time:
 the bound says how many instruction issues a kernel cannot do without.
 """
 
@@ -18,13 +20,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from benchmarks import triton_static
+from benchmarks import executed, triton_static
 from benchmarks.sass import Loop, blend_loop, disassemble, working_path
-from sctd.bench.workload import make_workload
-from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
 
 CUDA = Path(__file__).resolve().parents[1] / "csrc" / "cuda"
@@ -48,12 +47,12 @@ MAX_REGISTERS, MAX_SHUFFLES, MAX_ATOMICS = 64, 12, 9
 INTRODUCTION = """\
 # The CUDA kernels, as the compiler sees them
 
-Written by `SCTD_SIMT_MODULE=$(make -s simt) python -m benchmarks.static_report --page docs/kernels.md`;
-no GPU took part, nothing here is a time. Budgets, for three channels on sm_80 and sm_90: no
-spills, at most 64 registers in the blend kernels, at most 20 instructions a (pixel, Gaussian) forward
-and 60 backward, at most 12 shuffles and one atomic instruction (9 lanes) for each (sub-tile, Gaussian).
-`tests/ops/test_cuda_static.py` holds the kernels to them, and this page to the kernels, where nvcc is of
-the release that made it: {release}.
+Written by `SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) python -m
+benchmarks.static_report --page docs/kernels.md`; no GPU took part, nothing here is a time. Budgets, for
+three channels on sm_80 and sm_90: no spills, at most 64 registers in the blend kernels, at most 20
+instructions a (pixel, Gaussian) forward and 60 backward, at most 12 shuffles and one atomic instruction (9
+lanes) for each (sub-tile, Gaussian). `tests/ops/test_cuda_static.py` holds the kernels to them, and this
+page to the kernels, where nvcc is of the release that made it: {release}.
 """
 MODEL = """
 Warp instructions of the blend loops for one picture of the common workload (`sctd/bench/workload.py`), as
@@ -63,6 +62,14 @@ of a turn.
 TRITON = """
 The Triton kernels, compiled ahead of time by Triton {version} (`python -m benchmarks.triton_static`); no
 spills, which would stand in the column of the stack:
+"""
+EXECUTED = """
+What warps execute of the kernels for a picture of that workload, its gradient and an Adam step, counted by
+running nvcc's PTX for sm_80 in lockstep (`csrc/ptx`, `python -m benchmarks.executed`): whole kernels with
+all their loops, in PTX instructions. Machine instructions differ: a turn of the backward loop has 210 of PTX
+and 120 of the machine, a division or a root is one of PTX and many of the machine. Then 32-byte sectors of
+global loads and stores, and atomic instructions. `tests/ops/test_executed.py` holds the counts of two small
+pictures; the second table is of the largest.
 """
 BOUND = """
 What a picture with its gradient and one Adam step cannot do without, {count} Gaussians on {size} x {size}
@@ -199,15 +206,8 @@ def emulated_counts(count: int, size: int) -> dict[str, int]:
     """Counters of one common picture, its gradient and an Adam step over means and colours; and its pairs."""
     simt = native_simt()
     simt.take_counters()
-    scene = make_workload(count, size, cameras=1)
-    for name in ("means", "colors"):
-        scene[name].requires_grad_()
-    renders, _, meta = rasterization(**scene, backend="cuda-simt")
-    renders.sum().backward()
-    groups = [AdamGroup(*(torch.zeros_like(scene["means"]) for _ in range(4))) for _ in range(2)]
-    schedule = adam_schedule([0.1, 0.1], step=1, beta1=0.9, beta2=0.99)
-    adam_step_(groups, schedule, beta1=0.9, beta2=0.99, eps=1e-15, backend="cuda-simt")
-    return {**simt.take_counters(), "pairs": meta["n_pairs"]}
+    pairs = executed.one_picture(count, size, "cuda-simt")
+    return {**simt.take_counters(), "pairs": pairs}
 
 
 def modelled(kernels: list[Kernel], counts: dict[str, int]) -> tuple[float, float]:
@@ -258,13 +258,6 @@ def bounds(kernels: list[Kernel], counts: dict[str, int]) -> list[str]:
     return lines
 
 
-def release() -> str:
-    """Of nvcc, for example 13.0."""
-    told = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"release (\S+),", told)
-    return found[1] if found else "unknown"
-
-
 def our_kernels() -> list[Kernel]:
     """All but CUB's, on both architectures."""
     files = [path for path in sorted(CUDA.glob("*.cu")) if path.stem not in ("primitives", "device")]
@@ -277,7 +270,8 @@ def report(kernels: list[Kernel], triton_kernels: list[triton_static.Kernel]) ->
     (count, size), counts = list(counted.items())[-1]
     return "\n".join(
         [
-            *(INTRODUCTION.format(release=release()), *table(kernels), MODEL, *model(kernels, counted)),
+            *(INTRODUCTION.format(release=executed.release()), *table(kernels)),
+            *(MODEL, *model(kernels, counted), EXECUTED, *executed.tables()),
             *(BOUND.format(count=count, size=size), *bounds(kernels, counts)),
             *(TRITON.format(version=version("triton")), *triton_static.table(triton_kernels), ""),
         ]

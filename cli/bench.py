@@ -52,7 +52,7 @@ def _help_alone(context: typer.Context) -> None:
 @app.command()
 def raster(
     backend: Annotated[
-        str, typer.Option(help="sctd's: cpu, reference, or cuda-simt (counts, no times).")
+        str, typer.Option(help="sctd's: cpu, reference, or cuda-simt, cuda-ptx (counts, no times).")
     ] = "cpu",
     against: Annotated[
         str, typer.Option(help="Peers, separated by commas: gsplat, reference.  [default: none]")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from emulation import simt_build
+from emulation import ptx_build, simt_build
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CUDA = REPOSITORY / "csrc" / "cuda"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +46,22 @@ def need() -> Callable[[str, bool, str], None]:
 def simt_module() -> str:
     """The emulated CUDA kernels, built from these sources: `backend="cuda-simt"` works from here on."""
     return os.environ.setdefault("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
+
+
+@pytest.fixture(scope="session")
+def ptx_module() -> str:
+    """The executor of PTX, built from these sources."""
+    return os.environ.setdefault("SCTD_PTX_MODULE", str(ptx_build().build()))
+
+
+@pytest.fixture(scope="session")
+def cuda_ptx(ptx_module: str) -> None:
+    """The CUDA kernels as nvcc compiles these sources: `backend="cuda-ptx"` works from here on."""
+    require_or_skip("cuda-ptx", shutil.which("nvcc") is not None, "no nvcc in PATH")
+    from sctd.ops._backend import native_ptx
+
+    for stem in ptx_build().KERNELS:
+        native_ptx().load(ptx_build().ptx(CUDA / f"{stem}.cu", 80))
 
 
 @pytest.fixture

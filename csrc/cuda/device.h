@@ -75,7 +75,10 @@ T opaque(T x) {
     return x;
 }
 
-inline void fill_bytes(void* at, int value, size_t size, Stream) { __builtin_memset(at, value, size); }
+inline void fill_bytes(void* at, int value, size_t size, Stream) {
+    __builtin_memset(at, value, size);
+    HOST_WROTE(at, size);
+}
 inline float fast_exp2(float x) { return exp2f(x); }
 inline float fast_reciprocal(float x) { return 1 / x; }
 

@@ -70,6 +70,8 @@ void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_
     std::stable_sort(at.begin(), at.end(),
                      [&](int64_t i, int64_t j) { return (keys_in[i] & mask) < (keys_in[j] & mask); });
     for (int64_t i = 0; i < n; ++i) keys_out[i] = keys_in[at[i]], values_out[i] = values_in[at[i]];
+    HOST_WROTE(keys_out, size_t(n) * sizeof *keys_out);
+    HOST_WROTE(values_out, size_t(n) * sizeof *values_out);
 }
 
 size_t exclusive_sum_scratch(int64_t) { return 1; }
@@ -83,6 +85,7 @@ void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32
         out[i] = sum;
         sum = SaturatingSum()(sum, value);
     }
+    HOST_WROTE(out, size_t(n) * sizeof *out);
 }
 
 #endif

@@ -22,8 +22,11 @@ For tests. Nothing measured here is a time; the counters (COUNT_WARP) are number
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+#ifndef LAUNCH  // else csrc/ptx/launch.h has sent it elsewhere
 #define LAUNCH(kernel, grid, block, stream, ...) \
     ((void)(stream), ::sctd::simt::launch(#kernel, (grid), (block), [&] { (kernel)(__VA_ARGS__); }))
+#define HOST_WROTE(at, bytes) ((void)0)  // device memory that the host's stand-ins have written
+#endif
 #define SHARED(T, name, n) \
     T* const name = static_cast<T*>(::sctd::simt::shared(sizeof(T) * (n), __FILE__, __LINE__))
 #define COUNT_WARP(name, n)                                       \

@@ -17,7 +17,8 @@ from sctd.bench.timing import Plan, interleave, spread
 from sctd.bench.workload import Cell, make_workload
 from sctd.errors import InputError
 
-BACKENDS = ("cpu", "reference", "cuda-simt")
+SIMULATED = ("cuda-simt", "cuda-ptx")
+BACKENDS = ("cpu", "reference", *SIMULATED)
 Say = Callable[[str], None]
 
 
@@ -71,7 +72,7 @@ def run(options: Options, say: Say) -> list[Row]:
     if len(set(names)) < len(names):
         raise InputError(f"--against names something twice, or what is measured anyway: {', '.join(names)}")
     machine = facts(options.threads)
-    if options.backend == "cuda-simt":
+    if options.backend in SIMULATED:
         from sctd.bench.simulated import count_cells
 
         return count_cells(options, machine, say)

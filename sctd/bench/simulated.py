@@ -1,10 +1,12 @@
-"""The emulated CUDA kernels on the common workload: what they count, and never a time.
+"""The CUDA kernels on the common workload, emulated or executed as PTX: what they count, and never a time.
 
-An emulation on a CPU says nothing about how long a GPU takes; how many items its warps look at is exact.
+Neither says on a CPU how long a GPU takes; how many items its warps look at, and how many instructions they
+execute, is exact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sctd.bench.check import Job, agreement, make_truth, values_of
@@ -12,29 +14,38 @@ from sctd.bench.pairs import count_pairs
 from sctd.bench.peers import ours
 from sctd.bench.report import Row
 from sctd.bench.workload import make_workload
-from sctd.ops._backend import native_simt
+from sctd.ops._backend import cuda_module
 
 if TYPE_CHECKING:
     from sctd.bench.raster import Options, Say
 
 
+def _flat(counters: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """The emulation's counters are numbers, the executor's numbers of each kernel."""
+    for name, value in counters.items():
+        if isinstance(value, int):
+            yield name, value
+        else:
+            yield from ((f"{name} {what}", count) for what, count in value.items())
+
+
 def count_cells(options: Options, machine: dict[str, Any], say: Say) -> list[Row]:
-    """One row a cell with the emulation's counters, all cameras together.
+    """One row a cell with the backend's counters, all cameras together.
 
     Raises:
-        BackendUnavailable: SCTD_SIMT_MODULE names no module.
+        BackendUnavailable: SCTD_SIMT_MODULE, or SCTD_PTX_MODULE, names no module.
     """
-    counters = native_simt()
+    counters = cuda_module(options.backend)
     rows = []
     for cell in options.cells:
-        say(f"{cell.name}: running the CUDA kernels under emulation")
+        say(f"{cell.name}: running the CUDA kernels with backend {options.backend}")
         scene = make_workload(cell.count, cell.size, options.cameras)
         pairs = count_pairs(scene)
         truth = make_truth(scene, pairs)
-        rasterizer = ours("cuda-simt")
+        rasterizer = ours(options.backend)
         counters.take_counters()
         found = agreement(Job(rasterizer, scene, truth.weights), truth)
-        counts = counters.take_counters()
+        counts = dict(_flat(counters.take_counters()))
         fault = found.fault(rasterizer.tolerance)
         values: dict[str, float | None] = {**values_of(truth, pairs), **found.values()}
         if fault is None:
@@ -47,7 +58,7 @@ def count_cells(options: Options, machine: dict[str, Any], say: Say) -> list[Row
                 provider=rasterizer.name,
                 version=rasterizer.version,
                 device_class="simulated",
-                settings={"backend": "cuda-simt", "cameras": options.cameras},
+                settings={"backend": options.backend, "cameras": options.cameras},
                 machine=machine,
                 status="ok" if fault is None else "wrong",
                 note=fault or "",

@@ -273,9 +273,9 @@ def _batch(rows: Sequence[Row]) -> list[Table]:
 
 
 def _counts(rows: Sequence[Row]) -> Table:
-    """One line a count: their names are the emulation's."""
+    """One line a count: their names are the backend's."""
     table = Table(
-        "Counts of the emulated CUDA kernels, all cameras together; an emulation has no times",
+        "Counts of the CUDA kernels on a CPU, all cameras together; there are no times",
         ("cell", "what", "count"),
     )
     for row in rows:

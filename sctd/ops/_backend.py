@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,10 @@ from torch import Tensor
 from sctd.environment import MOST_THREADS, check_variables
 from sctd.errors import BackendUnavailable, InputError
 
-BACKENDS = ("auto", "cpu", "cuda", "cuda-simt", "triton", "triton-interpret", "reference")
+BACKENDS = (
+    *("auto", "cpu", "cuda", "cuda-simt", "cuda-ptx", "triton", "triton-interpret", "triton-ptx"),
+    "reference",
+)
 
 
 @lru_cache(maxsize=1)
@@ -60,17 +64,47 @@ def native_simt() -> ModuleType:
     Raises:
         BackendUnavailable: the variable is not set, or names no module. For tests; `make simt` builds one.
     """
-    path = os.environ.get("SCTD_SIMT_MODULE", "")
+    return _for_tests("cuda-simt", "SCTD_SIMT_MODULE", "simt")
+
+
+@lru_cache(maxsize=1)
+def native_ptx() -> ModuleType:
+    """The executor of PTX on CPU tensors, with the CUDA kernels as nvcc compiled them: SCTD_PTX_MODULE.
+
+    Raises:
+        BackendUnavailable: the variable is not set, or names no module. For tests; `make ptx` builds one.
+    """
+    module = _for_tests("cuda-ptx", "SCTD_PTX_MODULE", "ptx")
+    arch = os.environ.get("SCTD_PTX_ARCH", "80")
+    for path in sorted(Path(os.environ["SCTD_PTX_MODULE"]).parent.glob(f"sm_{arch}/*.ptx")):
+        module.load(path.read_text())
+    return module
+
+
+def _for_tests(backend: str, variable: str, target: str) -> ModuleType:
+    """The module that an environment variable names and `make <target>` builds."""
+    path = os.environ.get(variable, "")
     if not path:
         raise BackendUnavailable(
-            'backend "cuda-simt" is for tests: build it with `make simt` and set SCTD_SIMT_MODULE to its file'
+            f'backend "{backend}" is for tests: build it with `make {target}` and set {variable} to its file'
         )
     spec = importlib.util.spec_from_file_location(Path(path).name.split(".")[0], path)
     if spec is None or spec.loader is None or not Path(path).exists():
-        raise BackendUnavailable(f"SCTD_SIMT_MODULE names no module: {path!r}; build it with `make simt`")
+        raise BackendUnavailable(f"{variable} names no module: {path!r}; build it with `make {target}`")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def cuda_module(backend: str) -> ModuleType:
+    """The CUDA kernels of a backend: on a device, emulated, or their PTX executed."""
+    if backend == "cuda":
+        return native_cuda()
+    return native_simt() if backend == "cuda-simt" else native_ptx()
+
+
+executed_triton: ContextVar[bool] = ContextVar("executed_triton", default=False)
+"""Whether launches of Triton's kernels go to the executor of PTX; see benchmarks/triton_ptx.py."""
 
 
 def native_triton(interpreted: bool) -> None:
@@ -81,6 +115,8 @@ def native_triton(interpreted: bool) -> None:
     """
     if importlib.util.find_spec("triton") is None:
         raise BackendUnavailable("Triton is not installed; run `pip install triton` (Linux)")
+    if executed_triton.get():
+        raise BackendUnavailable('only backend "triton-ptx" runs where Triton\'s PTX is executed')
     if (os.environ.get("TRITON_INTERPRET") == "1") != interpreted:
         how = "set TRITON_INTERPRET=1" if interpreted else "unset TRITON_INTERPRET"
         raise BackendUnavailable(f"{how} before sctd is imported; it decides how Triton runs kernels")
@@ -107,7 +143,12 @@ def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) ->
             f'backend "{backend}" needs tensors on the {needed.upper()}, got {tensor.device}; '
             'use backend="reference"'
         )
-    if backend.startswith("triton"):
+    if backend == "triton-ptx":
+        if not executed_triton.get():
+            raise BackendUnavailable(
+                'backend "triton-ptx" is for tests: it works inside benchmarks.triton_ptx.executing()'
+            )
+    elif backend.startswith("triton"):
         native_triton(interpreted=backend == "triton-interpret")
     if backend == "cuda":
         _runnable_cuda(tensor.device)

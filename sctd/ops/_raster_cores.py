@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sctd.errors import TooLarge
-from sctd.ops._backend import native, native_cuda, native_simt
-from sctd.ops._checks import addresses, stream_of
+from sctd.ops._backend import cuda_module, native
+from sctd.ops._checks import addresses, addresses_for, stream_of
 
 Tensors = Sequence[Tensor | None]
 
@@ -168,8 +168,8 @@ class CpuCore:
 
 
 class CudaCore:
-    """The CUDA kernels, float32, on the tensors' device and its current stream; or their emulation on CPU
-    tensors."""
+    """The CUDA kernels, float32, on the tensors' device and its current stream; or emulated, or executed, on
+    CPU tensors."""
 
     mask_dtype = torch.uint8  # 8 x 8 sub-tiles
     has_order = True
@@ -189,14 +189,14 @@ class CudaCore:
         check_footprints(*sizes[:2])
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
-            self.module.project_forward(shape, addresses(*inputs, *out), stream)
+            self.module.project_forward(shape, addresses_for(self.module, *inputs, *out), stream)
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         cameras, count = sizes[:2]
         scratch = self._scratch(inputs[0], self.module.project_backward_scratch(count, cameras))
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
-            self.module.project_backward(shape, addresses(*inputs, *out, scratch), stream)
+            self.module.project_backward(shape, addresses_for(self.module, *inputs, *out, scratch), stream)
 
     def tile_lists(
         self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
@@ -209,20 +209,20 @@ class CudaCore:
         )
         with stream_of(depths) as stream:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
-            at = addresses(*footprints, order, rank_start, scratch)
+            at = addresses_for(self.module, *footprints, order, rank_start, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
             pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
             out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
-            at = addresses(*footprints, *out, scratch)
+            at = addresses_for(self.module, *footprints, *out, scratch)
             self.module.tiles_write(cameras, count, *size, pairs, at, stream)
         return out
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         shape = self.module.BlendShape(*sizes)
         with stream_of(inputs[0]) as stream:
-            self.module.blend_forward(shape, addresses(*inputs, *out), stream)
+            self.module.blend_forward(shape, addresses_for(self.module, *inputs, *out), stream)
 
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
@@ -230,14 +230,12 @@ class CudaCore:
         shape = self.module.BlendShape(*sizes)
         size = self.module.blend_backward_scratch(shape, deterministic)
         scratch = self._scratch(inputs[0], check_sums(size, sizes[3], deterministic))
-        at = addresses(*inputs, *out, scratch)
+        at = addresses_for(self.module, *inputs, *out, scratch)
         with stream_of(inputs[0]) as stream:
             self.module.blend_backward(shape, deterministic, at, stream)
 
 
 @cache
 def core(name: str) -> Core:
-    """The core of a backend: "cpu", "cuda" or "cuda-simt"."""
-    if name == "cpu":
-        return CpuCore()
-    return CudaCore(native_cuda() if name == "cuda" else native_simt())
+    """The core of a backend: "cpu", or one of the three that run the CUDA kernels."""
+    return CpuCore() if name == "cpu" else CudaCore(cuda_module(name))

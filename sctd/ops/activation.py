@@ -114,7 +114,7 @@ def activate(
     if noise is not None:
         check_shape("noise", noise, (n, 3))
     check_same("scales", scales, opacities=opacities, sh0=sh0, shN=shN, noise=noise)
-    chosen = choose(backend, scales, ("triton", "triton-interpret"))
+    chosen = choose(backend, scales, ("triton", "triton-interpret", "triton-ptx"))
     if not chosen.startswith("triton"):
         return _plain(scales, opacities, sh0, shN, noise)
     spread, opaque, colors, sums = _activate(scales, opacities, sh0, shN, noise)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sctd.errors import InputError
 from sctd.ops import reference
-from sctd.ops._backend import choose, native, native_cuda, native_simt
-from sctd.ops._checks import addresses, check_same, check_shape, stream_of
+from sctd.ops._backend import choose, cuda_module, native
+from sctd.ops._checks import addresses, addresses_for, check_same, check_shape, stream_of
 from sctd.transfer import to_device
 
 MAX_GROUPS = 8
@@ -95,12 +95,12 @@ def _adam(
     sizes = [(p.numel(), p.shape[1:].numel()) for p in params]
     if backend == "cpu":
         return _adam_cpu(groups, sizes, watched, schedule, visible, skip, (beta1, beta2, eps))
-    module = native_cuda() if backend == "cuda" else native_simt()
+    module = cuda_module(backend)
     others = [] if watched is None else [watched]
     norms = schedule.new_empty(len(groups) + len(others))
     scratch = torch.empty(module.adam_scratch(len(norms)), dtype=torch.uint8, device=schedule.device)
     flat = [t for group in groups for t in group] + others
-    at = addresses(*flat, schedule, visible, skip, norms, scratch)
+    at = addresses_for(module, *flat, schedule, visible, skip, norms, scratch)
     with stream_of(schedule) as stream:
         module.adam(sizes, -1 if watched is None else watched.numel(), beta1, beta2, eps, at, stream)
     return norms
@@ -159,7 +159,7 @@ def adam_step_(
             they are (a sparse step); None: all rows change.
         skip: one bool: nothing changes where it is True, for example ``meta["pairs_needed"] > capacity``.
         watched: one more gradient, of what lies between the loss and the groups, any shape, their dtype.
-        backend: "auto", "cpu", "cuda", "cuda-simt" or "reference".
+        backend: "auto", "cpu", "cuda", "reference"; for tests "cuda-simt" and "cuda-ptx".
 
     Returns:
         The 2-norm of each group's gradient before clipping, and last that of ``watched``, [groups (+ 1)]
@@ -176,7 +176,7 @@ def adam_step_(
     _check_groups(groups, schedule, visible, skip)
     if watched is not None:
         check_same("param of group 0", groups[0].param, watched=watched)
-    chosen = choose(backend, groups[0].param, ("cpu", "cuda", "cuda-simt"))
+    chosen = choose(backend, groups[0].param, ("cpu", "cuda", "cuda-simt", "cuda-ptx"))
     if chosen == "reference":
         return reference.adam_step_(
             groups, schedule, beta1=beta1, beta2=beta2, eps=eps, visible=visible, skip=skip, watched=watched

@@ -98,7 +98,7 @@ def views(
     if alphas.shape != (*renders.shape[:3], 1):
         raise InputError(f"alphas must have shape {[*renders.shape[:3], 1]}; got {list(alphas.shape)}")
     check_same("renders", renders, alphas=alphas)
-    chosen = choose(backend, renders, ("triton", "triton-interpret"))
+    chosen = choose(backend, renders, ("triton", "triton-interpret", "triton-ptx"))
     if not chosen.startswith("triton"):
         return _plain(renders, alphas, near_plane, variation, chosen)
     rgb, disparity, sums = _views(renders, alphas, near_plane, variation)
@@ -179,7 +179,7 @@ def stretched(values: Tensor, *, backend: str = "auto") -> Tensor:
     """
     if values.dim() != 4 or values.shape[1] != 1 or values.numel() == 0:
         raise InputError(f"values must have shape [B, 1, H, W]; got {list(values.shape)}")
-    chosen = choose(backend, values, ("triton", "triton-interpret"))
+    chosen = choose(backend, values, ("triton", "triton-interpret", "triton-ptx"))
     if chosen.startswith("triton"):
         images: Tensor = _stretched(values)[0]
         return images

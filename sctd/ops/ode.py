@@ -18,7 +18,7 @@ from sctd.ops._checks import check_float, check_shape
 from sctd.ops._diffusion_cores import MAX_WRONG, PREDICTIONS, core
 from sctd.ops.reference import Level
 
-BACKENDS = ("cpu", "triton", "triton-interpret")
+BACKENDS = ("cpu", "triton", "triton-interpret", "triton-ptx")
 DEVICES = ("cpu", "cuda")
 
 

@@ -124,7 +124,7 @@ def rasterization(
         backgrounds = None  # behind a depth there is 0, as behind gsplat's
     geometry = {"means": means, "quats": quats, "scales": scales, "opacities": opacities}
     check_tensors(sh_degree, colors, backgrounds, **geometry, viewmats=viewmats, Ks=Ks)
-    chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt"))
+    chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt", "cuda-ptx"))
     absgrad, drawn = bool(absgrad), colors.shape[-1] if with_color else 0
     if absgrad and chosen.startswith("cuda") and drawn + with_depth > MAX_ABSGRAD_CHANNELS:
         raise Unsupported(

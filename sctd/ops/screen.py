@@ -67,7 +67,7 @@ def watch_screen_(
     if radii.dtype != torch.int32:
         raise InputError(f"radii must be int32; got {radii.dtype}")
     check_same("gradient", gradient, count=count, radius=radius, g_means2d=g_means2d)
-    chosen = choose(backend, gradient, ("triton", "triton-interpret"))
+    chosen = choose(backend, gradient, ("triton", "triton-interpret", "triton-ptx"))
     half = (size[0] / 2, size[1] / 2)
     if chosen.startswith("triton"):
         _watch(gradient, count, radius, g_means2d, radii, norms, *half)

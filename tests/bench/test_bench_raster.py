@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from emulation import simt_build
 
 from sctd.bench import memory, peers, raster, report
 from sctd.bench.check import Job, agreement, make_truth
@@ -160,19 +158,22 @@ def test_gsplat_computes_the_same() -> None:
     assert found.fault(gsplat.tolerance) is None, found
 
 
-def test_the_emulation_gives_counts_and_no_times(
-    bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("backend", "counted"),
+    [("cuda-simt", "forward_items"), ("cuda-ptx", "blend_forward_kernel<3> instructions")],
+)
+def test_simulated_kernels_give_counts_and_no_times(
+    backend: str, counted: str, bench: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    if "SCTD_SIMT_MODULE" not in os.environ:
-        monkeypatch.setenv("SCTD_SIMT_MODULE", str(simt_build().build("plain")))
-    shown = bench("raster", *TINY, "--backend", "cuda-simt", "--json", "a.json")
+    request.getfixturevalue("simt_module" if backend == "cuda-simt" else "cuda_ptx")
+    shown = bench("raster", *TINY, "--backend", backend, "--json", "a.json")
     assert shown.code == 0, shown.err
-    assert "forward_items" in shown.out
-    assert "an emulation has no times" in shown.out
+    assert counted in shown.out
+    assert "there are no times" in shown.out
     assert " ms" not in shown.out
     (row,) = report.load(tmp_path / "a.json")
     assert (row.device_class, row.wall_ms, row.cpu_ms) == ("simulated", [], [])
-    assert row.values["forward_items"] > 0
+    assert row.values[counted] > 0
     assert "wall" not in json.dumps(row.values)
     bench("raster", *TINY, "--json", "b.json")
     refused = bench("compare", "a.json", "b.json")

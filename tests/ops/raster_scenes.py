@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 on_every_backend = pytest.mark.parametrize(
-    "backend", ["cpu", "cuda-simt", pytest.param("cuda", marks=pytest.mark.gpu)]
+    "backend", ["cpu", "cuda-simt", "cuda-ptx", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 
 

@@ -78,7 +78,7 @@ def test_matches_reference(clip: float | None, sparse: bool, backend: str) -> No
             torch.testing.assert_close(value, truth.exact, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "cuda-ptx", "reference"])
 def test_matches_torch(backend: str) -> None:
     g = torch.Generator().manual_seed(1)
     mine = AdamGroup(torch.randn(100, generator=g), *(torch.zeros(100) for _ in range(3)))
@@ -95,7 +95,7 @@ def test_matches_torch(backend: str) -> None:
     torch.testing.assert_close(mine.param, theirs.detach(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "cuda-ptx", "reference"])
 def test_rows_that_are_not_visible_keep_everything(backend: str) -> None:
     groups = make_groups(torch.float32, ((300, 3), (300,)))
     for group in groups:
@@ -112,7 +112,7 @@ def test_rows_that_are_not_visible_keep_everything(backend: str) -> None:
             assert (now[visible] != was[visible]).any(), name
 
 
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "cuda-ptx", "reference"])
 def test_a_skipped_step_changes_nothing(backend: str) -> None:
     groups = make_groups(torch.float32, ((50, 3), (50,)))
     for group in groups:

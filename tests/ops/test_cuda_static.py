@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import executed, triton_static
 from benchmarks import static_report as static
-from benchmarks import triton_static
 from benchmarks.sass import Loop, blend_loop, distances, successors, tool, working_path
 from sctd.ops import _backend
 
@@ -93,15 +93,16 @@ def test_modelled_instructions_keep_their_budget(kernels: list[static.Kernel], n
     assert 330_000 < counts["pairs"] < 333_000, "exact on pixel centres: 0.71 of the 467k of 3-sigma squares"
 
 
+@pytest.mark.usefixtures("cuda_ptx")
 def test_the_page_shows_these_kernels(
     kernels: list[static.Kernel], triton_kernels: list[triton_static.Kernel], need: Need, repository: Path
 ) -> None:
     need("cuda-compile", bool(kernels), "no nvcc in PATH")
     page = (repository / "docs" / "kernels.md").read_text()
-    if f"release that made it: {static.release()}." not in page:
-        pytest.skip(f"docs/kernels.md was made by another release of nvcc than {static.release()}")
+    if f"release that made it: {executed.release()}." not in page:
+        pytest.skip(f"docs/kernels.md was made by another release of nvcc than {executed.release()}")
     assert page == static.report(kernels, triton_kernels), (
-        "the kernels have changed: SCTD_SIMT_MODULE=$(make -s simt) "
+        "the kernels have changed: SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) "
         "python -m benchmarks.static_report --page docs/kernels.md"
     )
 

@@ -182,7 +182,7 @@ def test_the_trainers_call_with_poses_masks_and_depths() -> None:
 
 
 @pytest.mark.parametrize("tile_size", [16, 7])
-@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "cuda-simt", "cuda-ptx", "reference"])
 def test_meta_is_gsplats(backend: str, tile_size: int) -> None:
     scene = make_scene(50, 40, 33, 3, seed=24, size=0.15)
     args = (t.float() if isinstance(t, Tensor) else t for t in scene)

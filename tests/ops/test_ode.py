@@ -21,7 +21,7 @@ SIZES = [(1, 1), (17, 23), (64, 64)]
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 on_every_backend = pytest.mark.parametrize(
-    "backend", ["cpu", "triton-interpret", pytest.param("triton", marks=pytest.mark.gpu)]
+    "backend", ["cpu", "triton-interpret", "triton-ptx", pytest.param("triton", marks=pytest.mark.gpu)]
 )
 
 
@@ -235,7 +235,8 @@ def test_sctd_loss(size: tuple[int, int], scale: float, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "backend", ["cpu", "triton-interpret", "reference", pytest.param("triton", marks=pytest.mark.gpu)]
+    "backend",
+    ["cpu", "triton-interpret", "triton-ptx", "reference", pytest.param("triton", marks=pytest.mark.gpu)],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # numpy's, in the interpreter
 def test_sctd_residual_counts_what_is_not_finite(backend: str) -> None:
@@ -273,7 +274,7 @@ def test_gradients() -> None:
         assert torch.autograd.gradcheck(lambda a, b, p=prediction: ops.ode_step(a, b, *lv, prediction=p), z)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "triton-interpret"])
+@pytest.mark.parametrize("backend", ["cpu", "triton-interpret", "triton-ptx"])
 def test_opcheck(backend: str) -> None:
     z, lv, weight = latents(5, (3, 5)), levels(3), torch.ones(3)
     with_grad = [t.clone().requires_grad_() for t in z]
@@ -287,7 +288,7 @@ def test_opcheck(backend: str) -> None:
     torch.library.opcheck(variation._total_variation, (with_grad[0], backend))
 
 
-@pytest.mark.parametrize("backend", ["cpu", "triton-interpret"])
+@pytest.mark.parametrize("backend", ["cpu", "triton-interpret", "triton-ptx"])
 def test_empty_batch(backend: str) -> None:
     z, empty = torch.zeros(0, 4, 8, 8), torch.zeros(0)
     assert ops.noise(z, z, empty, empty, backend=backend).shape == z.shape

@@ -20,7 +20,7 @@ from sctd.errors import BackendUnavailable, InputError
 from sctd.ops import get_num_threads, rasterization, set_num_threads
 
 with_reference = pytest.mark.parametrize(
-    "backend", ["cpu", "cuda-simt", "reference", pytest.param("cuda", marks=pytest.mark.gpu)]
+    "backend", ["cpu", "cuda-simt", "cuda-ptx", "reference", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 
 

@@ -19,8 +19,9 @@ from sctd.ops.screen import _watch
 
 NEAR = 0.5
 
+on_a_cpu = pytest.mark.parametrize("backend", ["triton-interpret", "triton-ptx"])
 on_every_backend = pytest.mark.parametrize(
-    "backend", ["triton-interpret", pytest.param("triton", marks=pytest.mark.gpu)]
+    "backend", ["triton-interpret", "triton-ptx", pytest.param("triton", marks=pytest.mark.gpu)]
 )
 
 
@@ -87,12 +88,13 @@ def test_views_are_what_they_are_called() -> None:
     assert without[2].shape == (0, 2)
 
 
+@on_a_cpu
 @pytest.mark.parametrize("missing", range(3))
-def test_views_without_some_gradients(missing: int) -> None:
+def test_views_without_some_gradients(missing: int, backend: str) -> None:
     found = []
-    for backend in ("triton-interpret", "reference"):
+    for which in (backend, "reference"):
         leaves = [t.clone().requires_grad_() for t in images(2, 11, 7, 4)]
-        rgb, disparity, sums = views(*leaves, NEAR, variation=missing != 2, backend=backend)
+        rgb, disparity, sums = views(*leaves, NEAR, variation=missing != 2, backend=which)
         assert disparity is not None
         parts = [rgb.square().sum(), disparity.square().sum(), 30 * sums.sum()]
         del parts[missing]
@@ -145,13 +147,14 @@ def test_activate(higher: int, noisy: bool, backend: str) -> None:
         check(call, inputs, backend)
 
 
+@on_a_cpu
 @pytest.mark.parametrize("missing", range(4))
-def test_activate_without_some_gradients(missing: int) -> None:
+def test_activate_without_some_gradients(missing: int, backend: str) -> None:
     found = []
-    for backend in ("triton-interpret", "reference"):
+    for which in (backend, "reference"):
         leaves = [t.clone().requires_grad_() for t in gaussians(90, 3)]
-        parts = [out.square().sum() for out in activate(*leaves, backend=backend)[:3]]
-        parts.append(activate(*leaves, backend=backend)[3].sum())
+        parts = [out.square().sum() for out in activate(*leaves, backend=which)[:3]]
+        parts.append(activate(*leaves, backend=which)[3].sum())
         del parts[missing]
         sum(parts).backward()  # type: ignore[union-attr]
         found.append([torch.zeros_like(t) if t.grad is None else t.grad for t in leaves])
@@ -181,7 +184,7 @@ def test_watch_screen(cameras: int, backend: str) -> None:
     assert torch.equal((wanted[1].exact - kept[1]).round().int(), 2 * seen)
 
 
-@pytest.mark.parametrize("backend", ["triton-interpret", "reference"])
+@pytest.mark.parametrize("backend", ["triton-interpret", "triton-ptx", "reference"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_broken_step_is_not_watched(bad: float, backend: str) -> None:
     kept = [torch.zeros(4) for _ in range(3)]
