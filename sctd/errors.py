@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 
@@ -42,13 +43,22 @@ class TrainingFailure(SctdError, RuntimeError):
     """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""
 
 
+# What torch's allocator and the dynamic loader say on a CPU. The loader says nearly the same of a file system
+# that allows no programs, and of thread-local storage, whose room is another.
+_NO_MEMORY = re.compile(
+    r"allocate memory(?! in static TLS)|"
+    r"failed to map segment from shared object(?!: Operation not permitted)",
+    re.IGNORECASE,
+)
+
+
 def out_of_memory(exc: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that memory ran out. Loads no torch."""
     while exc is not None:
         kinds = {cls.__name__ for cls in type(exc).__mro__}
         if kinds & {"MemoryError", "OutOfMemoryError"} or getattr(exc, "errno", None) == errno.ENOMEM:
             return True
-        if "allocate memory" in str(exc).lower():  # torch's allocator and the dynamic loader on a CPU
+        if _NO_MEMORY.search(str(exc)):
             return True
         exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
     return False
