@@ -50,7 +50,8 @@ def examine(folder: Path = Path()) -> list[Check]:
         folder: where a run would be written.
     """
     checks = [_python()]
-    for part in (_packages, _backends, _gpu, _attention, _embedded_prior, _threads, _memory, _video):
+    parts = (_packages, _backends, _gpu, _attention, _embedded_prior, _threads, _memory, _video, _files)
+    for part in parts:
         checks += part()
     return [*checks, _disk(folder)]
 
@@ -178,6 +179,28 @@ def _threads() -> list[Check]:
     set_by = f", limited by {' '.join(wishes)}" if wishes else ""
     usable = f"{usable_cores()} of {os.cpu_count()} cores usable{limit}{set_by}"
     return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force())]
+
+
+def _files() -> list[Check]:
+    """What runs start from and what adapts a prior, and what of both is refused."""
+    from sctd import initial
+    from sctd.initial.gltf_extensions import INSTEAD
+    from sctd.prior.lora_keys import OTHER_KINDS
+
+    refused = f"SuperSplat's compressed .ply, .sog, .spz, glTF that requires {', '.join(INSTEAD)}"
+    others = f"{', '.join(OTHER_KINDS)}, and those for other bases than Stable Diffusion 1.x and 2.x"
+    return [
+        Check(
+            "starts",
+            "ok",
+            f"{' '.join(initial.ENDINGS)}; refused by name: {refused}",
+        ),
+        Check(
+            "adapters",
+            "ok",
+            f"LoRA, LoCon, DoRA, textual inversions; refused by name: {others}",
+        ),
+    ]
 
 
 def _memory() -> list[Check]:

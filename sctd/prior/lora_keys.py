@@ -62,7 +62,7 @@ _OTHER_BASES: Mapping[str, str] = {
 }
 
 # Keys of adapters that are no LoRA; Yeh et al. 2024 (LyCORIS) and peft describe them.
-_OTHER_KINDS: Mapping[str, str] = {
+OTHER_KINDS: Mapping[str, str] = {
     "LoHa": r"\.(hada|loha)_",
     "LoKr": r"\.lokr_",
     "(IA)^3": r"\.ia3_|\.on_input$",
@@ -125,7 +125,7 @@ def _split(key: str, file: str) -> tuple[str, Role]:
     for role, pattern in _ROLE_OF.items():
         if found := pattern.fullmatch(key):
             return found["layer"], role
-    for kind, ending in _OTHER_KINDS.items():
+    for kind, ending in OTHER_KINDS.items():
         if re.search(ending, key):
             raise InputError(
                 f"LoRA {file} is of another kind: {kind} (it has {key}); sctd merges LoRA, LoCon and DoRA"

@@ -41,6 +41,12 @@ def test_every_part_is_examined(tmp_path: Path) -> None:
     names = {check.name for check in checks}
     assert {"python", "torch", "gpu", "embedded prior", "threads", "memory", "video encoder", "disk"} <= names
     assert any(name.startswith("backend") for name in names)
+    told = {check.name: check.detail for check in checks}
+    assert all(
+        word in told["starts"] for word in (".splat", ".glb", "KHR_draco_mesh_compression", "SuperSplat")
+    )
+    assert all(word in told["adapters"] for word in ("DoRA", "LoHa", "LoKr"))
+    assert told["waiting"].startswith("torch's threads wait")
     assert all(check.detail and "\n" not in check.detail for check in checks)
     assert {check.status for check in checks} <= {"ok", "off", "bad"}
 
