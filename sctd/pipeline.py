@@ -161,7 +161,6 @@ def generate(
             folder.begin(config)
         try:
             seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False))
-            trainer.check_any_step()
             try:
                 return _finish(trainer, folder, report, seconds)
             except KeyboardInterrupt as exc:
@@ -300,6 +299,7 @@ def _save(trainer: Trainer, folder: RunFolder, seconds: float) -> None:
 
 def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> RunResult:
     """Write the asset and its pictures."""
+    trainer.check_any_step()
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
     from sctd.formats.write_ply import write_ply
