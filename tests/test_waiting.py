@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,14 @@ def until(condition: object) -> bool:
     return False
 
 
+def cores_that_torch_leaves() -> int:
+    """As a thread of its own sees it: the number of OpenMP threads is each thread's own."""
+    with ThreadPoolExecutor(1) as pool:
+        gomp = waiting._gomp()
+        assert gomp is not None
+        return max(0, len(cores.allowed_cores()) - pool.submit(gomp.omp_get_max_threads).result())
+
+
 def openmp_threads() -> int:
     """Threads of this process: the watch's team adds its own."""
     return len(list(Path("/proc/self/task").iterdir()))
@@ -133,18 +142,19 @@ def test_the_watch_parks_a_team_while_others_use_the_cores(others: dict[str, flo
     import torch
 
     torch.ones(10).sum()
+    free = cores_that_torch_leaves()
     watch = waiting.Watch(interval=0.01)
     before = openmp_threads()
     try:
         for _ in range(3):
-            others["cores"] = 2.0
+            others["cores"] = free + 2.0
             assert until(lambda: watch.parked)
             # the leader is one of the team
             assert until(lambda: openmp_threads() == before + len(cores.allowed_cores()) + 1)
-            others["cores"] = 0.2  # neither much nor little: as it was
+            others["cores"] = free + 0.2  # neither much nor little: as it was
             time.sleep(0.1)
             assert watch.parked
-            others["cores"] = 0.0
+            others["cores"] = free
             assert until(lambda: not watch.parked)
             assert until(lambda: openmp_threads() == before)
     finally:
