@@ -28,6 +28,9 @@ class Bytes:
         """Takes the tokens that the text encoder reads."""
         self.model_max_length = length
 
+    def __len__(self) -> int:
+        return 256
+
     @dataclass(frozen=True)
     class Tokens:
         """What transformers' tokenizers give."""

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from sctd import waiting
+from sctd import environment, waiting
 from sctd.cores import quota, usable_cores
 from sctd.errors import InputError
 
@@ -177,6 +177,10 @@ def _threads() -> list[Check]:
         f"{name}={os.environ[name]}" for name in ("SCTD_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
     ]
     set_by = f", limited by {' '.join(wishes)}" if wishes else ""
+    try:
+        environment.check_variables()
+    except InputError as exc:
+        return [Check("threads", "bad", str(exc))]
     usable = f"{usable_cores()} of {os.cpu_count()} cores usable{limit}{set_by}"
     return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force())]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_outcome import Outcome, tree
 from mesh_files import write_cube
 from tiny_shap_e import write_shap_e
@@ -27,7 +28,8 @@ def test_a_mesh_becomes_an_asset_and_a_resumed_run_needs_it_no_more(sctd: Comman
     assert done.out == "run/asset.ply\n"
     asset = (here / "run" / "asset.ply").read_bytes()
     assert asset.startswith(b"ply")
-    assert "init: file\n  init_path: some.glb" in (here / "run" / "config.yaml").read_text()
+    started = yaml.safe_load((here / "run" / "config.yaml").read_text())["gaussians"]
+    assert (started["init"], started["init_path"]) == ("file", str(here / "some.glb"))
     assert sctd("generate", GOOD, "--init", "some.glb", "--out", "twin", *QUICK).code == 0
     assert (here / "twin" / "asset.ply").read_bytes() == asset
 
@@ -44,7 +46,7 @@ def test_a_mesh_becomes_an_asset_and_a_resumed_run_needs_it_no_more(sctd: Comman
         checkpoint.unlink()
     failed = sctd("generate", "--resume", "--out", "run")
     assert failed.code == 2
-    assert failed.err.splitlines()[-1] == "error: cannot start from some.glb: no such file"
+    assert failed.err.splitlines()[-1] == f"error: cannot start from {mesh}: no such file"
 
 
 def test_its_own_asset_and_shap_e_start_a_run(sctd: Command, here: Path) -> None:
@@ -79,11 +81,11 @@ def test_shap_e_that_is_not_to_be_had(
 @pytest.mark.parametrize(
     ("init", "says"),
     [
-        ("missing.glb", "cannot start from missing.glb: no such file"),
+        ("missing.glb", "/missing.glb: no such file"),
         ("cloud.xyz", "a file ending in .ply, .splat, .glb, .gltf, .obj, .stl"),
-        ("bal", "give ball, sphere, box, shap-e, or a file"),
-        ("", "give ball, sphere, box, shap-e, or a file"),
-        ("empty.stl", "cannot start from empty.stl: "),
+        ("bal", "give ball, sphere, box, shap-e, auto, or a file"),
+        ("", "give ball, sphere, box, shap-e, auto, or a file"),
+        ("empty.stl", "/empty.stl: it is damaged or no .stl file: "),
         ("empty.ply", "empty.ply is damaged or not a .ply file: "),
         ("empty.splat", "empty.splat holds no Gaussians"),
     ],
@@ -107,7 +109,7 @@ def test_without_earcut(sctd: Command, here: Path, monkeypatch: pytest.MonkeyPat
     )
     line = sctd("generate", GOOD, "--init", "some.obj", *QUICK).error_line()
     assert line == (
-        "error: cannot start from some.obj: a concave polygon needs mapbox_earcut; "
+        f"error: cannot start from {here / 'some.obj'}: a concave polygon needs mapbox_earcut; "
         'run `pip install "sctd[mesh]"` or `pip install mapbox_earcut`'
     )
     assert tree(here) == before
@@ -119,4 +121,5 @@ def test_a_name_replaces_the_file_of_a_config(sctd: Command, here: Path) -> None
         "gone.glb: no such file" in sctd("generate", GOOD, "--config", "old.yaml", "--dry-run").error_line()
     )
     shown = sctd("generate", GOOD, "--config", "old.yaml", "--init", "sphere", "--dry-run")
-    assert "init: sphere\n  init_path: null" in shown.out
+    started = yaml.safe_load(shown.out)["gaussians"]
+    assert (started["init"], started["init_path"]) == ("sphere", None)

@@ -22,7 +22,7 @@ SHORT = [
     *("--set", "output.turntable_frames=0", "--set", "output.contact_views=2", "--set", "output.size=32"),
 ]
 # Images an iteration for each camera; neg is '' with these priors, which saves evaluations. docs/algorithm.md
-COST = {"sctd": {4, 5}, "sds": {2}, "csd": {2}, "cds": {4}, "ism": {4, 5, 6, 7, 8}, "gcs": {7}}
+COST = {"sctd": {4, 5}, "sds": {2}, "csd": {2}, "cds": {4}, "ism": {3, 4, 5, 6, 7, 8}, "gcs": {7}}
 
 
 @pytest.fixture(scope="module")
