@@ -35,6 +35,7 @@ from sctd.bench.work import DEVICES, Operation, Work, bound
 from sctd.config import Config, load_config
 from sctd.errors import SctdError
 from sctd.export.files import whole_file
+from sctd.methods.base import Guidance
 from sctd.prior import memory
 from sctd.prior.architectures import write_configs
 from sctd.prior.diffusers_prior import DiffusersPrior
@@ -70,10 +71,12 @@ class Watched(Trainer):
             raise SctdError(f"iteration {self.iteration - 1}: {scalars['offender']} is not finite")
         return scalars
 
-    def _backward(self, rendered: Render, z0: Tensor, grad: Tensor, terms: list[Term]) -> Tensor | None:
-        _expect("latents", z0, self._latents)
-        _expect("their gradient", grad, self._latents)
-        return super()._backward(rendered, z0, grad, terms)
+    def _backward(
+        self, rendered: Render, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+    ) -> Tensor | None:
+        _expect("latents", seen[0], self._latents)
+        _expect("their gradient", guidance.grad, self._latents)
+        return super()._backward(rendered, seen, guidance, terms)
 
     def _update(
         self, rendered: Render, g_means2d: Tensor | None, grad: Tensor

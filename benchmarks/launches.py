@@ -156,7 +156,7 @@ def hollow_gpu() -> Iterator[Recorder]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(_backend, "_automatic", automatic))
-        stack.enter_context(patch.object(_raster_cores, "native_cuda", SimpleNamespace))
+        stack.enter_context(patch.object(_backend, "native_cuda", SimpleNamespace))
         stack.enter_context(patch.object(Gaussians, "to", moved))
         for module in ("trainer", "render"):
             stack.enter_context(patch(f"sctd.{module}.Readback", Numbers))
@@ -244,7 +244,7 @@ def report() -> list[str]:
         "",
         "Preset sd21, beside the network and the VAE:",
         "",
-        "| | colours encoded | disparity encoded |",
+        "| | colours encoded | disparity encoded, mirrored |",
         "|---|---|---|",
         *(f"| {what} | {' | '.join(map(str, numbers))} |" for what, numbers in rows.items()),
         "",

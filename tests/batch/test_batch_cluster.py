@@ -17,9 +17,9 @@ import pytest
 from sctd.batch.manifest import Asset, Manifest
 
 PROMPTS = ["a red ball", "a blue box", "a green ball", "a yellow box"]
-KINDS = ["ball", "cube", "cone", "mug", "vase", "dragon", "cat", "car", "duck", "tree", "lamp", "sofa"]
+KINDS = ["ball", "cube", "cone", "mug", "vase", "chair", "cat", "car", "duck", "tree", "lamp", "sofa"]
 TWELVE = [f"a red {kind}" for kind in KINDS]
-"""Eleven of the embedded prior's world, and one."""
+"""All of the embedded prior's world."""
 OPTIONS = [
     *("--prior", "analytic", "--device", "cpu", "--steps", "60", "--assets-in-flight", "1"),
     *("--set=cameras.size=32", "--set=cameras.batch=2", "--set=gaussians.count=60", "--set=output.size=32"),
@@ -91,10 +91,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_twelve_prompts_and_a_worker_killed_in_the_middle(place: Path) -> None:
-    """Of the embedded prior, one prompt outside its world; without a file system that the workers share."""
+    """Of the embedded prior, without a file system that the workers share."""
     (place / "twelve.txt").write_text("\n".join(TWELVE) + "\n")
     code, _, err = ended(sctd("batch", "twelve.txt", "--out", "here", *FEW, folder=place))
-    assert code == 1, err
+    assert code == 0, err
 
     url = f"file://{place}/there/night"
     command = sctd("batch", "twelve.txt", "--out", url, "--scratch", "scratch", *FEW, *TWO, folder=place)
@@ -104,17 +104,13 @@ def test_twelve_prompts_and_a_worker_killed_in_the_middle(place: Path) -> None:
     assert len(both) == 2
     both[0].kill()
     code, _, err = ended(command)
-    assert code == 1, err
+    assert code == 0, err
     assert "2 workers with 1 CPU cores and 0 GPUs each" in err
     assert "died; its assets go on elsewhere" in err
-    assert "error: 1 of 12 assets failed, the reasons are above" in err.splitlines()
-    assert len(sums(place / "here")) == 11
+    assert len(sums(place / "here")) == 12
     assert sums(place / "there" / "night") == sums(place / "here")
     found = assets(place / "there" / "night")
-    assert [(asset.name, asset.state) for asset in found if asset.state != "done"] == [
-        ("a-red-dragon-seed0", "failed")
-    ]
-    assert "'dragon'" in next(asset.error for asset in found if asset.state == "failed")
+    assert [asset.name for asset in found if asset.state != "done"] == []
     assert sorted(asset.attempts for asset in found) == [1] * 11 + [2]
     assert list((place / "scratch").iterdir()) == []
 

@@ -30,11 +30,12 @@ def start() -> Tensor:
 
 
 def build(prior: AnalyticPrior, name: str, *overrides: str) -> tuple[methods.base.Method, float]:
-    """The method, and its guidance_weight to divide by."""
+    """The method, and the weight of its gradient to divide by: CDS's code divides by the images."""
     texts = ViewTexts.encode(prior, "duck", "", ViewSettings(enabled=False))
     plain = ("sctd.noise=fresh", "sctd.noise_offset=0", "sctd.weighting=one")
     rule = getattr(load_config(prompt="duck", overrides=[*plain, *overrides]), name)
-    return methods.get(name)(prior, texts, rule, iterations=STEPS, seed=0), rule.guidance_weight
+    weight = rule.guidance_weight / (1 if name == "sctd" else len(LEVEL))
+    return methods.get(name)(prior, texts, rule, iterations=STEPS, seed=0), weight
 
 
 def descend(prior: AnalyticPrior, name: str, *overrides: str) -> Tensor:

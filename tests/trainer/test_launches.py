@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 from benchmarks import launches
 from sctd.methods import sctd as sctd_method
 
-MOST = 25
+MOST = 26
 """Operations of an iteration; an op of sctd counts as one, as in the list of the plain twins."""
 
 
@@ -19,7 +19,7 @@ MOST = 25
 def test_an_iteration_is_few_launches_and_waits_for_nothing(overrides: tuple[str, ...]) -> None:
     found = launches.record(overrides, iterations=16)
     counts = [len(seen.launches) for seen in found]
-    assert len(set(counts)) == 2, "colours and disparity are both encoded now and then"
+    assert len(set(counts)) == 3, "mirrored, or the disparity, costs the same; some iterations have both"
     assert max(counts) <= MOST, found[counts.index(max(counts))].launches
     for seen in found:
         assert seen.stray == [], "a copy for which the host waits"
