@@ -33,7 +33,7 @@ def flags() -> str:
     includes = [f"-isystem{path}" for path in (pybind11.get_include(), sysconfig.get_paths()["include"])]
     target = ["-mavx2", "-mfma", "-mf16c"] if os.uname().machine in ("x86_64", "amd64") else []
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
-    general = ["-std=c++20", "-g1", "-fPIC", "-fvisibility=hidden"]
+    general = ["-std=c++20", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing"]
     return " ".join([*general, *warnings, "-ffp-contract=off", *target, *includes])
 
 

@@ -57,6 +57,9 @@ public:
     }
 
     void finish() {
+        Instruction end;  // of a kernel that does not return by itself
+        end.kind = Kind::kExit, end.text = "}";
+        k_.code.push_back(end);
         for (auto& [index, where] : branches_) {
             const auto found = labels_.find(where.second);
             if (found == labels_.end()) reject(where.first, "no such label");

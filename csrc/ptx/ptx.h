@@ -25,6 +25,7 @@ Errors, with the kernel, block, thread and line of the PTX: an opcode or form th
 arrays that were passed, or misaligned; a read of bytes that nothing wrote; a lane outside its own mask; a shuffle from a lane
 outside the mask; a collective for lanes that have left or wait elsewhere; a barrier that part of the block never reaches.
 Stricter than PTX: lanes of a collective must stand at one instruction, threads that left do not count as arrived.
+Registers that nothing wrote are no error, but not a number.
 Not modelled: memory order weaker than sequential, more than one block at a time, textures, functions, global variables.
 
 Counted for each kernel: instructions that warps executed, 32-byte sectors of its global loads and stores, global atomics.

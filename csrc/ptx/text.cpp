@@ -76,7 +76,7 @@ std::vector<Line> statements(const std::string& text) {
         }
         const std::string so_far = trimmed(now);
         if (so_far.empty()) started = number;
-        // .loc, .file, .version, .target and .address_size end with their line, as do the hints of a kernel's head
+        // some directives end with their line
         const bool directive =
             !so_far.empty() && so_far[0] == '.' && so_far.find_first_of("({") == std::string::npos;
         if (c == '\n' && directive) {

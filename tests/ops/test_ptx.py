@@ -226,6 +226,13 @@ DONE:
     executor.schedule()
 
 
+def test_a_kernel_may_end_without_return_and_branch_to_its_end(executor: ModuleType) -> None:
+    out = lanes("u4", 0)
+    body = "setp.lt.u32 %p1, %t, 8;\n@%p1 bra END;\nst.global.u32 [%a], 1;\nEND:"
+    run(executor, program(body).replace("    ret;\n", ""), [out])
+    np.testing.assert_array_equal(out[:, 0], np.arange(32) >= 8)
+
+
 def test_jitter_stays_within_the_ulps_it_is_allowed(executor: ModuleType) -> None:
     x = np.linspace(-3, 3, 32, dtype="f4")
     exact = np.exp2(x.astype("f8")).astype("f4")

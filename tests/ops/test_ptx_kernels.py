@@ -129,6 +129,10 @@ PLANTED: dict[str, Bug] = {
         *("blend_forward.cu", "slab[n] = Packed{};", ""),
         "reads memory that nothing has written; kernel blend_forward_kernel",
     ),
+    "an output that is forgotten": (
+        *("blend_forward.cu", "a.last[pixel] = p.last;", ""),
+        "reads memory that nothing has written; kernel blend_backward_kernel",
+    ),
     "a slab that is too small": (
         *("blend_forward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
         "out of range: .*of shared memory; kernel blend_forward_kernel",
