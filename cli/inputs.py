@@ -21,9 +21,12 @@ MAX_PROMPT = 1000
 NEEDED_BYTES = 64 << 20
 """Free space asked for before a run starts: a run of the embedded preset writes about a tenth of it."""
 
+BACKGROUND_HELP = "Background: white, black, or three numbers 0..1 as R,G,B."
+UP_HELP = "The file's up axis: y, -y or z.  [default: as it says; -y (y down) if it does not]"
+
 _EXAMPLE = 'for example `sctd generate "a red mushroom"`'
 _FILE_ENDING = re.compile(
-    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz)$", re.I
+    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz|sog|npz)$", re.I
 )
 _PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
 
@@ -177,3 +180,49 @@ def _nearest_existing(path: Path) -> Path:
     while not os.path.lexists(path):
         path = path.parent
     return path
+
+
+def asset_file(source: Path) -> Path:
+    """The file of an asset that was given itself, or by the folder of its run.
+
+    Raises:
+        InputError: there is none.
+    """
+    if source.is_dir():
+        from sctd.runlog import ASSET
+
+        if not (source / ASSET).is_file():
+            raise InputError(f"{source} holds no {ASSET}; give the folder of a finished run, or a file")
+        return source / ASSET
+    if not source.is_file():
+        raise InputError(f"{source} is not a file; give the asset.ply of a run")
+    return source
+
+
+def up_axis(text: str | None) -> str | None:
+    """What --up says, checked.
+
+    Raises:
+        InputError: it is no axis that files have up.
+    """
+    if text not in (None, "y", "-y", "z"):
+        raise InputError(f"--up must be y, -y or z; got {text!r}")
+    return text
+
+
+def background(text: str) -> tuple[float, float, float]:
+    """R, G, B in 0..1.
+
+    Raises:
+        InputError: neither a known name nor three numbers in range.
+    """
+    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
+    if text in named:
+        return named[text]
+    try:
+        r, g, b = (float(part) for part in text.split(","))
+    except ValueError:
+        r = g = b = -1.0
+    if not all(0 <= x <= 1 for x in (r, g, b)):
+        raise InputError(f"--background must be white, black, grey, or R,G,B with numbers 0..1; got {text!r}")
+    return r, g, b

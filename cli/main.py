@@ -22,6 +22,7 @@ from . import (
     compare,
     doctor,
     evaluate,
+    export,
     failures,
     gallery,
     generate,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("batch")(batch.batch)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")
 app.command("analyze")(analyze.analyze)

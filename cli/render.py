@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def render(
-    asset: Annotated[
-        Path, typer.Argument(help="A .ply or .splat of Gaussians, such as the asset.ply of a run.")
-    ],
+    asset: Annotated[Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians, or a run folder.")],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for turntable.mp4 and contact.png.  [default: the asset's folder]"),
@@ -35,21 +33,14 @@ def render(
     elevation: Annotated[float, typer.Option(min=-89, max=89, help="Camera elevation, degrees.")] = 15.0,
     radius: Annotated[float, typer.Option(min=0.05, max=1000, help="Camera distance, world units.")] = 3.15,
     fov: Annotated[float, typer.Option(min=1, max=150, help="Vertical field of view, degrees.")] = 40.0,
-    background: Annotated[
-        str, typer.Option(help="Background: white, black, or three numbers 0..1 as R,G,B.")
-    ] = "white",
-    up: Annotated[
-        str | None,
-        typer.Option(
-            help="The file's up axis: y, -y or z.  [default: as it says; -y (y down) if it does not]"
-        ),
-    ] = None,
+    background: Annotated[str, typer.Option(help=inputs.BACKGROUND_HELP)] = "white",
+    up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Render a turntable and a contact sheet of an asset; prints their paths."""
-    color = _background(background)
-    if up not in (None, "y", "-y", "z"):
-        raise InputError(f"--up must be y, -y or z; got {up!r}")
+    color = inputs.background(background)
+    axis = inputs.up_axis(up)
+    asset = inputs.asset_file(asset)
     if not (turntable or contact):
         raise InputError("nothing to render: --no-turntable and --no-contact leave nothing; drop one of them")
     folder = out if out is not None else asset.parent
@@ -57,8 +48,6 @@ def render(
     existing = [str(path) for path in targets if path.exists()]
     if existing and not overwrite:
         raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose --out FOLDER")
-    if not asset.is_file():
-        raise InputError(f"{asset} is not a file; give the asset.ply of a run")
     inputs.check_writable(folder, needed=16 << 20)
 
     from sctd.cameras import orbit_cameras
@@ -68,7 +57,7 @@ def render(
     from sctd.formats.table import read_gaussians
     from sctd.render import render_images
 
-    gaussians = read_gaussians(asset, cast("Up | None", up), partial(typer.echo, err=True))
+    gaussians = read_gaussians(asset, cast("Up | None", axis), partial(typer.echo, err=True))
     _say_when_unseen(asset, gaussians, radius, fov)
     with made_folder(folder):
         for path in targets:
@@ -96,21 +85,3 @@ def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: floa
         f"its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {size:.4g}: see --radius",
         err=True,
     )
-
-
-def _background(text: str) -> tuple[float, float, float]:
-    """R, G, B in 0..1.
-
-    Raises:
-        InputError: neither a known name nor three numbers in range.
-    """
-    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
-    if text in named:
-        return named[text]
-    try:
-        r, g, b = (float(part) for part in text.split(","))
-    except ValueError:
-        r = g = b = -1.0
-    if not all(0 <= x <= 1 for x in (r, g, b)):
-        raise InputError(f"--background must be white, black, grey, or R,G,B with numbers 0..1; got {text!r}")
-    return r, g, b

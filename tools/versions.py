@@ -39,6 +39,7 @@ TESTS = {
     "rich": ("cli/test_cli_progress.py",),
     "imageio-ffmpeg": ("export/test_export_pictures.py",),
     "plyfile": ("formats/test_formats_ply.py", "formats/test_foreign_ply.py"),
+    "zstandard": ("formats/test_round_trips.py",),
     "scipy": ("initial/test_initial_clouds.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
