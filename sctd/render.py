@@ -23,7 +23,7 @@ class Render:
     alpha: Tensor
     """Coverage, [C, 1, H, W], 0..1."""
     disparity: Tensor | None
-    """Coverage over depth, [C, 1, H, W], 1 / world units, 0 where nothing is seen; None unless asked for."""
+    """Picture of it, [C, 1, H, W], 0..1, as :func:`sctd.ops.views` has it; None unless asked for."""
     variation: Tensor
     """Sums [P, 2] that add up to the total variation of the two; P = 0 unless asked for."""
     sizes: Tensor
@@ -117,7 +117,7 @@ def render(
         capacity=capacity,
         backend=backend,
     )
-    rgb, seen, sums = views(renders, alphas, cameras.near_plane, variation=variation)
+    rgb, seen, sums = views(renders, alphas, variation=variation)
     return Render(rgb, alphas.permute(0, 3, 1, 2), seen, sums, sizes, meta)
 
 
