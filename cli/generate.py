@@ -195,7 +195,11 @@ def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Pa
     except KeyboardInterrupt as exc:
         # With a text, the run has saved a checkpoint and said so.
         raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
-    for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
+    for what, path in (
+        ("turntable", result.turntable_mp4),
+        ("views", result.contact_png),
+        ("page", result.page_html),
+    ):
         if path is not None:
             report.message(f"{what}: {path}")
     report.message(

@@ -29,6 +29,7 @@ from sctd.runlog import (
     ASSET,
     CONTACT,
     LOG,
+    PAGE,
     TURNTABLE,
     IterationLog,
     RunFolder,
@@ -94,6 +95,8 @@ class RunResult:
     """None when output.turntable_frames is 0."""
     contact_png: Path | None
     """None when output.contact_views is 0."""
+    page_html: Path | None
+    """None when output.page is off."""
     iterations: int
     skipped: int
     """Iterations without an update because a number was not finite."""
@@ -303,11 +306,16 @@ def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: floa
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
     from sctd.formats.write_ply import write_ply
+    from sctd.viewer.caption import Caption
+    from sctd.viewer.page import write_page
 
     gaussians, config = trainer.gaussians.detach(), trainer.config
-    asset, turntable, contact = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT))
+    asset, turntable, contact, page = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT, PAGE))
     report.stage("writing the asset")
     write_ply(asset, gaussians)
+    if config.output.page:
+        report.stage("writing the page")
+        write_page(page, gaussians, Caption.of_run(config), config.output)
     if config.output.contact_views:
         report.stage("rendering the contact sheet")
         save_contact(contact, _orbit(gaussians, config, config.output.contact_views))
@@ -320,6 +328,7 @@ def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: floa
         asset,
         turntable if config.output.turntable_frames else None,
         contact if config.output.contact_views else None,
+        page if config.output.page else None,
         trainer.iteration,
         trainer.skipped,
         seconds,

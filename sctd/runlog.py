@@ -17,7 +17,7 @@ from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
-ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
+ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
 MAY_CHANGE = ("output.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
 SPACE_NEEDED = 32 * 2**20
@@ -127,7 +127,7 @@ def _remove_run(path: Path) -> None:
         with suppress(OSError):  # something of somebody else's is in it
             checkpoints.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT)
+        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT, PAGE)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
 

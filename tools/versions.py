@@ -112,7 +112,7 @@ def main_job(environment: Path, folder: Path) -> None:
     run([environment / "bin" / "sctd", "doctor"], folder, alone)
     generate = [environment / "bin" / "sctd", "generate", "--prior", "embedded", "--steps", "20"]
     run([*generate, "--out", "run", "--", "a red mushroom"], folder, alone)
-    for name in ("asset.ply", "turntable.mp4", "contact.png"):
+    for name in ("asset.ply", "turntable.mp4", "contact.png", "asset.html"):
         if not (folder / "run" / name).stat().st_size:
             raise SystemExit(f"versions: {name} is empty")
 
