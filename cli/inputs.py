@@ -91,7 +91,7 @@ def prior_options(
 
 def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
     """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
-    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.config.prior import BUILT_IN, SD21_BASE
     from sctd.prior.default import default_prior
 
     name = (options["prior"] or {}).get("name")
