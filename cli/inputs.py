@@ -199,6 +199,21 @@ def asset_file(source: Path) -> Path:
     return source
 
 
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height, pixels, of "512" or "640x480".
+
+    Raises:
+        InputError: it is neither, or not within 16..4096.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"--size must be pixels such as 512, or 640x480 (width x height); got {text!r}")
+    width, height = (int(part) for part in (parts[0], parts[-1]))
+    if not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise InputError(f"--size must be within 16..4096 pixels; got {text!r}")
+    return width, height
+
+
 def up_axis(text: str | None) -> str | None:
     """What --up says, checked.
 
