@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sctd.config.load import (
+    CARDS_FOLDER,
+    PRESETS_FOLDER,
     card_names,
     config_of,
     load_config,
@@ -13,7 +15,9 @@ from sctd.config.load import (
 from sctd.config.run import PHASES, Config, build_config, differences
 
 __all__ = [
+    "CARDS_FOLDER",
     "PHASES",
+    "PRESETS_FOLDER",
     "Config",
     "build_config",
     "card_names",
