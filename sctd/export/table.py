@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sctd.cameras import orbit_cameras
+from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
 from sctd.export.animation import save_animation
 from sctd.export.contact import save_contact
@@ -19,7 +20,6 @@ from sctd.formats.table import WRITERS
 from sctd.formats.write_spz import write_spz
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
-from sctd.settings import OutputSettings
 from sctd.viewer.page import LOSES, write_page
 
 ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0

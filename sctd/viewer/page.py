@@ -21,13 +21,13 @@ from string import Template
 import torch
 
 from sctd.cameras import orbit_cameras
+from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
 from sctd.export.files import whole_file
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import Gaussians
 from sctd.names import slug
 from sctd.render import render
-from sctd.settings import OutputSettings
 from sctd.viewer.caption import Caption
 
 WEB = Path(__file__).parent / "web"

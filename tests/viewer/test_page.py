@@ -11,9 +11,9 @@ import torch
 from seen import flag_bearer
 
 from sctd.config import load_config
+from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
-from sctd.settings import OutputSettings
 from sctd.viewer.caption import Caption
 from sctd.viewer.page import WEB, write_page
 

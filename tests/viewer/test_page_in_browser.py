@@ -11,9 +11,9 @@ import pytest
 from seen import decoded, flag_bearer, ssim
 
 from sctd.cameras import CameraBatch, orbit_cameras
+from sctd.config.asset import OutputSettings
 from sctd.formats.table import read_gaussians
 from sctd.render import render_images
-from sctd.settings import OutputSettings
 from sctd.viewer.caption import Caption
 from sctd.viewer.page import write_page
 
