@@ -74,12 +74,12 @@ class Schedule:
         alpha, sigma = table[:, t : t + 1]
         return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
 
-    def weights(self, t: int, settings: SctdSettings, like: Tensor) -> Tensor:
+    def weights(self, t: int, e: int, settings: SctdSettings, like: Tensor) -> Tensor:
         """:meth:`weight` for each of ``like`` [B, ...]: a view [B] of a table on its device, no copy."""
-        key = (like.device, like.dtype, settings.weighting, settings.guidance_weight)
+        key = (like.device, like.dtype, settings.weighting, settings.guidance_weight, e)
         table = self._tables.get(key)
         if table is None:
-            numbers = [self.weight(t, settings) for t in range(TIMESTEPS)]
+            numbers = [self.weight(t, e, settings) for t in range(TIMESTEPS)]
             table = to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
             self._tables[key] = table
         return table[t : t + 1].expand(like.shape[0])
@@ -92,10 +92,18 @@ class Schedule:
         """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""
         return self._sigma[t] / self._alpha[t] if self._alpha[t] else math.inf
 
-    def weight(self, t: int, settings: SctdSettings) -> float:
+    def weight(self, t: int, e: int, settings: SctdSettings) -> float:
         """The factor of the whole gradient, lambda_guidance * w(t)."""
-        w = self.snr_weight(t) if settings.weighting == "sigma_over_alpha" else 1.0
+        w = 1.0
+        if settings.weighting == "sigma_over_alpha":
+            w = self.snr_weight(t)
+        elif settings.weighting == "supplement":
+            w = self._sigma[t] ** 2 / self.eps_weight(t, e) ** 2 if t > e else math.inf
         return settings.guidance_weight * w
+
+    def eps_weight(self, t: int, e: int) -> float:
+        """alpha_e times the integral of exp(-lambda) from lambda_t to lambda_e: eps's factor in S-(4)."""
+        return self._alpha[e] * (self.snr_weight(t) - self.snr_weight(e))
 
 
 class Timesteps(NamedTuple):

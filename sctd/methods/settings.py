@@ -78,8 +78,10 @@ class SctdSettings(Settings):
     guidance_weight: float = Field(
         default=0.1, gt=0, le=100, description="lambda_guidance, the factor of the whole gradient, no unit."
     )
-    weighting: Literal["sigma_over_alpha", "one"] = Field(
-        default="sigma_over_alpha", description="w(t): sqrt((1 - abar_t) / abar_t), or 1 at every t."
+    weighting: Literal["sigma_over_alpha", "one", "supplement"] = Field(
+        default="sigma_over_alpha",
+        description="w(t): sqrt((1 - abar_t) / abar_t); 1 at every t; or b(t) of S-(6), with 1 - abar_t for "
+        "the weight that it leaves open.",
     )
 
     segments: int = Field(

@@ -112,8 +112,8 @@ def test_schedule_levels_and_weight():
     assert alpha**2 + sigma**2 == pytest.approx(1, abs=1e-14)
     assert alpha == pytest.approx(abar[500].sqrt().item(), abs=1e-15)
     ratio = ((1 - abar[500]) / abar[500]).sqrt().item()
-    assert schedule.weight(500, SctdSettings()) == pytest.approx(0.1 * ratio, rel=1e-14)
-    assert schedule.weight(500, SctdSettings(weighting="one", guidance_weight=2)) == 2
+    assert schedule.weight(500, 404, SctdSettings()) == pytest.approx(0.1 * ratio, rel=1e-14)
+    assert schedule.weight(500, 404, SctdSettings(weighting="one", guidance_weight=2)) == 2
 
 
 @pytest.mark.parametrize(
