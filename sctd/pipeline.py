@@ -165,7 +165,8 @@ def generate(
         if not resume:
             folder.begin(config)
         try:
-            diary = stack.enter_context(diaries.Diary(folder.path, config, trainer.iteration, report.message))
+            done = found.iteration if found else 0
+            diary = stack.enter_context(diaries.Diary(folder.path, config, done, report.message))
             seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False), diary)
             try:
                 return _finish(trainer, folder, report, seconds, diary)
