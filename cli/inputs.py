@@ -90,7 +90,7 @@ def given(**options: Any) -> dict[str, Any] | None:
 
 def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
     """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
-    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.config.prior import BUILT_IN, SD21_BASE
     from sctd.prior.default import default_prior
 
     name = (options["prior"] or {}).get("name")
