@@ -80,7 +80,7 @@ def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], pr
     folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
     report = _Report(entry.name, board, stop, store)
-    result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
+    result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop, alone=False)
     written = (result.asset_ply, result.turntable_mp4, result.contact_png, result.page_html)
     made = [path.name for path in written if path]
     sums = checksums(folder, made)
