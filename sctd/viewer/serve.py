@@ -96,6 +96,6 @@ class Talk:
 
     def _told(self, k: int) -> str:
         numbers = self._visits[k].losses()
-        shown = [f"| {plain(name)} | {value:.4g} |" for name, value in numbers.items()]
+        shown = [f"| {plain(name)} | {value:.4g} |" for name, value in numbers.items() if name != "iteration"]
         table = "\n".join(["| | |", "|---|---|", *shown]) if shown else ""
         return f"{self._heads[k]}  \n{self._seen[k].says}\n\n{table}"

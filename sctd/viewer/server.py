@@ -76,9 +76,9 @@ class Viewer:
             self._told.content = text
 
     def add_controls(self, pause: Callable[[bool], None], stop: Callable[[], None]) -> None:
-        """Buttons that pause, go on with and stop a run; :meth:`allow_controls` enables them."""
+        """Buttons that pause, go on with and stop a run; :meth:`allow_controls` shows them."""
         self._pause = self._server.gui.add_button_group(
-            "Run", ("Pause", "Go on", "Stop"), order=1, disabled=True
+            "Run", ("Pause", "Go on", "Stop"), order=1, visible=False
         )
 
         @self._pause.on_click
@@ -88,7 +88,7 @@ class Viewer:
 
     def allow_controls(self, on: bool) -> None:
         """Whether the run listens."""
-        self._pause.disabled = not on
+        self._pause.visible = on
 
     def update(self) -> None:
         """Send what has changed since the last call."""
@@ -144,7 +144,7 @@ class Viewer:
         picture = client.get_render(client.camera.image_height, client.camera.image_width)
         data = io.BytesIO()
         Image.fromarray(picture).save(data, format="PNG")
-        client.send_file_download("view.png", data.getvalue())
+        client.send_file_download("view.png", data.getvalue(), save_immediately=True)
 
     def _welcome(self, client: viser.ClientHandle) -> None:
         client.camera.on_update(self._look)
