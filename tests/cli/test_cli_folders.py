@@ -33,7 +33,7 @@ FILES = ["asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl"]
 # The command line, in which a checkpoint waits for a line on stdin.
 SLOW_TO_SAVE = f"""
 import sys
-from sctd import checkpoint
+from sctd.run import checkpoint
 save = checkpoint.save
 def slow(*arguments):
     print("saving", flush=True)
