@@ -46,6 +46,8 @@ TESTS = {
     "ray": ("batch/test_batch_cluster.py",),
 }
 """Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""
+BESIDE = ("pytest", "psutil")
+"""What these tests need that is no dependency of ours."""
 
 
 def run(
@@ -139,7 +141,7 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(name)
         environment = folder / "environment"
         run([sys.executable, "-m", "venv", environment])
-        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", "pytest"]
+        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", *BESIDE]
         pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
         run([*pip, "install", "--quiet", *constraints(choice, folder), *what])
         run([*pip, "list"])

@@ -14,7 +14,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from sctd.environment import MOST_THREADS, check_variables
+from sctd.environment import MOST_THREADS, check_instruction_set, check_variables, tell_unknown
 from sctd.errors import BackendUnavailable, InputError
 
 BACKENDS = (
@@ -29,9 +29,11 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
-        InputError: a variable that it reads has a value that it cannot have.
+        InputError: a variable that it reads has a value that it cannot have, or asks for instructions that
+            the processor lacks.
     """
     check_variables()
+    tell_unknown(warnings.warn)
     try:
         from sctd import _native
     except ImportError as exc:
@@ -40,6 +42,7 @@ def native() -> ModuleType:
             'or ask for backend="reference", which is slow'
         ) from exc
     module: ModuleType = _native
+    check_instruction_set(module.isa())
     return module
 
 
