@@ -9,6 +9,7 @@ import typer
 
 from sctd import initial
 from sctd.errors import InputError
+from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
@@ -74,7 +75,8 @@ def generate(
         bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
     ] = False,
     method: Annotated[
-        str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
+        str | None,
+        typer.Option(help=f"Distillation loss: {', '.join(METHODS)}, or an installed one.  [default: sctd]"),
     ] = None,
     init: Annotated[
         str | None,
@@ -144,7 +146,8 @@ def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) ->
 def _check_known(settings: Config) -> None:
     """Refuse early what the method table or the embedded prior does not know."""
     from sctd import methods
-    from sctd.prior import ANALYTIC, EMBEDDED, sources
+    from sctd.config.prior import ANALYTIC, EMBEDDED
+    from sctd.prior import sources
 
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
@@ -158,7 +161,7 @@ def _check_known(settings: Config) -> None:
 
 def _show_memory(settings: Config) -> None:
     """What a run needs on a graphics card, as comments behind the settings."""
-    from sctd.prior import BUILT_IN
+    from sctd.config.prior import BUILT_IN
 
     if settings.prior.name in BUILT_IN:
         return

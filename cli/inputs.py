@@ -91,7 +91,7 @@ def prior_options(
 
 def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
     """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
-    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.config.prior import BUILT_IN, SD21_BASE
     from sctd.prior.default import default_prior
 
     name = (options["prior"] or {}).get("name")
@@ -197,6 +197,21 @@ def asset_file(source: Path) -> Path:
     if not source.is_file():
         raise InputError(f"{source} is not a file; give the asset.ply of a run")
     return source
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height, pixels, of "512" or "640x480".
+
+    Raises:
+        InputError: it is neither, or not within 16..4096.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"--size must be pixels such as 512, or 640x480 (width x height); got {text!r}")
+    width, height = (int(part) for part in (parts[0], parts[-1]))
+    if not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise InputError(f"--size must be within 16..4096 pixels; got {text!r}")
+    return width, height
 
 
 def up_axis(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -31,9 +32,7 @@ def check() -> None:
     check_variables()
     if os.environ.get("SCTD_CPU_ISA"):
         with suppress(ImportError):  # told where it is needed
-            from sctd import _native  # which loads no torch
-
-            check_instruction_set(_native.isa())
+            check_instruction_set(importlib.import_module("sctd._native").isa())  # no torch
     try:
         os.getcwd()
     except OSError as exc:

@@ -75,7 +75,7 @@ def test_every_data_file_is_packaged(project: dict[str, Any]) -> None:
     packaged = {path for pattern in patterns for path in (ROOT / "sctd").glob(pattern)}
     for path in tracked("sctd"):
         assert path.suffix == ".py" or path in packaged, f"{path.relative_to(ROOT)} would not be installed"
-    assert ROOT / "sctd" / "presets" / "embedded.yaml" in packaged
+    assert ROOT / "sctd" / "config" / "presets" / "embedded.yaml" in packaged
 
 
 def test_every_module_is_packaged() -> None:

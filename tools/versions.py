@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-EXTRAS = ("bench", "cluster", "mesh")
+EXTRAS = ("bench", "cluster", "exr", "mesh")
 TESTS = {
     "torch": ("trainer/test_scene.py", "trainer/test_optim.py", "diffusion/test_sctd.py"),
     "diffusers": ("diffusion/test_prior.py", "diffusion/test_prior_single_file.py"),
@@ -41,6 +41,7 @@ TESTS = {
     "plyfile": ("formats/test_formats_ply.py", "formats/test_foreign_ply.py"),
     "zstandard": ("formats/test_round_trips.py",),
     "scipy": ("initial/test_initial_clouds.py",),
+    "OpenEXR": ("cli/test_cli_frames.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
     "ray": ("batch/test_batch_cluster.py",),
@@ -122,6 +123,7 @@ def main_job(environment: Path, folder: Path) -> None:
 def tests(environment: Path, folder: Path) -> None:
     """The tests of every dependency, away from the sources, so that it is the wheel which they import."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docs", folder / "docs")  # whose numbers a test compares with the settings
     shutil.copy(ROOT / "pyproject.toml", folder)
     chosen = dict.fromkeys(f"tests/{name}" for names in TESTS.values() for name in names)
     command = [environment / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 from cli_outcome import CALL, Outcome, tree
 
-import sctd as package
 from sctd import environment
 from sctd.errors import InputError
 from sctd.ops import _backend
@@ -303,7 +302,7 @@ def test_a_processor_that_lacks_the_instructions_asked_for(
 ) -> None:
     """As a lesser processor has it, whose best is AVX2; the native code itself takes what it can."""
     monkeypatch.setenv("SCTD_CPU_ISA", "avx512")
-    monkeypatch.setattr(package, "_native", SimpleNamespace(isa=lambda: "avx2"), raising=False)
+    monkeypatch.setitem(sys.modules, "sctd._native", SimpleNamespace(isa=lambda: "avx2"))
     told = "SCTD_CPU_ISA asks for avx512, and the best that this processor can run is avx2; unset it"
     assert sctd(*RUN, *SHORT).error_line().startswith(f"error: {told}")
     assert not (here / "run").exists()

@@ -97,11 +97,13 @@ def test_the_preset_for_objects_with_a_front_changes_the_cameras_alone() -> None
 def test_the_paper_preset_is_the_released_one_but_for_what_is_published() -> None:
     paper, released = (load_config(preset, prompt="x") for preset in ("paper", "sd21"))
     assert differences(released, paper) == [
+        "sctd.weighting",
         "sctd.warmup_lower_bound",
         "sctd.noise_offset",
         "sctd.exact_null",
         "sctd.guided_condition",
     ]
+    assert paper.sctd.weighting == "supplement"
     assert (paper.sctd.exact_null, paper.sctd.guided_condition, paper.sctd.noise_offset) == (True, False, 0)
 
 
