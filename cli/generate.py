@@ -86,6 +86,14 @@ def generate(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    progress_every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Keep views every N iterations, and progress.mp4 of them."),
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the losses at the end, losses.png.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write events for TensorBoard to tensorboard/.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
@@ -93,6 +101,9 @@ def generate(
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
+    options["output"] = inputs.given(
+        progress_every=progress_every, plot=plot or None, tensorboard=tensorboard or None
+    )
     options["gaussians"] = None if init is None else initial.choice(init)
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
@@ -198,7 +209,9 @@ def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Pa
     except KeyboardInterrupt as exc:
         # With a text, the run has saved a checkpoint and said so.
         raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
-    for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
+    made = {"turntable": result.turntable_mp4, "views": result.contact_png, "page": result.page_html}
+    made |= {"progress": result.progress_mp4, "losses": result.losses_png}
+    for what, path in made.items():
         if path is not None:
             report.message(f"{what}: {path}")
     report.message(

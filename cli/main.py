@@ -86,6 +86,7 @@ def _common(
         typer.echo(context.get_help())
     elif context.invoked_subcommand != "doctor":  # which reports it instead
         environment.check()
+        environment.tell_unknown(lambda line: typer.echo(f"warning: {line}", err=True))
 
 
 def run(arguments: Sequence[str]) -> int:

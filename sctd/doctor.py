@@ -181,8 +181,9 @@ def _threads() -> list[Check]:
         environment.check_variables()
     except InputError as exc:
         return [Check("threads", "bad", str(exc))]
+    unknown = [Check("variables", "off", line) for line in environment.unknown_variables()]
     usable = f"{usable_cores()} of {os.cpu_count()} cores usable{limit}{set_by}"
-    return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force())]
+    return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force()), *unknown]
 
 
 def _files() -> list[Check]:
@@ -191,7 +192,7 @@ def _files() -> list[Check]:
     from sctd.initial.gltf_extensions import INSTEAD
     from sctd.prior.load.lora_keys import OTHER_KINDS
 
-    refused = f"SuperSplat's compressed .ply, .sog, .spz, glTF that requires {', '.join(INSTEAD)}"
+    refused = f"glTF that requires {', '.join(INSTEAD)} or an extension that sctd does not know"
     others = f"{', '.join(OTHER_KINDS)}, and those for other bases than Stable Diffusion 1.x and 2.x"
     return [
         Check(

@@ -129,7 +129,8 @@ class ViewTexts:
         A prior that reads cameras is told the view by them: the prompt is then the same from every side.
 
         Raises:
-            PromptError: the prior refuses the prompt, or it is too long with a view phrase.
+            PromptError: the prior refuses the prompt, or it is too long with a view phrase, or the negative
+                prompt is too long.
         """
         said = settings if not prior.reads_cameras else settings.model_copy(update={"enabled": False})
         texts = view_prompts(prompt, said)

@@ -313,6 +313,12 @@ class OutputSettings(Section):
     turntable_frames: int = Field(default=90, ge=0, le=2000, description="frames of turntable.mp4; 0: none")
     turntable_fps: int = Field(default=30, ge=1, le=120, description="frames per second")
     contact_views: int = Field(default=8, ge=0, le=64, description="views on contact.png; 0: none")
+    page: bool = Field(default=True, description="write asset.html, the asset to turn in any browser")
+    progress_every: int = Field(
+        default=0, ge=0, description="iterations between two sheets of views for progress.mp4; 0: none"
+    )
+    plot: bool = Field(default=False, description="draw losses.png at the end; needs matplotlib")
+    tensorboard: bool = Field(default=False, description="write events for TensorBoard; needs tensorboardX")
     size: int = Field(
         default=256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
     )

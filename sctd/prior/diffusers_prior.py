@@ -182,23 +182,31 @@ class DiffusersPrior:
         """
         if self._prompt_check is not None:
             self._prompt_check(prompt)
+        self._check_lengths(texts or (prompt,), "the prompt with its longest view phrase (views.*)")
+
+    def _check_lengths(self, texts: Sequence[str], what: str | None = None) -> None:
+        """Raises PromptError where a text is longer than the encoder reads: ``what``, or a quoted one."""
         limit = int(self._tokenizer.model_max_length)
-        whole = [self._expand(text) for text in texts or (prompt,)]
-        length = max(map(len, self._tokenizer(whole, truncation=False, verbose=False).input_ids))
-        if length > limit:
-            raise PromptError(
-                f"the prompt with its longest view phrase (views.*) has {length} tokens, "
-                f"prior {self._name} reads {limit}; shorten it"
-            )
+        whole = [self._expand(text) for text in texts]
+        lengths = [len(ids) for ids in self._tokenizer(whole, truncation=False, verbose=False).input_ids]
+        longest = max(lengths)
+        if longest > limit:
+            start = texts[lengths.index(longest)][:40]
+            what = what or f"the text {start + '...'!r} (negative_prompt, or the prompt)"
+            raise PromptError(f"{what} has {longest} tokens, prior {self._name} reads {limit}; shorten it")
 
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => [n, L, D], padded and, if need be, cut to the encoder's length."""
+        """n texts => [n, L, D], padded to the encoder's length.
+
+        Raises:
+            PromptError: one is longer than that; the negative prompt, mostly, whose end would be lost.
+        """
+        self._check_lengths(texts)
         tokens = self._tokenizer(
             [self._expand(text) for text in texts],
             padding="max_length",
             max_length=self._tokenizer.model_max_length,
-            truncation=True,
             return_tensors="pt",
         )
         encoder = self._text_encoder.to(self._device)  # nothing to do unless it waits elsewhere

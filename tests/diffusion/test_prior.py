@@ -147,6 +147,17 @@ def test_a_text_too_long_with_its_view_phrase_is_refused(prior):
         ViewTexts.encode(prior, bare + "a", "", ViewSettings(enabled=False))
 
 
+def test_a_negative_prompt_too_long_is_refused(prior):
+    """Nothing of a text is cut off silently: what stands last in it counts as much as what stands first."""
+    views = ViewSettings(enabled=False)
+    longest = "b" * 22  # letters, and start and end
+    ViewTexts.encode(prior, "duck", longest, views)
+    with pytest.raises(
+        PromptError, match=r"'b{23}\.\.\.' \(negative_prompt, .* has 25 tokens, .* reads 24; shorten it"
+    ):
+        ViewTexts.encode(prior, "duck", longest + "b", views)
+
+
 def test_one_sctd_iteration_runs_on_it(prior):
     texts = ViewTexts.encode(prior, "duck", "", ViewSettings(front="f", left="l", right="r", back="b"))
     method = Sctd(prior, texts, SctdSettings(), iterations=10, seed=0)

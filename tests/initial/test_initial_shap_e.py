@@ -73,6 +73,14 @@ def test_prompt_and_seed_decide_alone(folder: Path) -> None:
         assert not torch.equal(made.sh0, other.sh0)
 
 
+def test_a_text_too_long_for_it_is_refused(folder: Path) -> None:
+    """diffusers cuts it off, and says so where nobody reads it."""
+    words = "ab" * 11  # a token a letter, and start and end
+    start(folder, init_prompt=words)
+    with pytest.raises(InputError, match=r"Shap-E has 25 tokens, it reads 24; .*gaussians\.init_prompt"):
+        start(folder, init_prompt=words + "a")
+
+
 def test_tables_of_the_tiny_folder_close_a_sphere() -> None:
     """What stands in for a real folder's tables makes closed surfaces: a side has two triangles."""
     decoder = MeshDecoder()
