@@ -52,7 +52,7 @@ def plan(
         for text in texts:
             for name in names:
                 update = {"prompt": text, "method": name, "seed": seed, "iterations": lengths[name]}
-                config = Config.model_validate({**base.model_dump(), **update})
+                config = base.with_changes(**update)
                 entries.append(Entry(run_name(text, name, seed), config))
     return entries
 

@@ -148,7 +148,8 @@ def _entries(
 
 
 def _begin(store: Store, entries: list[Entry]) -> None:
-    from sctd.prior import ANALYTIC, sources
+    from sctd.config.prior import ANALYTIC
+    from sctd.prior import sources
 
     settings = entries[0].config.prior
     if settings.name != ANALYTIC:

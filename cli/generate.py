@@ -9,6 +9,7 @@ import typer
 
 from sctd import initial
 from sctd.errors import InputError
+from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
@@ -74,7 +75,8 @@ def generate(
         bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
     ] = False,
     method: Annotated[
-        str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
+        str | None,
+        typer.Option(help=f"Distillation loss: {', '.join(METHODS)}, or an installed one.  [default: sctd]"),
     ] = None,
     init: Annotated[
         str | None,
@@ -84,6 +86,14 @@ def generate(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    progress_every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Keep views every N iterations, and progress.mp4 of them."),
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the losses at the end, losses.png.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write events for TensorBoard to tensorboard/.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
@@ -91,6 +101,9 @@ def generate(
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
+    options["output"] = inputs.given(
+        progress_every=progress_every, plot=plot or None, tensorboard=tensorboard or None
+    )
     options["gaussians"] = None if init is None else initial.choice(init)
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
@@ -144,7 +157,8 @@ def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) ->
 def _check_known(settings: Config) -> None:
     """Refuse early what the method table or the embedded prior does not know."""
     from sctd import methods
-    from sctd.prior import ANALYTIC, EMBEDDED, sources
+    from sctd.config.prior import ANALYTIC, EMBEDDED
+    from sctd.prior import sources
 
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
@@ -158,7 +172,7 @@ def _check_known(settings: Config) -> None:
 
 def _show_memory(settings: Config) -> None:
     """What a run needs on a graphics card, as comments behind the settings."""
-    from sctd.prior import BUILT_IN
+    from sctd.config.prior import BUILT_IN
 
     if settings.prior.name in BUILT_IN:
         return
@@ -195,7 +209,9 @@ def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Pa
     except KeyboardInterrupt as exc:
         # With a text, the run has saved a checkpoint and said so.
         raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
-    for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
+    made = {"turntable": result.turntable_mp4, "views": result.contact_png, "page": result.page_html}
+    made |= {"progress": result.progress_mp4, "losses": result.losses_png}
+    for what, path in made.items():
         if path is not None:
             report.message(f"{what}: {path}")
     report.message(

@@ -80,18 +80,17 @@ def prior_options(
     compile_: bool = False,
 ) -> dict[str, Any] | None:
     """The options about the prior as a tree of settings; None: none was given."""
-    given = {
-        "name": name,
-        "loras": loras or None,
-        "embeddings": embeddings or None,
-        "compile": compile_ or None,
-    }
-    return {key: value for key, value in given.items() if value is not None} or None
+    return given(name=name, loras=loras or None, embeddings=embeddings or None, compile=compile_ or None)
+
+
+def given(**options: Any) -> dict[str, Any] | None:
+    """The options that are not None; None: there are none."""
+    return {key: value for key, value in options.items() if value is not None} or None
 
 
 def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
     """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
-    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.config.prior import BUILT_IN, SD21_BASE
     from sctd.prior.default import default_prior
 
     name = (options["prior"] or {}).get("name")

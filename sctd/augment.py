@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.settings import BackgroundSettings, GaussianSettings
+from sctd.config.asset import BackgroundSettings, GaussianSettings
 
 
 def sample_background(settings: BackgroundSettings, cameras: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sctd.settings import CameraSettings
+from sctd.config.asset import CameraSettings
 from sctd.transfer import to_device
 
 
@@ -145,7 +145,7 @@ def sample_cameras(settings: CameraSettings, iteration: int, generator: torch.Ge
     """The cameras of one optimisation step, on the CPU, float32.
 
     Args:
-        settings: ranges; see :class:`sctd.settings.CameraSettings`.
+        settings: ranges; see :class:`sctd.config.asset.CameraSettings`.
         iteration: 0-based, decides how far the ranges have eased.
         generator: CPU generator of every draw.
     """

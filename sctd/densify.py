@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sctd.config.asset import DensifySettings
 from sctd.gaussians import Gaussians
 from sctd.optim import GaussianAdam
 from sctd.render import Render
-from sctd.settings import DensifySettings
 from sctd.transfer import to_device
 
 SPLIT_SHRINK = 1.6

@@ -34,6 +34,11 @@ def need_exr(what: str) -> None:
     _need("OpenEXR", "exr", what)
 
 
+def need_tensorboard(what: str) -> None:
+    """Find out whether events for TensorBoard can be written; as :func:`need_matplotlib`."""
+    _need("tensorboardX", "tensorboard", what)
+
+
 def _need(package: str, extra: str, what: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise InputError(

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from sctd.config.asset import OptimSettings, RateSettings
 from sctd.gaussians import Gaussians
-from sctd.settings import OptimSettings, RateSettings
 
 
 def learning_rate(rate: RateSettings, iteration: int, iterations: int) -> float:

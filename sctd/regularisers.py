@@ -9,11 +9,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from sctd.config.asset import RegulariserSettings
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.optim import GaussianAdam
 from sctd.prior.base import Prior
 from sctd.render import Render
-from sctd.settings import RegulariserSettings
 from sctd.transfer import to_device
 
 COLOR_MARGIN = 1 / 512

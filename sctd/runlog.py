@@ -17,14 +17,23 @@ from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
-ASSET, TURNTABLE, CONTACT = "asset.ply", "turntable.mp4", "contact.png"
+ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
+SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
+"""What `sctd/diary.py` keeps."""
 MAY_CHANGE = ("output.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
 SPACE_NEEDED = 32 * 2**20
 """Bytes that must be free to begin: two checkpoints, the asset and the pictures of a small run."""
 
-_HALF_WRITTEN = re.compile(r"\.(config\.yaml|log\.jsonl|asset|turntable|contact)\.\d+\.tmp(\.\w+)?")
-_CHECKPOINT = re.compile(r"\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp")
+_HALF_WRITTEN = re.compile(
+    r"\.(config\.yaml|log\.jsonl|asset|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
+)
+_FOLDERS = {
+    CHECKPOINTS: re.compile(r"\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp"),
+    SHEETS: re.compile(r"\d{7}\.png|\.\d{7}\.\d+\.tmp\.png"),
+    EVENTS: re.compile(r"events\.out\.tfevents\..+"),
+}
+"""Folders of a run, and the names of its files in them."""
 
 Say = Callable[[str], None]
 
@@ -119,15 +128,16 @@ class RunFolder:
 
 def _remove_run(path: Path) -> None:
     """Remove the files that a run writes, and no others: people put their own beside them."""
-    checkpoints = path / CHECKPOINTS
-    if checkpoints.is_dir() and not checkpoints.is_symlink():
-        for file in checkpoints.iterdir():
-            if _CHECKPOINT.fullmatch(file.name):
-                file.unlink(missing_ok=True)
-        with suppress(OSError):  # something of somebody else's is in it
-            checkpoints.rmdir()
+    for name, pattern in _FOLDERS.items():
+        folder = path / name
+        if folder.is_dir() and not folder.is_symlink():
+            for file in folder.iterdir():
+                if pattern.fullmatch(file.name):
+                    file.unlink(missing_ok=True)
+            with suppress(OSError):  # something of somebody else's is in it
+                folder.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT)
+        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
 

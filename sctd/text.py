@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sctd.methods.settings import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
+from sctd.config.views import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
 from sctd.prior.base import Prior
 from sctd.transfer import to_device
 
@@ -35,7 +35,7 @@ def blend_weights(
         overhead_elevation: radians; pi/2 or more turns the overhead phrase off.
 
     Returns:
-        [B, 5] in the order of :data:`sctd.methods.settings.VIEWS` (front, left, right, back, overhead),
+        [B, 5] in the order of :data:`sctd.config.views.VIEWS` (front, left, right, back, overhead),
         each row >= 0 with sum 1, in the dtype of ``azimuth``.
 
     Source: released code of SegmentDreamer, with two sides instead of one.

@@ -110,7 +110,7 @@ class Trainer:
         self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
         make = methods.get(config.method)
-        section = getattr(config, config.method)
+        section = config.rule
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)

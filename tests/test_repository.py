@@ -74,7 +74,7 @@ def test_every_data_file_is_packaged(project: dict[str, Any]) -> None:
     packaged = {path for pattern in patterns for path in (ROOT / "sctd").glob(pattern)}
     for path in tracked("sctd"):
         assert path.suffix == ".py" or path in packaged, f"{path.relative_to(ROOT)} would not be installed"
-    assert ROOT / "sctd" / "presets" / "embedded.yaml" in packaged
+    assert ROOT / "sctd" / "config" / "presets" / "embedded.yaml" in packaged
 
 
 def test_every_module_is_packaged() -> None:
@@ -113,7 +113,9 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_documentation_names_files_that_exist() -> None:
     """Everything in the documentation that looks like a file of ours is one."""
-    of_users = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl", "prompts.txt"}
+    of_users = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl", "prompts.txt"} | {
+        "asset.html"
+    }
     places = (ROOT, ROOT / "sctd", ROOT / "csrc")
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "conventions.md"):
         text = document.read_text(encoding="utf-8")

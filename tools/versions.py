@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-EXTRAS = ("bench", "cluster", "exr", "mesh")
+EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard")
 TESTS = {
     "torch": ("trainer/test_scene.py", "trainer/test_optim.py", "diffusion/test_sctd.py"),
     "diffusers": ("diffusion/test_prior.py", "diffusion/test_prior_single_file.py"),
@@ -42,6 +42,7 @@ TESTS = {
     "zstandard": ("formats/test_round_trips.py",),
     "scipy": ("initial/test_initial_clouds.py",),
     "OpenEXR": ("cli/test_cli_frames.py",),
+    "tensorboardX": ("trainer/test_diary.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
     "ray": ("batch/test_batch_cluster.py",),
@@ -113,7 +114,7 @@ def main_job(environment: Path, folder: Path) -> None:
     run([environment / "bin" / "sctd", "doctor"], folder, alone)
     generate = [environment / "bin" / "sctd", "generate", "--prior", "embedded", "--steps", "20"]
     run([*generate, "--out", "run", "--", "a red mushroom"], folder, alone)
-    for name in ("asset.ply", "turntable.mp4", "contact.png"):
+    for name in ("asset.ply", "turntable.mp4", "contact.png", "asset.html"):
         if not (folder / "run" / name).stat().st_size:
             raise SystemExit(f"versions: {name} is empty")
 

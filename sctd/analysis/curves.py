@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.analysis.runs import Run
+from sctd.config.base import TIMESTEPS
+from sctd.config.sctd import SctdSettings, segment_edges
 from sctd.export.files import whole_file
-from sctd.methods.settings import TIMESTEPS, segment_edges
 
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""
@@ -85,8 +86,9 @@ def histograms(run: Run) -> list[Histogram]:
     left out."""
     edges = list(range(0, TIMESTEPS + 1, BIN))
     found = [Histogram(run, key, edges, _counts(run, key, edges)) for key in STEPS if run.series(key)[0]]
-    if run.config.method == "sctd" and run.series("e")[0]:  # no other method has segments
-        borders = segment_edges(run.config.sctd)
+    rule = run.config.rule
+    if isinstance(rule, SctdSettings) and run.series("e")[0]:  # no other method has segments
+        borders = segment_edges(rule)
         found.append(Histogram(run, "segment", borders, _counts(run, "e", borders)))
     return found
 

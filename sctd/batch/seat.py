@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +12,7 @@ from torch.autograd.function import once_differentiable
 from sctd.batch.calls import Call, Pull, stands_alone
 from sctd.batch.turns import Job
 from sctd.cameras import Viewpoints
-from sctd.prior.base import Timestep
-
-if TYPE_CHECKING:
-    from sctd.batch.shared import SharedPrior
+from sctd.prior.base import Prior, Timestep
 
 
 class Seat:
@@ -24,9 +21,17 @@ class Seat:
     job: Job[Any]
     """The run that sits here."""
 
-    def __init__(self, shared: SharedPrior) -> None:
-        self._shared = shared
-        self._prior = shared.prior
+    def __init__(self, prior: Prior, known_texts: MutableMapping[str, Tensor], torch_threads: int) -> None:
+        """Nobody sits here yet.
+
+        Args:
+            prior: whose calls are shared.
+            known_texts: embeddings [1, L, D] of all seats; new ones are put there.
+            torch_threads: of the thread that makes the calls.
+        """
+        self._prior = prior
+        self._known_texts = known_texts
+        self._torch_threads = torch_threads
         self._texts: dict[int, Tensor] = {}
 
     @property
@@ -62,7 +67,7 @@ class Seat:
     @property
     def torch_threads(self) -> int:
         """Of the thread that makes the calls; the run's own has one, see :meth:`.SharedPrior.start`."""
-        return self._shared.torch_threads
+        return self._torch_threads
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError: the prior refuses the prompt."""
@@ -72,7 +77,7 @@ class Seat:
         """n texts => [n, L, D]. Done at once: a run asks once, and runs begin at different times."""
         embeddings = self._prior.encode_text(texts)
         for text, row in zip(texts, embeddings.split(1), strict=True):
-            known = self._shared.texts.setdefault(text, row)
+            known = self._known_texts.setdefault(text, row)
             self._texts[row.data_ptr()] = known if torch.equal(known, row) else row
         return embeddings
 

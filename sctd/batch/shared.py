@@ -58,7 +58,7 @@ class SharedPrior:
 
     def start(self, function: Callable[[Prior], R]) -> Job[R]:
         """Seat a run: ``function`` is called with its prior, from the next :meth:`advance` on."""
-        seat = Seat(self)
+        seat = Seat(self.prior, self.texts, self.torch_threads)
 
         def run() -> R:
             # What a run computes besides the prior is small. Threads for it would be a second pool that spins

@@ -81,7 +81,8 @@ def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], pr
     begun = (folder / CONFIG).is_file()
     report = _Report(entry.name, board, stop, store)
     result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
-    made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
+    written = (result.asset_ply, result.turntable_mp4, result.contact_png, result.page_html)
+    made = [path.name for path in written if path]
     sums = checksums(folder, made)
     store.finish(entry.name, last=result.asset_ply.name)
     return Outcome(entry.name, "done", seconds=result.seconds, iterations=result.iterations, checksums=sums)

@@ -10,13 +10,13 @@ from typing import Any
 
 from sctd.analysis.runs import ASSET, Run, read_run
 from sctd.cameras import orbit_cameras
+from sctd.config.prior import EMBEDDED
 from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, scores
 from sctd.evaluate.intervals import Estimate, estimate
 from sctd.evaluate.t3bench import Reward, quality
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
-from sctd.prior import EMBEDDED
 from sctd.render import render_images
 
 

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".npz", ".png", ".mp4", ".gif", ".webp")
+ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".npz", ".html", ".png", ".mp4", ".gif", ".webp")
 """Of files that are written, in any case; `table.py` says by whom."""

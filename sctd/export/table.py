@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sctd.cameras import orbit_cameras
+from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
 from sctd.export.animation import save_animation
 from sctd.export.contact import save_contact
@@ -18,6 +20,7 @@ from sctd.formats.table import WRITERS
 from sctd.formats.write_spz import write_spz
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
+from sctd.viewer.page import LOSES, write_page
 
 ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0
 """Where the cameras of pictures stand, degrees, world units, degrees; `sctd render` sets them."""
@@ -83,6 +86,13 @@ def _spz(path: Path, gaussians: Gaussians, options: Options) -> None:
     write_spz(path, gaussians, options.spz_version)
 
 
+def _page(path: Path, gaussians: Gaussians, options: Options) -> None:
+    output = OutputSettings(
+        background=options.background, elevation_deg=ELEVATION, radius=RADIUS, fovy_rad=math.radians(FOV)
+    )
+    write_page(path, gaussians, output=output)
+
+
 def _contact(path: Path, gaussians: Gaussians, options: Options) -> None:
     save_contact(path, _orbit(gaussians, options, options.views))
 
@@ -99,6 +109,7 @@ _PICTURES = "these are pictures, the Gaussians are not in it"
 EXPORTERS: dict[str, Exporter] = {
     **{ending: Exporter(_numbers(writer.write), writer.loses) for ending, writer in WRITERS.items()},
     ".spz": Exporter(_spz, WRITERS[".spz"].loses),
+    ".html": Exporter(_page, LOSES),
     ".png": Exporter(_contact, _PICTURES),
     ".mp4": Exporter(_video, _PICTURES),
     ".gif": Exporter(_animation, f"{_PICTURES}; 256 colours each"),

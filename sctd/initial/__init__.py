@@ -9,7 +9,7 @@ from sctd import formats
 from sctd.errors import InputError
 
 if TYPE_CHECKING:
-    from sctd.settings import GaussianSettings
+    from sctd.config.asset import GaussianSettings
 
 SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"

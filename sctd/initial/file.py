@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.formats import read_glb
 from sctd.formats.ply import read_header
@@ -17,7 +18,6 @@ from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial import MESHES, check
 from sctd.initial.surface import Surface, fit, sample, z_up_to_y_up
 from sctd.initial.view import placement
-from sctd.settings import GaussianSettings
 
 Say = Callable[[str], None]
 

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError, out_of_memory
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
 from sctd.initial.surface import Surface, z_up_to_y_up
 from sctd.prior.parts import first_sentence, pass_on, quiet
-from sctd.settings import GaussianSettings
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer."""

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import GcsSettings
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
-from sctd.methods.method_settings import GcsSettings
+from sctd.methods.timesteps import randint, warmup_rate
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint, warmup_rate
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from sctd import ops
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
-from sctd.methods.settings import SctdSettings
+from sctd.methods.timesteps import Timesteps, TimestepSampler
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, Timesteps, TimestepSampler
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, clean, guided_phi, phi
 from sctd.text import ViewTexts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import warnings
@@ -33,13 +34,12 @@ def native() -> ModuleType:
     """
     check_variables()
     try:
-        from sctd import _native
+        module = importlib.import_module("sctd._native")
     except ImportError as exc:
         raise BackendUnavailable(
             f"the native core cannot be loaded ({exc}); build it with `pip install .`, "
             'or ask for backend="reference", which is slow'
         ) from exc
-    module: ModuleType = _native
     return module
 
 

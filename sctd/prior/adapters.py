@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from torch import nn
 
+from sctd.config.prior import PriorSettings, split_weight
 from sctd.prior import inversion, lora
 from sctd.prior.lora_keys import Network
 from sctd.prior.parts import Parts
-from sctd.prior.settings import PriorSettings, split_weight
 
 
 def apply(parts: Parts, settings: PriorSettings) -> Parts:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
@@ -16,7 +17,6 @@ from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.parts import Parts, first_sentence
-from sctd.prior.settings import PriorSettings
 from sctd.prior.vae import Autoencoder
 from sctd.prior.views import FEATURES, camera_features, class_labels
 from sctd.transfer import to_device

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from sctd.config.prior import EMBEDDED, SD21_BASE
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED, SD21_BASE, variants
+from sctd.prior import variants
 from sctd.prior.parts import first_sentence
 from sctd.prior.sources import LAYOUT, NETWORKS
 

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sctd.config.prior import split_word
 from sctd.errors import InputError
 from sctd.prior.headers import read_header
 from sctd.prior.inversion_keys import key_of
-from sctd.prior.settings import split_word
 
 
 def add(texts: Sequence[str], tokenizer: Any, text_encoder: Any, name: str) -> Callable[[str], str]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
+from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
 from sctd.errors import InputError
-from sctd.prior import ANALYTIC, EMBEDDED, adapters, hub, sources, vae
+from sctd.prior import adapters, hub, sources, vae
 from sctd.prior.base import Prior
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.parts import Parts, load_folder
-from sctd.prior.settings import PriorSettings
 from sctd.prior.single_file import load_file
 from sctd.prior.sources import Source
 

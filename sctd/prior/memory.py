@@ -20,12 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sctd.config import Config
+from sctd.config.prior import VAE_MODES, PriorSettings
 from sctd.errors import InputError
 from sctd.prior import loader, sources, vae
 from sctd.prior.architectures import CLIP_LENGTH, write_configs
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.parts import Parts, one_part, quiet, read_scheduler
-from sctd.prior.settings import VAE_MODES, PriorSettings
 from sctd.prior.single_file import config_folder, skeleton
 
 META = torch.device("meta")
@@ -156,8 +156,7 @@ def card_dtype(config: Config) -> torch.dtype:
 
 def widest_batch(config: Config) -> int:
     """Images in the UNet at once: each camera's under every text of the method's widest call."""
-    rule = getattr(config, config.method)
-    return config.cameras.batch * int(rule.texts_at_once(config.negative_prompt))
+    return config.cameras.batch * config.rule.texts_at_once(config.negative_prompt)
 
 
 def _shapes(config: Config) -> tuple[Parts, bool]:

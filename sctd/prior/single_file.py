@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
 from sctd.prior import hub
 from sctd.prior.architectures import write_configs, write_tokenizer
 from sctd.prior.headers import Entry, read_header
 from sctd.prior.parts import Parts, check_finite, one_part, quiet, read_scheduler, read_tokenizer
-from sctd.prior.settings import PriorSettings
 from sctd.prior.sources import NETWORKS, Source
 
 # Which tensors of the file make up each network. Files of Stable Diffusion 2 hold what the text encoder does

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sctd.config.prior import EMBEDDED, VAE_MODES, PriorSettings, split_weight, split_word
 from sctd.errors import InputError
-from sctd.prior import EMBEDDED, inversion_keys, noise, variants
+from sctd.prior import inversion_keys, noise, variants
 from sctd.prior.headers import DamagedFile, Entry, read_header
 from sctd.prior.lora_keys import layers_of
-from sctd.prior.settings import VAE_MODES, PriorSettings, split_weight, split_word
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
 

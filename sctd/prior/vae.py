@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sctd.config.prior import VAE_MODES, PriorSettings
 from sctd.errors import InputError
 from sctd.prior.parts import Parts, check_all_used, check_finite, first_sentence, pass_on, quiet
-from sctd.prior.settings import VAE_MODES, PriorSettings
 from sctd.transfer import to_device
 
 

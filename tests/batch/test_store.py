@@ -183,7 +183,7 @@ def test_the_asset_comes_last_and_the_manifest_after_it(
     assert keys[-1] == "two/asset.ply"
     assert keys.index("two/config.yaml") < keys.index("two/log.jsonl")
     assert keys.index("two/log.jsonl") < keys.index("two/checkpoints/0000002.safetensors")
-    assert keys[-4:-1] == ["two/config.yaml", "two/contact.png", "two/log.jsonl"]
+    assert keys[-5:-1] == ["two/asset.html", "two/config.yaml", "two/contact.png", "two/log.jsonl"]
 
 
 def test_a_network_that_comes_back_is_no_event(

@@ -35,7 +35,7 @@ SMALL = [
         for view, word in zip(("front", "left", "right", "back", "overhead"), "flrbo", strict=True)
     ),
 ]
-FILES = ["asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl", "turntable.mp4"]
+FILES = ["asset.html", "asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl", "turntable.mp4"]
 
 
 def size_of(picture: Path) -> tuple[int, int]:

@@ -37,6 +37,8 @@ def test_every_ending_is_written_and_what_it_loses_is_said(
     if ending in (".png", ".gif", ".webp"):
         with Image.open(here / "new" / f"b{ending}") as image:
             assert getattr(image, "n_frames", 1) == (1 if ending == ".png" else 3)
+    elif ending == ".html":
+        assert "<h1>b</h1>" in (here / "new" / "b.html").read_text(encoding="utf-8")
     elif ending == ".mp4":
         assert imageio_ffmpeg.count_frames_and_secs(str(here / "new" / "b.mp4"))[0] == 3
     else:

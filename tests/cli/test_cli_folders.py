@@ -28,7 +28,7 @@ RUN = [
 ]
 FOREVER = ["--steps", "100000", "--set=output.checkpoint_every=100000", "--out", "run"]
 SHORT = ["--steps", "2", "--out", "run"]
-FILES = ["asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl"]
+FILES = ["asset.html", "asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl"]
 
 # The command line, in which a checkpoint waits for a line on stdin.
 SLOW_TO_SAVE = f"""
@@ -102,7 +102,7 @@ def test_a_live_run_is_nobody_elses_and_further_interrupts_wait(sctd: Command, h
     assert err.count("a checkpoint saved first") == 1
     assert err.splitlines()[-1].endswith("go on with --resume --out run")
     assert len(list((here / "run" / "checkpoints").iterdir())) == 1
-    assert sorted(path.name for path in (here / "run").iterdir()) == FILES[1:3] + FILES[4:]
+    assert sorted(path.name for path in (here / "run").iterdir()) == [*FILES[2:4], *FILES[5:]]
 
 
 def test_a_terminal_that_is_closed(here: Path) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 from sctd import methods
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
+from sctd.config.views import ViewSettings
 from sctd.errors import InputError
 from sctd.methods import gcs
-from sctd.methods.settings import ViewSettings
 from sctd.prior.analytic import AnalyticPrior
 from sctd.text import ViewTexts, blend_weights
 

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import views_from
 
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import ViewSettings
 from sctd.errors import InputError, PromptError
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import SctdSettings, ViewSettings
 from sctd.prior import load_prior, sources
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts

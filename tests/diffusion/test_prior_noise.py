@@ -10,8 +10,8 @@ import pytest
 import torch
 from published import edit, refusal
 
+from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
-from sctd.methods.settings import SctdSettings
 from sctd.prior import load_prior, parts
 from sctd.prior.noise import check, other_family
 from sctd.schedule import Schedule

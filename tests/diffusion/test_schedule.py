@@ -9,10 +9,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from sctd.config.sctd import SctdSettings, segment_edges
 from sctd.errors import InputError
-from sctd.methods.settings import SctdSettings, segment_edges
+from sctd.methods.timesteps import TimestepSampler, warmup_rate, window
 from sctd.prior.analytic import scaled_linear_alphas_cumprod
-from sctd.schedule import Schedule, TimestepSampler, warmup_rate, window
+from sctd.schedule import Schedule
 
 
 def test_edges_equal_the_released_table():

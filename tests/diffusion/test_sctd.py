@@ -12,12 +12,13 @@ from torch import Tensor
 
 from sctd import methods
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import PerpNegSettings, ViewSettings
 from sctd.errors import InputError
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import PerpNegSettings, SctdSettings, ViewSettings
+from sctd.methods.timesteps import Timesteps
 from sctd.ops.reference import perp_neg
 from sctd.prior.analytic import AnalyticPrior
-from sctd.schedule import Timesteps
 from sctd.text import ViewTexts, blend_weights, perp_neg_weights
 
 BATCH = 3

@@ -13,13 +13,13 @@ import torch
 from mesh_files import write_cube
 
 from sctd.config import load_config
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.export.table import export
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
 from sctd.runlog import CONFIG, RunFolder, read_config
-from sctd.settings import GaussianSettings
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,11 +11,11 @@ from diffusers import ShapEPipeline
 from diffusers.pipelines.shap_e.renderer import MeshDecoder
 from tiny_shap_e import marching_cubes, write_shap_e
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
 from sctd.prior.parts import quiet
-from sctd.settings import GaussianSettings
 
 
 @pytest.fixture(scope="module")

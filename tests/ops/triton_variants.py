@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import make_backend
 from triton.runtime import jit
 
-from sctd.methods.settings import SctdSettings
+from sctd.config.sctd import SctdSettings
 from sctd.ops import _triton_scene as scene
 from sctd.ops._triton_core import TritonCore
 from sctd.schedule import Schedule

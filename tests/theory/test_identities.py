@@ -12,10 +12,12 @@ from mixtures import TEXT, ducks, predict, separate
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import ViewSettings
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import SctdSettings, ViewSettings
+from sctd.methods.timesteps import Timesteps
 from sctd.prior.analytic import AnalyticPrior
-from sctd.schedule import Schedule, Timesteps
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 

@@ -9,6 +9,7 @@ import torch
 
 from sctd.cameras import orbit_cameras
 from sctd.config import load_config, preset_names
+from sctd.config.asset import DensifySettings, OptimSettings
 from sctd.densify import (
     SPLIT_SHRINK,
     Densifier,
@@ -21,7 +22,6 @@ from sctd.densify import (
 from sctd.gaussians import Gaussians, from_points
 from sctd.optim import GaussianAdam
 from sctd.render import render
-from sctd.settings import DensifySettings, OptimSettings
 
 
 def generator(seed: int = 0) -> torch.Generator:

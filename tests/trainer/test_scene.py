@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
+from sctd.config.asset import BackgroundSettings, GaussianSettings, OptimSettings, RegulariserSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians, from_points
 from sctd.initial.start import initialise
@@ -20,7 +21,6 @@ from sctd.ops import total_variation
 from sctd.optim import GaussianAdam
 from sctd.regularisers import Term, limit_brightness, losses, project, reconstruction
 from sctd.render import Render, render, render_images
-from sctd.settings import BackgroundSettings, GaussianSettings, OptimSettings, RegulariserSettings
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""The settings of a run's scene side: every section with its units, ranges and defaults. No torch here.
+"""Settings of the asset and of the pictures it is seen in, with unit, range and default. No torch here.
 
 The defaults are those of the preset ``embedded``; a preset's YAML file lists only what differs from them.
 """
@@ -8,41 +8,27 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from sctd.config.base import (
+    AzimuthRange,
+    Color,
+    ElevationAngle,
+    ElevationRange,
+    FovAngle,
+    FovRange,
+    Fraction,
+    FractionRange,
+    NonNegative,
+    Positive,
+    RadiusRange,
+    Section,
+)
 
-class Section(BaseModel):
-    """A group of settings: unknown keys, NaN and infinities are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True, validate_default=True
-    )
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the low end {pair[0]:g} is above the high end {pair[1]:g}")
-    return pair
-
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Color = tuple[Fraction, Fraction, Fraction]
-FractionRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_ordered)]
-RadiusRange = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
-FovAngle = Annotated[float, Field(gt=0.01, lt=3.0)]
-FovRange = Annotated[tuple[FovAngle, FovAngle], AfterValidator(_ordered)]
-ElevationAngle = Annotated[float, Field(ge=-89, le=89)]
-ElevationRange = Annotated[tuple[ElevationAngle, ElevationAngle], AfterValidator(_ordered)]
 Init = Annotated[
     Literal["ball", "sphere", "box", "shap-e", "auto", "file"],
     # runs from before there were other files say ply, and can still be resumed
     BeforeValidator(lambda given: "file" if given == "ply" else given),
-]
-AzimuthRange = Annotated[
-    tuple[Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]],
-    AfterValidator(_ordered),
 ]
 
 
@@ -327,6 +313,12 @@ class OutputSettings(Section):
     turntable_frames: int = Field(default=90, ge=0, le=2000, description="frames of turntable.mp4; 0: none")
     turntable_fps: int = Field(default=30, ge=1, le=120, description="frames per second")
     contact_views: int = Field(default=8, ge=0, le=64, description="views on contact.png; 0: none")
+    page: bool = Field(default=True, description="write asset.html, the asset to turn in any browser")
+    progress_every: int = Field(
+        default=0, ge=0, description="iterations between two sheets of views for progress.mp4; 0: none"
+    )
+    plot: bool = Field(default=False, description="draw losses.png at the end; needs matplotlib")
+    tensorboard: bool = Field(default=False, description="write events for TensorBoard; needs tensorboardX")
     size: int = Field(
         default=256, ge=16, le=4096, description="width and height of both, pixels; video needs an even one"
     )

