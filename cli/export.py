@@ -9,8 +9,8 @@ from typing import Annotated, cast
 import typer
 
 from sctd import export as exports
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
 

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from sctd import environment
-from sctd.interrupts import SIGNALS, Interrupts
-from sctd.waiting import considerate
+from sctd.machine import environment
+from sctd.machine.waiting import considerate
+from sctd.run.interrupts import SIGNALS, Interrupts
 
 from . import (
     analyze,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import sctd
-from sctd import environment
+from sctd.machine import environment
 from tools import versions as tried
 
 if sys.version_info >= (3, 11):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.prior.parts import first_sentence, pass_on, quiet
+from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 _WANTED = (
     "give a folder in transformers' layout (config, tokenizer, preprocessor and .safetensors weights), "

@@ -20,7 +20,7 @@ from sctd.errors import InputError, out_of_memory
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
 from sctd.initial.surface import Surface, z_up_to_y_up
-from sctd.prior.parts import first_sentence, pass_on, quiet
+from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer."""

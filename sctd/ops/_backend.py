@@ -15,8 +15,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from sctd.environment import MOST_THREADS, check_instruction_set, check_variables, tell_unknown
 from sctd.errors import BackendUnavailable, InputError
+from sctd.machine.environment import MOST_THREADS, check_instruction_set, check_variables, tell_unknown
 
 BACKENDS = (
     *("auto", "cpu", "cuda", "cuda-simt", "cuda-ptx", "triton", "triton-interpret", "triton-ptx"),

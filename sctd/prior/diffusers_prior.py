@@ -11,15 +11,15 @@ from torch import Tensor
 from sctd.cameras import Viewpoints
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError, out_of_memory
+from sctd.machine import transfer
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
-from sctd.prior.parts import Parts, first_sentence
+from sctd.prior.load.parts import Parts, first_sentence
 from sctd.prior.vae import Autoencoder
 from sctd.prior.views import FEATURES, camera_features, class_labels
-from sctd.transfer import to_device
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -224,7 +224,7 @@ class DiffusersPrior:
         """B views => features [B, FEATURES] on the device, or None; see :class:`.Prior`."""
         if not self.reads_cameras:
             return None
-        return to_device(camera_features(views), self._device).to(self._dtype)
+        return transfer.to_device(camera_features(views), self._device).to(self._dtype)
 
     def _labels(self, embeddings: Tensor, cameras: Tensor | None) -> tuple[Tensor, ...]:
         """What a UNet that reads cameras takes beside the text; nothing for others."""

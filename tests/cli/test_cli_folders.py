@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from cli_outcome import CALL, Outcome, tree
 
-from sctd import environment
 from sctd.errors import InputError
+from sctd.machine import environment
 from sctd.ops import _backend
 
 Command = Callable[..., Outcome]
@@ -38,7 +38,7 @@ FILES = ["asset.html", "asset.ply", "checkpoints", "config.yaml", "contact.png",
 # The command line, in which a checkpoint waits for a line on stdin.
 SLOW_TO_SAVE = f"""
 import sys
-from sctd import checkpoint
+from sctd.run import checkpoint
 save = checkpoint.save
 def slow(*arguments):
     print("saving", flush=True)

@@ -14,8 +14,9 @@ from sctd.config.sctd import SctdSettings
 from sctd.config.views import ViewSettings
 from sctd.errors import InputError, PromptError
 from sctd.methods.sctd import Sctd
-from sctd.prior import load_prior, sources
+from sctd.prior import load_prior
 from sctd.prior.base import Prior
+from sctd.prior.load import sources
 from sctd.text import ViewTexts
 
 

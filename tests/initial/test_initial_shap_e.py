@@ -15,7 +15,7 @@ from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.prior.parts import quiet
+from sctd.prior.load.parts import quiet
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from raster_scenes import Scene, device_of, make_scene
 from torch import Tensor
 
 from sctd import _native
-from sctd.environment import INSTRUCTION_SETS
 from sctd.errors import BackendUnavailable, InputError
+from sctd.machine.environment import INSTRUCTION_SETS
 from sctd.ops import get_num_threads, rasterization, set_num_threads
 
 with_reference = pytest.mark.parametrize(
