@@ -48,6 +48,8 @@ TESTS = {
     "ray": ("batch/test_batch_cluster.py",),
 }
 """Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""
+BESIDE = ("pytest", "psutil")
+"""What these tests need that is no dependency of ours."""
 
 
 def run(
@@ -122,6 +124,7 @@ def main_job(environment: Path, folder: Path) -> None:
 def tests(environment: Path, folder: Path) -> None:
     """The tests of every dependency, away from the sources, so that it is the wheel which they import."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docs", folder / "docs")  # whose numbers a test compares with the settings
     shutil.copy(ROOT / "pyproject.toml", folder)
     chosen = dict.fromkeys(f"tests/{name}" for names in TESTS.values() for name in names)
     command = [environment / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -141,7 +144,7 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(name)
         environment = folder / "environment"
         run([sys.executable, "-m", "venv", environment])
-        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", "pytest"]
+        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", *BESIDE]
         pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
         run([*pip, "install", "--quiet", *constraints(choice, folder), *what])
         run([*pip, "list"])

@@ -66,6 +66,14 @@ class Judges:
     """Prompts for R-precision."""
     reward: Reward | None = None
 
+    def say_what_is_cut(self, prompts: Sequence[str], say: Callable[[str], None]) -> None:
+        """Whose ends do not count: scores cut what is too long, as those do that they are compared with."""
+        for option, judge in (("--clip", self.clip), ("--reward", self.reward)):
+            if judge is not None and (cut := judge.cut(prompts)):
+                say(
+                    f"{option} does not read {len(cut)} of {len(prompts)} prompts to the end, first: {cut[0]}"
+                )
+
 
 @dataclass(frozen=True)
 class Row:
@@ -199,6 +207,7 @@ def evaluate(
     for run in runs:
         _refuse_unfinished(run)
         _refuse_unjudged(run, judges)
+    judges.say_what_is_cut(sorted({run.config.prompt for run in runs}), say)
     rows = []
     for number, run in enumerate(runs, 1):
         say(f"{number}/{len(runs)} {run.folder}")

@@ -10,7 +10,7 @@ import pytest
 
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import sources
+from sctd.prior.load import sources
 
 
 def weights_of(folder: Path, part: str) -> Path:

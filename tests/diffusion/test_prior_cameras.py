@@ -12,7 +12,7 @@ import torch
 from tiny import WIDTH, views_from, write_folder
 from torch import Tensor
 
-from sctd.batch.shared import SharedPrior
+from sctd.batch.sharing.shared import SharedPrior
 from sctd.cameras import Viewpoints, orbit_cameras
 from sctd.config import load_config
 from sctd.config.sctd import SctdSettings

@@ -15,8 +15,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from sctd.config.prior import SD21_BASE
 from sctd.errors import InputError
-from sctd.prior import hub
 from sctd.prior.default import cuda_devices, default_prior, torch_has_cuda
+from sctd.prior.load import hub
 
 
 class StandInHub:

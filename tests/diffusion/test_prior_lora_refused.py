@@ -12,7 +12,7 @@ from lora_files import Networks, made, weights
 
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import lora, sources
+from sctd.prior.load import lora, sources
 
 
 def refused(networks: Networks, file: str, *words: str) -> None:

@@ -12,8 +12,9 @@ from published import edit, refusal
 
 from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
-from sctd.prior import load_prior, parts
-from sctd.prior.noise import check, other_family
+from sctd.prior import load_prior
+from sctd.prior.load import parts
+from sctd.prior.load.noise import check, other_family
 from sctd.schedule import Schedule
 
 

@@ -22,9 +22,9 @@ from sctd.config.views import ViewSettings
 from sctd.errors import InputError
 from sctd.methods.sctd import Sctd
 from sctd.prior import attention, load_prior
+from sctd.prior.card_memory import Ledger
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork
-from sctd.prior.memory import Ledger
 from sctd.text import ViewTexts
 
 CPU = torch.device("cpu")

@@ -213,7 +213,7 @@ def test_every_setting_is_described() -> None:
 
 def test_settings_load_without_torch() -> None:
     code = (
-        "import sys, sctd, sctd.config, sctd.runlog, sctd.methods; sctd.load_config(prompt='x'); "
+        "import sys, sctd, sctd.config, sctd.run.folder, sctd.methods; sctd.load_config(prompt='x'); "
         "print(sorted({'torch', 'numpy', 'sctd.ops', 'sctd._native'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

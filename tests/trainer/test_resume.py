@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small import ORIGINAL, Slow, small_run
 
-from sctd.runlog import LOG, PAGE, read_log
+from sctd.run.folder import LOG, PAGE, read_log
 
 ITERATIONS = 24
 

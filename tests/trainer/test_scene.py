@@ -11,16 +11,16 @@ import torch
 from small import small_prior
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sctd.augment import sample_background, sample_scale_noise
 from sctd.cameras import orbit_cameras
 from sctd.config.asset import BackgroundSettings, GaussianSettings, OptimSettings, RegulariserSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians, from_points
 from sctd.initial.start import initialise
 from sctd.ops import total_variation
-from sctd.optim import GaussianAdam
-from sctd.regularisers import Term, limit_brightness, losses, project, reconstruction
 from sctd.render import Render, render, render_images
+from sctd.splats.augment import sample_background, sample_scale_noise
+from sctd.splats.optim import GaussianAdam
+from sctd.splats.regularisers import Term, limit_brightness, losses, project, reconstruction
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -19,7 +19,7 @@ from sctd.methods.base import Guidance
 from sctd.pipeline import generate, resolve_device
 from sctd.prior.analytic import AnalyticPrior
 from sctd.render import render
-from sctd.runlog import LOG, read_log
+from sctd.run.folder import LOG, read_log
 from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, _likely_cause, random_streams
 
 

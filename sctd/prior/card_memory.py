@@ -22,11 +22,12 @@ from torch.utils._pytree import tree_leaves
 from sctd.config import Config
 from sctd.config.prior import VAE_MODES, PriorSettings
 from sctd.errors import InputError
-from sctd.prior import loader, sources, vae
-from sctd.prior.architectures import CLIP_LENGTH, write_configs
+from sctd.prior import vae
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.parts import Parts, one_part, quiet, read_scheduler
-from sctd.prior.single_file import config_folder, skeleton
+from sctd.prior.load import loader, sources
+from sctd.prior.load.architectures import CLIP_LENGTH, write_configs
+from sctd.prior.load.parts import Parts, one_part, quiet, read_scheduler
+from sctd.prior.load.single_file import config_folder, skeleton
 
 META = torch.device("meta")
 

@@ -8,12 +8,13 @@ import torch
 
 from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
 from sctd.errors import InputError
-from sctd.prior import adapters, hub, sources, vae
+from sctd.prior import vae
 from sctd.prior.base import Prior
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.parts import Parts, load_folder
-from sctd.prior.single_file import load_file
-from sctd.prior.sources import Source
+from sctd.prior.load import adapters, hub, sources
+from sctd.prior.load.parts import Parts, load_folder
+from sctd.prior.load.single_file import load_file
+from sctd.prior.load.sources import Source
 
 
 def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dtype | None) -> Prior:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from sctd.errors import InputError
-from sctd.prior.headers import Entry
+from sctd.prior.load.headers import Entry
 
 # Keys that are no word: A1111's, and the placeholder of the files that it read before.
 _NAMELESS = re.compile(r"emb_params|\*|string_to_param(\..*)?")

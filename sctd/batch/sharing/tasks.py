@@ -18,7 +18,7 @@ class Abandoned(BaseException):
     """Raised in a job that its owner gives up; no handler of ordinary errors stops it."""
 
 
-class Job(Generic[R]):
+class Task(Generic[R]):
     """A call of a function that may pause with :meth:`ask` until its owner has an answer."""
 
     def __init__(self, function: Callable[[], R]) -> None:
@@ -30,7 +30,7 @@ class Job(Generic[R]):
         self._answer: Any = None
         self._failure: BaseException | None = None
         self.request: Any = None
-        """What the job waits for; None when it waits for nothing but its turn."""
+        """What the job waits for; None when it waits for nothing but to be resumed."""
         self.done = False
         self.result: R | None = None
         self.error: BaseException | None = None

@@ -7,9 +7,9 @@ from dataclasses import replace
 from torch import nn
 
 from sctd.config.prior import PriorSettings, split_weight
-from sctd.prior import inversion, lora
-from sctd.prior.lora_keys import Network
-from sctd.prior.parts import Parts
+from sctd.prior.load import inversion, lora
+from sctd.prior.load.lora_keys import Network
+from sctd.prior.load.parts import Parts
 
 
 def apply(parts: Parts, settings: PriorSettings) -> Parts:

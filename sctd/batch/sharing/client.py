@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sctd.batch.calls import Call, Pull, stands_alone
-from sctd.batch.turns import Job
+from sctd.batch.sharing.calls import Call, Pull, stands_alone
+from sctd.batch.sharing.tasks import Task
 from sctd.cameras import Viewpoints
 from sctd.prior.base import Prior, Timestep
 
 
-class Seat:
+class Client:
     """Implements :class:`sctd.prior.base.Prior` with the calls of a :class:`.SharedPrior`."""
 
-    job: Job[Any]
+    job: Task[Any]
     """The run that sits here."""
 
     def __init__(self, prior: Prior, known_texts: MutableMapping[str, Tensor], torch_threads: int) -> None:
@@ -26,7 +26,7 @@ class Seat:
 
         Args:
             prior: whose calls are shared.
-            known_texts: embeddings [1, L, D] of all seats; new ones are put there.
+            known_texts: embeddings [1, L, D] of all runs; new ones are put there.
             torch_threads: of the thread that makes the calls.
         """
         self._prior = prior
@@ -144,7 +144,7 @@ class _Through(torch.autograd.Function):
     """A differentiable call whose backward pass asks too."""
 
     @staticmethod
-    def forward(ctx: Any, job: Job[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
+    def forward(ctx: Any, job: Task[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
         """The run's part of the joint result."""
         out, ctx.joint, ctx.index = job.ask(Call(kind, (first.detach(), *others), grad=True))
         ctx.job, ctx.others = job, len(others)

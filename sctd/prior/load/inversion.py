@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sctd.config.prior import split_word
 from sctd.errors import InputError
-from sctd.prior.headers import read_header
-from sctd.prior.inversion_keys import key_of
+from sctd.prior.load.headers import read_header
+from sctd.prior.load.inversion_keys import key_of
 
 
 def add(texts: Sequence[str], tokenizer: Any, text_encoder: Any, name: str) -> Callable[[str], str]:

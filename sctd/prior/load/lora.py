@@ -20,8 +20,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from sctd.errors import InputError
-from sctd.prior.headers import read_header
-from sctd.prior.lora_keys import PEFT_PREFIX, Layer, Network, Role, layers_of
+from sctd.prior.load.headers import read_header
+from sctd.prior.load.lora_keys import PEFT_PREFIX, Layer, Network, Role, layers_of
 
 _METADATA = "lora_adapter_metadata"  # diffusers' name for peft's configs in a file's header
 _CONFIG = "adapter_config.json"  # peft's name for its config beside a file

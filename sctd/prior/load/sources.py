@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from sctd.config.prior import EMBEDDED, VAE_MODES, PriorSettings, split_weight, split_word
 from sctd.errors import InputError
-from sctd.prior import inversion_keys, noise, variants
-from sctd.prior.headers import DamagedFile, Entry, read_header
-from sctd.prior.lora_keys import layers_of
+from sctd.prior.load import inversion_keys, noise, variants
+from sctd.prior.load.headers import DamagedFile, Entry, read_header
+from sctd.prior.load.lora_keys import layers_of
 
-EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded" / "weights"
+EMBEDDED_FOLDER = Path(__file__).resolve().parents[2] / "embedded" / "weights"
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 NETWORKS = PARTS[:3]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sctd.config.asset import RegulariserSettings
 from sctd.gaussians import SH_C0, Gaussians
-from sctd.optim import GaussianAdam
+from sctd.machine import transfer
 from sctd.prior.base import Prior
 from sctd.render import Render
-from sctd.transfer import to_device
+from sctd.splats.optim import GaussianAdam
 
 COLOR_MARGIN = 1 / 512
 """Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
@@ -43,7 +43,7 @@ class Term:
 @lru_cache
 def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """On the device once and for all."""
-    return to_device(torch.tensor([weights], dtype=dtype), device)
+    return transfer.to_device(torch.tensor([weights], dtype=dtype), device)
 
 
 def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:

@@ -15,11 +15,11 @@ from torch import nn
 
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import hub
-from sctd.prior.architectures import write_configs, write_tokenizer
-from sctd.prior.headers import Entry, read_header
-from sctd.prior.parts import Parts, check_finite, one_part, quiet, read_scheduler, read_tokenizer
-from sctd.prior.sources import NETWORKS, Source
+from sctd.prior.load import hub
+from sctd.prior.load.architectures import write_configs, write_tokenizer
+from sctd.prior.load.headers import Entry, read_header
+from sctd.prior.load.parts import Parts, check_finite, one_part, quiet, read_scheduler, read_tokenizer
+from sctd.prior.load.sources import NETWORKS, Source
 
 # Which tensors of the file make up each network. Files of Stable Diffusion 2 hold what the text encoder does
 # not use: its last layer, and the projection that compares texts with pictures.

@@ -2,7 +2,7 @@
 
 A single .safetensors file holds weights alone: what the layers are and how many heads they have must come
 from elsewhere, and that is here. The memory of a prior that is not there yet is estimated with the same
-shapes. Its tokenizer is CLIP's, whose merges :func:`sctd.prior.hub.clip_merges` finds.
+shapes. Its tokenizer is CLIP's, whose merges :func:`sctd.prior.load.hub.clip_merges` finds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sctd.prior.sources import Family
+from sctd.prior.load.sources import Family
 
 CLIP_LENGTH = 77
 """Tokens of a text, start and end included."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sctd.errors import InputError, SctdError, out_of_memory
-from sctd.prior import variants
+from sctd.prior.load import variants
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sctd.cores import allowed_cores
+from sctd.machine.cores import allowed_cores
 
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INTERVAL = 0.5

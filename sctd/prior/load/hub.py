@@ -9,9 +9,9 @@ import torch
 
 from sctd.config.prior import EMBEDDED, SD21_BASE
 from sctd.errors import InputError
-from sctd.prior import variants
-from sctd.prior.parts import first_sentence
-from sctd.prior.sources import LAYOUT, NETWORKS
+from sctd.prior.load import variants
+from sctd.prior.load.parts import first_sentence
+from sctd.prior.load.sources import LAYOUT, NETWORKS
 
 # stabilityai/ removed Stable Diffusion 2 from the hub in November 2025; these hold the same files.
 MIRRORS = (SD21_BASE, "Manojb/stable-diffusion-2-1-base")

@@ -24,7 +24,7 @@ from sctd.errors import InputError
 from sctd.export.contact import save_contact
 from sctd.export.video import save_turntable
 from sctd.extras import need_matplotlib, need_tensorboard
-from sctd.runlog import EVENTS, LOSSES, SHEETS, TIMELAPSE
+from sctd.run.folder import EVENTS, LOSSES, SHEETS, TIMELAPSE
 
 VIEWS = 4
 """On a sheet, from the front on."""

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sctd.config.asset import DensifySettings
 from sctd.gaussians import Gaussians
-from sctd.optim import GaussianAdam
+from sctd.machine import transfer
 from sctd.render import Render
-from sctd.transfer import to_device
+from sctd.splats.optim import GaussianAdam
 
 SPLIT_SHRINK = 1.6
 """The halves of a split Gaussian are this much smaller (Kerbl et al. 2023: "determined experimentally")."""
@@ -138,7 +138,7 @@ class Densifier:
     def _shake(self, iteration: int, generator: torch.Generator, norms: Tensor | None) -> None:
         """Noise along each Gaussian's own axes that only faint ones feel. Source: Kheradmand et al. 2024."""
         g = self.optimiser.gaussians
-        draw = to_device(torch.randn(len(g), 3, generator=generator), g.means.device)
+        draw = transfer.to_device(torch.randn(len(g), 3, generator=generator), g.means.device)
         # The sigmoid with slope 100 about 0.005 is the paper's: 1 for a dead Gaussian, 0 from opacity 0.1 on.
         faint = torch.sigmoid(-100 * (torch.sigmoid(g.opacities) - self.settings.dead_opacity))
         step = self.settings.position_noise * self.optimiser.rate("means", iteration)

@@ -12,14 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from sctd.claims import LOCK, Claim, refuse_held
 from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
+from sctd.run.claims import LOCK, Claim, refuse_held
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
-"""What `sctd/diary.py` keeps."""
+"""What `sctd/run/diary.py` keeps."""
 MAY_CHANGE = ("output.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
 SPACE_NEEDED = 32 * 2**20
@@ -81,7 +81,7 @@ class RunFolder:
         Raises:
             OutputError: the folder cannot be written to.
         """
-        from sctd.checkpoint import write_atomically  # here, since it loads torch
+        from sctd.run.checkpoint import write_atomically  # here, since it loads torch
 
         self._begun = True
         try:
@@ -277,7 +277,7 @@ def read_log(path: Path) -> list[dict[str, float | str | None]]:
 
 
 def _truncate(path: Path, iterations_done: int) -> None:
-    from sctd.checkpoint import write_atomically
+    from sctd.run.checkpoint import write_atomically
 
     kept = [json.dumps(row) for row in read_log(path) if int(row["iteration"] or 0) < iterations_done]
     write_atomically(path, "".join(f"{line}\n" for line in kept).encode())

@@ -1,6 +1,6 @@
 """One prior for several runs: what they ask at the same time goes through network and VAE in one call.
 
-Each run has a :class:`Seat`, which is a prior to it. Whatever is costly pauses the run; once all of them
+Each run has a :class:`Client`, which is a prior to it. Whatever is costly pauses the run; once all of them
 wait, the largest group of requests of one kind is joined along the batch, and they go on with their parts.
 
 Where the bits of an asset must not depend on its neighbours, on a CPU, a joint call is compared with the
@@ -18,9 +18,9 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from sctd.batch.calls import Call, Joint, Pull, forward, join, same_bits, split
-from sctd.batch.seat import Seat
-from sctd.batch.turns import Job
+from sctd.batch.sharing.calls import Call, Joint, Pull, forward, join, same_bits, split
+from sctd.batch.sharing.client import Client
+from sctd.batch.sharing.tasks import Task
 from sctd.errors import out_of_memory
 from sctd.prior.base import Prior
 
@@ -36,7 +36,7 @@ class SharedPrior:
     """
 
     def __init__(self, prior: Prior, say: Say, *, exact: bool | None = None) -> None:
-        """Nobody is seated yet.
+        """No run has started yet.
 
         Args:
             say: told what a person should know, once each.
@@ -51,14 +51,14 @@ class SharedPrior:
         """Embeddings [1, L, D] that are in use, so that equal texts of several runs are the same memory."""
         self.torch_threads = prior.torch_threads
         self._say = say
-        self._jobs: list[Job[Any]] = []
+        self._jobs: list[Task[Any]] = []
         self._asked = 0
         self._verdicts: dict[object, bool] = {}
         self._limited: set[str] = set()
 
-    def start(self, function: Callable[[Prior], R]) -> Job[R]:
-        """Seat a run: ``function`` is called with its prior, from the next :meth:`advance` on."""
-        seat = Seat(self.prior, self.texts, self.torch_threads)
+    def start(self, function: Callable[[Prior], R]) -> Task[R]:
+        """Let a run in: ``function`` is called with its prior, from the next :meth:`advance` on."""
+        client = Client(self.prior, self.texts, self.torch_threads)
 
         def run() -> R:
             # What a run computes besides the prior is small. Threads for it would be a second pool that spins
@@ -68,18 +68,18 @@ class SharedPrior:
             # Backward passes run in this thread then, which can pause. The one thread that autograd has for a
             # GPU would pause for all runs, and none of them would ever go on.
             with torch.autograd.set_multithreading_enabled(False):
-                return function(seat)
+                return function(client)
 
-        job = Job(run)
-        seat.job = job
+        job = Task(run)
+        client.job = job
         self._jobs.append(job)
         return job
 
-    def advance(self) -> list[Job[Any]]:
-        """Let every run go on until it asks, in the order of their seats, and answer some of what they ask.
+    def advance(self) -> list[Task[Any]]:
+        """Let every run go on until it asks, in the order they started, and answer some of what they ask.
 
         Returns:
-            The runs that are over, whose seats are free; nothing was answered then, so that others may join.
+            The runs that are over, whose places are free; nothing was answered then, so that others may join.
         """
         for job in [job for job in self._jobs if job.request is None]:
             job.resume()
@@ -93,12 +93,12 @@ class SharedPrior:
         return over
 
     def close(self) -> None:
-        """End the runs that are still seated; what they have saved stays."""
+        """End the runs that are not over; what they have saved stays."""
         for job in self._jobs:
             job.abandon()
         self._jobs.clear()
 
-    def _next(self) -> list[Job[Any]]:
+    def _next(self) -> list[Task[Any]]:
         """The runs to serve now, those that have waited longest first.
 
         Encodings begin an iteration, their gradients end it. As long as a run is in between, those at either
@@ -106,14 +106,14 @@ class SharedPrior:
         waits for more than an iteration of the others.
         """
         rank = min(job.request.rank for job in self._jobs)
-        groups: dict[object, list[Job[Any]]] = {}
+        groups: dict[object, list[Task[Any]]] = {}
         for job in self._jobs:
             if job.request.rank == rank:
                 groups.setdefault(job.request.kin, []).append(job)
         largest = max(groups.values(), key=lambda group: len(group))
         return sorted(largest, key=lambda job: job.request.order)
 
-    def _serve(self, jobs: list[Job[Any]]) -> None:
+    def _serve(self, jobs: list[Task[Any]]) -> None:
         if isinstance(jobs[0].request, Pull):
             self._pull(jobs)
             return
@@ -131,7 +131,7 @@ class SharedPrior:
                     job.fail(exc)
             jobs = jobs[len(part) :]
 
-    def _call(self, jobs: list[Job[Any]]) -> None:
+    def _call(self, jobs: list[Task[Any]]) -> None:
         calls: list[Call] = [job.request for job in jobs]
         whole = join(calls)
         leaf, out = forward(self.prior, whole)
@@ -140,7 +140,7 @@ class SharedPrior:
         for index, (job, part) in enumerate(zip(jobs, parts, strict=True)):
             job.answer((part, joint, index))
 
-    def _pull(self, jobs: list[Job[Any]]) -> None:
+    def _pull(self, jobs: list[Task[Any]]) -> None:
         """The gradients of one joint call, for those of its runs that ask."""
         joint: Joint = jobs[0].request.joint
         grads = {job.request.index: job.request.grad for job in jobs}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sctd.batch.calls import Call, forward
+from sctd.batch.sharing.calls import Call, forward
 from sctd.bench.memory import peak_mb, present_mb, reset_peak
 from sctd.config import Config
 from sctd.prior.base import Prior

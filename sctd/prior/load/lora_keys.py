@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sctd.errors import InputError
-from sctd.prior.headers import Entry
+from sctd.prior.load.headers import Entry
 
 Role = Literal["down", "up", "mid", "alpha", "dora_scale", "magnitude"]
 Network = Literal["unet", "text_encoder"]
