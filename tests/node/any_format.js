@@ -19,7 +19,7 @@ window.show = async (name, base64, size, position) => {
   camera.lookAt(0, 0, 0);
   if (name.endsWith(".glb")) {
     const { scene: loaded } = await new GLTFLoader().parseAsync(bytes.buffer, "");
-    loaded.traverse(part => part.isPoints && Object.assign(part.material, { size: 0.08 }));
+    loaded.traverse(part => part.isPoints && Object.assign(part.material, { size: 0.08, sizeAttenuation: true }));
     scene.add(loaded);
   } else {
     scene.add(new SparkRenderer({ renderer }));

@@ -140,7 +140,7 @@ def test_supersplats_viewer_shows_it_upright(
     (files / "settings.json").write_text(json.dumps(SETTINGS))
     made = files / f"{name}.html"
     node("splat-transform", "-g", "cpu", "--viewer-settings", files / "settings.json", files / name, made)
-    page.goto(f"{made.as_uri()}?noui")
+    page.goto(f"{made.as_uri()}?noui&noanim")
     for _ in range(LOADED // 200):
         shown = decoded(page.screenshot())
         if ssim(shown, ours) >= 0.85:
