@@ -33,7 +33,7 @@ from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
 from sctd.pipeline import Silent
-from sctd.runlog import ASSET
+from sctd.run.folder import ASSET
 
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
 

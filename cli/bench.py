@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
 from .progress import say

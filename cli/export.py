@@ -9,8 +9,8 @@ from typing import Annotated, cast
 import typer
 
 from sctd import export as exports
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
 
@@ -24,6 +24,15 @@ def export(
     spz_version: Annotated[
         int, typer.Option(min=3, max=4, help="Of .spz: 3, which more programs read, or 4, smaller.")
     ] = 3,
+    sh_degree: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=3,
+            help="Degree of the colours: lower ones drop what depends on the direction, higher ones add "
+            "zeros, which some programs insist on.  [default: the asset's]",
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(min=16, max=4096, help="Of pictures: width and height, pixels.")] = 512,
     views: Annotated[int, typer.Option(min=1, max=64, help="Of .png: views on the sheet.")] = 8,
     frames: Annotated[
@@ -49,6 +58,8 @@ def export(
 
     say = partial(typer.echo, err=True)
     gaussians = read_gaussians(source, cast("Up | None", axis), say)
+    if sh_degree is not None:
+        gaussians = gaussians.with_sh_degree(sh_degree)
     options = Options(spz_version, size, views, frames, fps, color)
     with made_folder(out.parent):
         loses = write(out, gaussians, options)

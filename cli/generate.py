@@ -171,7 +171,7 @@ def new_settings(
 def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) -> Config:
     """The settings that a run folder was started with, for --resume without a prompt."""
     from sctd.config import load_config
-    from sctd.runlog import CONFIG, read_config
+    from sctd.run.folder import CONFIG, read_config
 
     read_config(folder)  # says what is wrong in the words of --resume
     settings = load_config(None, folder / CONFIG, overrides, **options)
@@ -183,7 +183,7 @@ def _check_known(settings: Config) -> None:
     """Refuse early what the method table or the embedded prior does not know."""
     from sctd import methods
     from sctd.config.prior import ANALYTIC, EMBEDDED
-    from sctd.prior import sources
+    from sctd.prior.load import sources
 
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
@@ -201,7 +201,7 @@ def _show_memory(settings: Config) -> None:
 
     if settings.prior.name in BUILT_IN:
         return
-    from sctd.prior.memory import card_dtype, estimate_memory
+    from sctd.prior.card_memory import card_dtype, estimate_memory
 
     for line in estimate_memory(settings, card_dtype(settings)).lines():
         typer.echo(f"# {line}")
@@ -209,8 +209,8 @@ def _show_memory(settings: Config) -> None:
 
 def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Find out whether the run folder can be used before torch is loaded."""
-    from sctd.claims import refuse_held
-    from sctd.runlog import check_target, read_config
+    from sctd.run.claims import refuse_held
+    from sctd.run.folder import check_target, read_config
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")

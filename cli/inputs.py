@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sctd.claims import refuse_held
 from sctd.errors import InputError, PromptError
 from sctd.names import first_control, with_plain_spaces
 from sctd.names import slug as slug  # for the other commands too
+from sctd.run.claims import refuse_held
 
 MAX_PROMPT = 1000
 """Characters; far above the 77 tokens that a Stable Diffusion text encoder reads."""
@@ -188,7 +188,7 @@ def asset_file(source: Path) -> Path:
         InputError: there is none.
     """
     if source.is_dir():
-        from sctd.runlog import ASSET
+        from sctd.run.folder import ASSET
 
         if not (source / ASSET).is_file():
             raise InputError(f"{source} holds no {ASSET}; give the folder of a finished run, or a file")

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from sctd import environment
-from sctd.interrupts import SIGNALS, Interrupts
-from sctd.waiting import considerate
+from sctd.machine import environment
+from sctd.machine.waiting import considerate
+from sctd.run.interrupts import SIGNALS, Interrupts
 
 from . import (
     analyze,
@@ -88,6 +88,7 @@ def _common(
         typer.echo(context.get_help())
     elif context.invoked_subcommand != "doctor":  # which reports it instead
         environment.check()
+        environment.tell_unknown(lambda line: typer.echo(f"warning: {line}", err=True))
 
 
 def run(arguments: Sequence[str]) -> int:

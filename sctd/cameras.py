@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sctd.config.asset import CameraSettings
-from sctd.transfer import to_device
+from sctd.machine import transfer
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class CameraBatch:
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
         return CameraBatch(
-            to_device(self.viewmats, device),
-            to_device(self.Ks, device),
+            transfer.to_device(self.viewmats, device),
+            transfer.to_device(self.Ks, device),
             self.width,
             self.height,
             self.azimuth,

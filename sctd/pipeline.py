@@ -13,20 +13,20 @@ from typing import Protocol
 
 import torch
 
-from sctd import checkpoint as checkpoints
-from sctd import diary as diaries
 from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config, with_absolute_paths
-from sctd.cores import use_threads
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
-from sctd.interrupts import Interrupts
-from sctd.memory import keep_freed_memory
+from sctd.machine.allocator import keep_freed_memory
+from sctd.machine.cores import use_threads
+from sctd.machine.waiting import considerate
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
-from sctd.runlog import (
+from sctd.run import checkpoint as checkpoints
+from sctd.run import diary as diaries
+from sctd.run.folder import (
     ASSET,
     CONTACT,
     LOG,
@@ -38,9 +38,9 @@ from sctd.runlog import (
     read_config,
     write_failed,
 )
+from sctd.run.interrupts import Interrupts
 from sctd.trainer import Launched, Scalars, Start, Trainer
 from sctd.viewer.window import Window
-from sctd.waiting import considerate
 
 
 class Reporter(Protocol):
@@ -194,7 +194,7 @@ def prior_of(config: Config) -> Prior:
     """
     device = resolve_device(config.device)
     if device.type == "cuda" or config.prior.card_gib is not None:
-        from sctd.prior import memory
+        from sctd.prior import card_memory as memory
 
         memory.check(config, device)
     return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))

@@ -11,7 +11,7 @@ from torch import Tensor
 from sctd.config.base import TIMESTEPS
 from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
-from sctd.transfer import to_device
+from sctd.machine import transfer
 
 
 class Level(NamedTuple):
@@ -69,7 +69,7 @@ class Schedule:
         table = self._tables.get((like.device, dtype))
         if table is None:
             table = torch.tensor([self._alpha, self._sigma], dtype=torch.float64).to(dtype)
-            table = to_device(table, like.device)
+            table = transfer.to_device(table, like.device)
             self._tables[like.device, dtype] = table
         alpha, sigma = table[:, t : t + 1]
         return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
@@ -80,7 +80,7 @@ class Schedule:
         table = self._tables.get(key)
         if table is None:
             numbers = [self.weight(t, e, settings) for t in range(TIMESTEPS)]
-            table = to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
+            table = transfer.to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
             self._tables[key] = table
         return table[t : t + 1].expand(like.shape[0])
 

@@ -12,7 +12,7 @@ from sctd.config import Config, differences
 from sctd.errors import InputError, SctdError
 from sctd.pipeline import Reporter, generate
 from sctd.prior.base import Prior
-from sctd.runlog import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+from sctd.run.folder import CONFIG, LOG, MAY_CHANGE, read_config, read_log
 
 
 @dataclass(frozen=True)

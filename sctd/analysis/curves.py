@@ -18,7 +18,9 @@ from sctd.export.files import whole_file
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""
 SHOWN = (*CONSISTENCY, "conditional_guidance")
-"""The third is GCS's term in the place of the cross-consistency."""
+"""The third is GCS's, for logs that have not its losses."""
+LOSSES = ("L_CC", "L_CG + L_CP")
+"""Of GCS, in the place of those: Figure 1 (a) of the paper's supplement. Means over the batch, weighted."""
 INSTEAD = ("residual", "loss")
 """For a method that logs neither: the first of these that it does log."""
 STEPS = ("t", "s", "e")
@@ -49,14 +51,20 @@ class Histogram:
 
 def curves(run: Run) -> list[Curve]:
     """The run's consistencies, or what its method logs instead; empty when it logs none of them."""
-    keys = [key for key in SHOWN if run.series(key)[0]]
+    keys = [key for key in LOSSES if _sum(run, key)[0]] or [key for key in SHOWN if run.series(key)[0]]
     keys = keys or [key for key in INSTEAD if run.series(key)[0]][:1]
     found = []
     for key in keys:
-        iterations, values = run.series(key)
+        iterations, values = _sum(run, key)
         raw = np.asarray(values)
         found.append(Curve(run, key, np.asarray(iterations), raw, smoothed(raw)))
     return found
+
+
+def _sum(run: Run, key: str) -> tuple[list[int], list[float]]:
+    """The series of a scalar, or of a sum of some that are logged together."""
+    series = [run.series(part) for part in key.split(" + ")]
+    return series[0][0], [sum(values) for values in zip(*(values for _, values in series), strict=True)]
 
 
 def smoothed(values: NDArray[np.float64], window: int | None = None) -> NDArray[np.float64]:

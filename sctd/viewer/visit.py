@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from sctd.checkpoint import latest, write_atomically
-from sctd.claims import Claim, is_held
 from sctd.errors import InputError
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
-from sctd.runlog import ASSET, CHECKPOINTS, CONFIG, LOG
+from sctd.run.checkpoint import latest, write_atomically
+from sctd.run.claims import Claim, is_held
+from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG
 from sctd.viewer.window import NOW, VIEW, WISH, Wish, read_moment, remove
 
 _TAIL = 4096

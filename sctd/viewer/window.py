@@ -2,7 +2,7 @@
 
 In the run's folder, while a viewer is there and no longer:
 
-    .view/.lock              held by the viewer; it dies with it (`sctd/claims.py`)
+    .view/.lock              held by the viewer; it dies with it (`sctd/run/claims.py`)
     .view/wish.json          what the viewer wants: {"pause": false, "stop": false}
     .view/now.safetensors    the Gaussians of a moment ago, written by the run
 
@@ -23,9 +23,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from sctd.claims import is_held
 from sctd.gaussians import Gaussians
-from sctd.transfer import Readback
+from sctd.machine.transfer import Readback
+from sctd.run.claims import is_held
 
 VIEW, WISH, NOW = ".view", "wish.json", "now.safetensors"
 LOOK_S = 0.5

@@ -52,6 +52,14 @@ def test_a_run_is_exported_by_its_folder(sctd: Command, here: Path, asset: str) 
     assert (here / "b.spz").read_bytes()[:8] == b"NGSP\x04\0\0\0"
 
 
+def test_colours_get_the_degree_that_a_program_insists_on(sctd: Command, here: Path, asset: str) -> None:
+    """62 numbers a Gaussian, 248 bytes, is all that the first readers knew."""
+    assert sctd("export", asset, "-o", "b.ply", "--sh-degree", "3").code == 0
+    header, _, rows = (here / "b.ply").read_bytes().partition(b"end_header\n")
+    assert header.count(b"property float f_rest_") == 45
+    assert len(rows) == 3 * 248
+
+
 def test_refused_in_one_line(sctd: Command, here: Path, asset: str) -> None:
     (here / "empty").mkdir()
     (here / "there.ply").touch()

@@ -15,7 +15,7 @@ from cli_outcome import CALL, Outcome, tree
 
 from sctd import pipeline
 from sctd.errors import InputError, TrainingFailure
-from sctd.runlog import RunFolder
+from sctd.run.folder import RunFolder
 
 GOOD = "a red mushroom"
 Command = Callable[..., Outcome]

@@ -19,7 +19,7 @@ from sctd.export.table import export
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.runlog import CONFIG, RunFolder, read_config
+from sctd.run.folder import CONFIG, RunFolder, read_config
 
 
 def generator(seed: int = 0) -> torch.Generator:

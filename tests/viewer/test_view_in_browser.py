@@ -23,7 +23,7 @@ from small import SMALL
 from sctd.cameras import CameraBatch, intrinsics, look_at
 from sctd.formats.write_ply import write_ply
 from sctd.render import render_images
-from sctd.viewer.server import Viewer, plain, read_out
+from sctd.viewer.server import Viewer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -156,14 +156,6 @@ def test_the_panel_tells_and_chooses(opened: Opened, viewer: Viewer) -> None:
     saved = decoded(Path(saving.value.path()).read_bytes())
     assert saved.shape == (500, 700, 3)
     assert 0.01 < (saved < 0.9).any(-1).mean() < 0.5  # an asset on white
-
-
-def test_words_of_the_read_out_are_those_of_the_conventions() -> None:
-    assert read_out(torch.tensor([2.0, 0.0, 0.0]), 40.0) == (
-        "azimuth 90.0°, elevation 0.0°, radius 2.00, field of view 40.0°"
-    )
-    assert read_out(torch.tensor([0.0, 1.0, 1.0]), 30.0).startswith("azimuth 0.0°, elevation 45.0°")
-    assert plain("<b>*x*</b>") == "\\<b\\>\\*x\\*\\</b\\>"
 
 
 @contextmanager
