@@ -84,7 +84,7 @@ def parts(timings: Path) -> list[Part]:
         "PYTORCH_NO_CUDA_MEMORY_CACHING": "1",  # each tensor a piece of its own: an overrun is seen
     }
     for tool in SANITIZERS:
-        workload = [python, "tests/ops/kernel_workload.py", "1", "cuda"]
+        workload = [python, "tests/support/kernel_workload.py", "1", "cuda"]
         found.append(run(tool, [*sanitizing(tool), *workload], "ERROR SUMMARY|Error|RACECHECK", paths))
     found.append(run("timings", [python, "-m", "benchmarks.gpu", "--json", str(timings)], r"^\|"))
     return found

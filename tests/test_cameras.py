@@ -12,6 +12,8 @@ from sctd.cameras import eased_range, intrinsics, look_at, orbit_cameras, positi
 from sctd.config import load_config
 from sctd.config.asset import CameraSettings
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 def project(viewmat: Tensor, K: Tensor, point: tuple[float, float, float]) -> tuple[float, float, float]:
     """Pixel coordinates and depth of a world point."""
