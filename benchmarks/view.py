@@ -2,9 +2,9 @@
 
     python -m benchmarks.view --rounds 5 --steps 60
 
-Each run is a fresh process on this machine; the time is that of its loop without the first iterations, from
-log.jsonl. The viewer is a process on the same cores, without a browser, which people have on their own screen:
-what it would draw with is not measured here. Bound for `sctd generate --view`: 3 %.
+Each run is a fresh process on this machine; the time is that of its loop without the first iterations,
+from log.jsonl. The viewer is a process on the same cores, without a browser, which people have on their own
+screen: what it would draw with is not measured here. Bound for `sctd generate --view`: 3 %.
 """
 
 from __future__ import annotations
