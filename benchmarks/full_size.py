@@ -43,7 +43,7 @@ from sctd.prior.load.architectures import write_configs
 from sctd.prior.load.parts import Parts, quiet
 from sctd.prior.load.sources import NETWORKS
 from sctd.render import Render
-from sctd.splats.regularisers import Term
+from sctd.representation import Term
 from sctd.trainer import Scalars, Trainer
 
 PROMPT = "a DSLR photo of a corgi wearing a top hat"
