@@ -97,7 +97,7 @@ class Representation(Protocol[P]):
         ...
 
     def complete(self, picture: P) -> bool:
-        """Whether nothing is missing in the picture; else it has to be drawn again. Waits for the rendering."""
+        """Whether nothing is missing in the picture; else it is drawn again. Waits for the rendering."""
         ...
 
     def terms(self, picture: P) -> list[Term]:
