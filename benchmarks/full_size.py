@@ -35,7 +35,7 @@ from sctd.bench.timing import busy_seconds
 from sctd.bench.work import DEVICES, Operation, Work, bound
 from sctd.config import Config, load_config
 from sctd.errors import SctdError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.methods.base import Guidance
 from sctd.prior import card_memory as memory
 from sctd.prior.diffusers_prior import DiffusersPrior

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sctd import initial, methods
-from sctd.analysis.runs import Run, is_finished, read_run
 from sctd.config import Config, differences
 from sctd.errors import InputError, SctdError
 from sctd.pipeline import Reporter, generate
 from sctd.prior.base import Prior
 from sctd.run.folder import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+from sctd.run.read_back import Run, is_finished, read_run
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import sctd
 from sctd.analysis.comparison import Outcome
 from sctd.analysis.curves import CONSISTENCY, curves
 from sctd.analysis.plot import plot_curves
-from sctd.analysis.runs import CONTACT
 from sctd.evaluate.report import METRICS, meaning
-from sctd.export.files import whole_file
+from sctd.files import whole_file
+from sctd.run.read_back import CONTACT
 
 PAGE, DATA, CURVES = "index.html", "page.json", "curves.png"
 TAIL = 0.1
