@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard")
+EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard", "view")
 TESTS = {
     "torch": ("splats/test_scene.py", "splats/test_optim.py", "methods/test_sctd.py"),
     "diffusers": ("prior/test_prior.py", "prior/test_prior_single_file.py"),
@@ -45,6 +45,7 @@ TESTS = {
     "tensorboardX": ("run/test_diary.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
+    "viser": ("viewer/test_view_server.py",),
     "ray": ("batch/test_batch_cluster.py",),
 }
 """Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""
