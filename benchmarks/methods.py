@@ -21,12 +21,12 @@ import typer
 
 from benchmarks.methods_page import BASELINE, Results, picture, write_page
 from sctd import methods, suites
-from sctd.analysis.comparison import run_lengths
 from sctd.batch.entry import Entry
 from sctd.batch.folder import create
 from sctd.batch.manifest import MANIFEST, Manifest
 from sctd.batch.run import carry_on
 from sctd.batch.store import Folder
+from sctd.compare.comparison import run_lengths
 from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run

@@ -11,8 +11,8 @@ import pytest
 from small import small_config, small_prior
 
 from sctd import methods
-from sctd.analysis import budget, page
-from sctd.analysis.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
+from sctd.compare import budget, page
+from sctd.compare.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
 from sctd.config import differences
 from sctd.errors import InputError
 from sctd.pipeline import Silent, generate

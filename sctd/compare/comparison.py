@@ -77,12 +77,12 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     """Iterations of each method: those of the config, or as many as cost the given network evaluations.
 
     Raises:
-        InputError: a method is unknown, or see :func:`sctd.analysis.budget.iterations_for`.
+        InputError: a method is unknown, or see :func:`sctd.compare.budget.iterations_for`.
     """
     configs = {methods.check(name): base.with_changes(method=name) for name in names}
     if evaluations is None:
         return dict.fromkeys(configs, base.iterations)
-    from sctd.analysis.budget import iterations_for
+    from sctd.compare.budget import iterations_for
 
     return {name: iterations_for(config, evaluations) for name, config in configs.items()}
 
