@@ -35,23 +35,25 @@ def test_cuda_kernels_train_as_the_cpu_does(overrides: tuple[str, ...]) -> None:
     first, wanted = ours.step(), want.step()
     assert first.keys() == wanted.keys()
     assert first["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
-    for name, moment in want.optimiser.exp_avg.items():
+    for name, moment in want.asset.optimiser.exp_avg.items():
         tolerance = 1e-4 * moment.abs().max().item()
         assert tolerance > 0, name
-        torch.testing.assert_close(ours.optimiser.exp_avg[name], moment, rtol=0, atol=tolerance, msg=name)
+        torch.testing.assert_close(
+            ours.asset.optimiser.exp_avg[name], moment, rtol=0, atol=tolerance, msg=name
+        )
     for _ in range(5):
         assert ours.step()["loss"] == pytest.approx(want.step()["loss"], rel=0.05)
     assert len(ours.gaussians) == len(want.gaussians)
-    assert ours.capacity.pairs >= 1024
-    assert want.capacity.pairs == 0
+    assert ours.asset.capacity.pairs >= 1024
+    assert want.asset.capacity.pairs == 0
 
 
 def test_an_iteration_without_room_is_repeated_bit_for_bit() -> None:
     asked: list[int] = []
 
     def starve(trainer: Trainer) -> None:
-        asked.append(trainer.capacity.pairs)
-        trainer.capacity.pairs = 5
+        asked.append(trainer.asset.capacity.pairs)
+        trainer.asset.capacity.pairs = 5
 
     calm, logged = train()
     starved, again = train(starve)
@@ -69,7 +71,7 @@ def test_an_attempt_without_room_leaves_nothing_in_memory() -> None:
     """The networks' activations hang on its latents: those of two attempts would need twice the memory."""
     trainer = Trainer(small_config(20), small_prior(), "cuda-simt")
     trainer.step()
-    trainer.capacity.pairs = 5
+    trainer.asset.capacity.pairs = 5
     method, attempts, alive = trainer.method, [], []
 
     def watched(z0: torch.Tensor, *rest: Any) -> Any:
