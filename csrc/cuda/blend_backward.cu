@@ -26,11 +26,13 @@ namespace {
 
 constexpr int kBlock = 128, kMoments = 6;
 
-int total_channels(const BlendArgs& a) { return a.channels + (a.with_depth ? 1 : 0); }
+__host__ __device__ __forceinline__ int total_channels(const BlendArgs& a) {
+    return a.channels + (a.with_depth ? 1 : 0);
+}
 
 // Numbers of one row of sums: moments, channels, absolute gradient.
 __host__ __device__ __forceinline__ int row_size(const BlendArgs& a) {
-    return kMoments + a.channels + (a.with_depth ? 1 : 0) + (a.absgrad ? 2 : 0);
+    return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
 }
 
 template <int D>
@@ -59,44 +61,41 @@ struct Pixel {
     }
 };
 
-// A lane's sums over its pixels: v, v dy, v dy^2 (dx is the same for both), channels, absolute gradient. `First` pixels
-// assign, so that no sum starts with an addition to zero.
+// A lane's sums over its pixels: v, v q, v q^2 (the column's share of p is the same for both), channels, absolute gradient
+// but for its factors 2 across / log2(e) and 2 down / log2(e). `First` pixels assign, so that no sum starts with an addition
+// to zero.
 template <int D, bool Abs>
 struct LaneSums {
     float v, vy, vyy, color[D ? D : 1], abs_x, abs_y;
 
     template <bool First>
-    __device__ __forceinline__ void add(const Packed& g, float dx, float dy, float falloff, bool drawn,
-                                        Pixel<D>& p) {
-        const float alpha = drawn ? fminf(falloff, float(kAlphaMax)) : 0;
+    __device__ __forceinline__ void add(const Packed& g, float p, float q, float falloff, Pixel<D>& pixel) {
+        const float alpha = fminf(falloff, float(kAlphaMax));
         const float inverse = fast_reciprocal(1 - alpha);
-        const float front = p.transmittance * inverse, weight = alpha * front;
+        const float front = pixel.transmittance * inverse, weight = alpha * front;
         float cg = 0;
 #pragma unroll
         for (int d = 0; d < D; ++d) {
-            cg = madd(g.channel[d], p.g[d], cg);
-            color[d] = First ? weight * p.g[d] : madd(weight, p.g[d], color[d]);
+            cg = d == 0 ? g.channel[0] * pixel.g[0] : madd(g.channel[d], pixel.g[d], cg);
+            color[d] = First ? weight * pixel.g[d] : madd(weight, pixel.g[d], color[d]);
         }
         // at the cap alpha no longer depends on anything
-        const float contrast = cg - p.behind, one = (falloff <= float(kAlphaMax) ? weight : 0) * contrast;
-        p.behind = madd(alpha, contrast, p.behind);
-        p.transmittance = front;
-        const float one_y = one * dy;
+        const float contrast = cg - pixel.behind, one = (falloff <= float(kAlphaMax) ? weight : 0) * contrast;
+        pixel.behind = madd(alpha, contrast, pixel.behind);
+        pixel.transmittance = front;
+        const float one_y = one * q;
         v = First ? one : v + one, vy = First ? one_y : vy + one_y;
-        vyy = First ? one_y * dy : madd(one_y, dy, vyy);
+        vyy = First ? one_y * q : madd(one_y, q, vyy);
         if (Abs) {
-            // the conic from the packed kernel: A = -2 ka / log2(e), B = A shear, C = -2 kc / log2(e) + B shear
-            const float a = g.ka * float(-2 / kLog2E), b = a * g.shear,
-                        c = madd(b, g.shear, g.kc * float(-2 / kLog2E));
-            const float x = fabsf(one * madd(a, dx, b * dy)), y = fabsf(one * madd(b, dx, c * dy));
+            const float x = fabsf(one * p), y = fabsf(one * madd(g.lean, p, q));
             abs_x = First ? x : abs_x + x, abs_y = First ? y : abs_y + y;
         }
     }
 
-    // In the order of a row of sums.
-    __device__ __forceinline__ void spread(float dx, float (&out)[kMoments + D + 2 * Abs]) const {
-        const float vx = v * dx;
-        out[0] = v, out[1] = vx, out[2] = vy, out[3] = vx * dx, out[4] = vy * dx, out[5] = vyy;
+    // In the order of a row of sums. Moments are of `column`, across (x - mean_x), and q.
+    __device__ __forceinline__ void spread(float column, float (&out)[kMoments + D + 2 * Abs]) const {
+        const float vx = v * column;
+        out[0] = v, out[1] = vx, out[2] = vy, out[3] = vx * column, out[4] = vy * column, out[5] = vyy;
 #pragma unroll
         for (int d = 0; d < D; ++d) out[kMoments + d] = color[d];
         if constexpr (Abs) out[kMoments + D] = abs_x, out[kMoments + D + 1] = abs_y;
@@ -120,22 +119,24 @@ template <int D, bool Abs>
 __device__ __forceinline__ void backward_one(const Packed& shared, float x, Pixel<D> (&pixel)[kPixels],
                                              const Halves& halves, float* rows, int place) {
     const Packed g = shared;
-    const float dx = x - g.mean_x;
-    float dy[kPixels], power[kPixels];
+    const float column = along(g, x);
+    float p[kPixels], q[kPixels], power[kPixels];
     bool drawn[kPixels];
 #pragma unroll
-    for (int p = 0; p < kPixels; ++p) {
-        dy[p] = pixel[p].y - g.mean_y;
-        power[p] = log2_alpha(g, dx, dy[p]);
-        drawn[p] = power[p] >= kDrawn && g.index < pixel[p].last;
+    for (int i = 0; i < kPixels; ++i) {
+        power[i] = exponent(g, column, pixel[i].y, p[i], q[i]);
+        drawn[i] = power[i] <= kFaintest && g.index < pixel[i].last;
     }
     if (!__any_sync(kFull, drawn[0] || drawn[1])) return;
     COUNT_WARP(backward_reductions, 1);
+    float falloff[kPixels];
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) falloff[i] = fast_exp2(drawn[i] ? -power[i] : -HUGE_VALF);
     LaneSums<D, Abs> lane_sums;
-    lane_sums.template add<true>(g, dx, dy[0], fast_exp2(power[0]), drawn[0], pixel[0]);
-    lane_sums.template add<false>(g, dx, dy[1], fast_exp2(power[1]), drawn[1], pixel[1]);
+    lane_sums.template add<true>(g, p[0], q[0], falloff[0], pixel[0]);
+    lane_sums.template add<false>(g, p[1], q[1], falloff[1], pixel[1]);
     float sums[kMoments + D + 2 * Abs];
-    lane_sums.spread(dx, sums);
+    lane_sums.spread(column, sums);
     const float total = transposed_sum(sums, halves);
     // A deterministic row is written once: 0 + total.
     if (place >= 0) atomicAdd(at_byte(rows, g.row + place), total);
@@ -146,7 +147,9 @@ __global__ void __launch_bounds__(kTileThreads) blend_backward_kernel(BlendArgs 
     SHARED(Packed, slabs, kTileThreads);
     constexpr int kSums = kMoments + D + 2 * Abs;
     const SubTile s(a.width, a.height);
-    Packed* slab = slabs + s.warp * kWarp;
+    const Packing packing(s);
+    Packed* const slab = slabs + packing.part;
+    const Channels<D> channels(a, s, pass);
     const int32_t begin = a.tile_start[s.tile], size = a.tile_start[s.tile + 1] - begin;
     const int stride = row_size(a), mine = transposed_index<kSums>(s.lane);
     const Halves halves(s.lane);
@@ -159,15 +162,14 @@ __global__ void __launch_bounds__(kTileThreads) blend_backward_kernel(BlendArgs 
     // From the list's end, not from `longest`: the compiler must see that all lanes take the same turns.
     for (int32_t top = size - 1; top >= 0; top -= kWarp) {
         const int32_t k = top - s.lane;
-        const bool touches = k >= 0 && k < longest && (a.pair_mask[begin + k] >> s.warp & 1);
+        const bool touches = k >= 0 && k < longest && (a.pair_mask[begin + k] & packing.bit);
         const unsigned vote = __ballot_sync(kFull, touches);
         if (touches) {
-            Packed& out = slab[place_in(vote, s.lane)];
-            const int32_t rank = a.pair_rank[begin + k];
-            pack<D>(a, s, pass, rank, out);
+            const int32_t index = a.pair_index[begin + k];
+            Packed out = pack<D>(a.records[index], s, channels, index);
             out.index = k;
-            out.row = uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : a.order[rank]) *
-                      stride * 4;
+            out.row = uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : index) * stride * 4;
+            slab[packing.place(vote)] = out;
         }
         __syncwarp();
         const int n = __popc(vote);
@@ -201,9 +203,13 @@ __global__ void moments_to_gradients_kernel(BlendArgs a, const float* rows) {
     const float* sum = rows + at * row_size(a);
     const float* conic = a.conics + 3 * at;
     const float opacity = a.opacities[at];
-    float moments[kMoments], g[6] = {};
-    for (int k = 0; k < kMoments; ++k) moments[k] = sum[k];
-    if (opacity > 0) moments_to_gradient(conic[0], conic[1], conic[2], opacity, moments, g);  // else: unseen
+    float moments[kMoments] = {}, g[6] = {}, across = 0, down = 0;
+    if (opacity > 0) {  // else: unseen
+        across = a.records[at].across, down = a.records[at].down;
+        const float x = 1 / across, y = 1 / down, scale[kMoments] = {1, x, y, x * x, x * y, y * y};
+        for (int k = 0; k < kMoments; ++k) moments[k] = sum[k] * scale[k];
+        moments_to_gradient(conic[0], conic[1], conic[2], opacity, moments, g);
+    }
     a.g_means2d[2 * at] = g[0], a.g_means2d[2 * at + 1] = g[1];
     for (int k = 0; k < 3; ++k) a.g_conics[3 * at + k] = g[2 + k];
     a.g_opacities[at] = g[5];
@@ -211,9 +217,10 @@ __global__ void moments_to_gradients_kernel(BlendArgs a, const float* rows) {
     if (a.colors_per_camera || a.cameras == 1)
         for (int d = 0; d < a.channels; ++d) a.g_colors[a.channels * at + d] = channels[d];
     a.g_depths[at] = a.with_depth ? channels[a.channels] : 0.0f;
-    if (a.absgrad)
-        for (int k = 0; k < 2; ++k)
-            a.g_means2d_abs[2 * at + k] = channels[a.channels + (a.with_depth ? 1 : 0) + k];
+    if (!a.absgrad) return;
+    const float* absolute = channels + total_channels(a);
+    a.g_means2d_abs[2 * at] = absolute[0] * float(2 / kLog2E) * across;
+    a.g_means2d_abs[2 * at + 1] = absolute[1] * float(2 / kLog2E) * down;
 }
 
 // Colours shared by the cameras: the sum over the cameras, in order.

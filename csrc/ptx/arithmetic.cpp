@@ -75,6 +75,17 @@ void bits(const std::string& type) {
     }
 }
 
+// lop3: any function of three bits, as the table of its eight results.
+void three_bits() {
+    row<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>(
+        "lop3.b32", [](uint32_t a, uint32_t b, uint32_t c, uint32_t results) {
+            uint32_t out = 0;
+            for (int k = 0; k < 8; ++k)
+                if (results >> k & 1) out |= (k & 4 ? a : ~a) & (k & 2 ? b : ~b) & (k & 1 ? c : ~c);
+            return out;
+        });
+}
+
 // setp, and with a predicate more: setp.lt.and p, a, b, q
 template <typename T, typename F>
 void compare(const std::string& name, const std::string& type, F) {
@@ -197,6 +208,7 @@ void add_arithmetic() {
     integers<int64_t>("s64"), integers<uint64_t>("u64");
     widening<int16_t, int32_t>("s16"), widening<uint16_t, uint32_t>("u16");
     widening<int32_t, int64_t>("s32"), widening<uint32_t, uint64_t>("u32");
+    three_bits();
     bits<bool>("pred"), bits<uint16_t>("b16"), bits<uint32_t>("b32"), bits<uint64_t>("b64");
     equality<int16_t>("s16"), equality<uint16_t>("u16"), equality<int32_t>("s32"), equality<uint32_t>("u32");
     equality<int64_t>("s64"), equality<uint64_t>("u64"), equality<uint16_t>("b16"), equality<uint32_t>("b32");
