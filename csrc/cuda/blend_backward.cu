@@ -168,7 +168,8 @@ __global__ void __launch_bounds__(kTileThreads) blend_backward_kernel(BlendArgs 
             const int32_t index = a.pair_index[begin + k];
             Packed out = pack<D>(a.records[index], s, channels, index);
             out.index = k;
-            out.row = uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : index) * stride * 4;
+            out.row =
+                uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : index) * stride * 4;
             slab[packing.place(vote)] = out;
         }
         __syncwarp();

@@ -65,7 +65,8 @@ struct Two {
             for (int p = 0; p < kPixels; ++p) {
                 alpha[i][p] = alpha_at(g[i], column, pixel[p].y);
                 weight[i][p] = alpha[i][p] * t[p];
-                t[p] = madd(-alpha[i][p], t[p], t[p]);  // one rounding: the backward pass divides by 1 - alpha again
+                t[p] = madd(-alpha[i][p], t[p],
+                            t[p]);  // one rounding: the backward pass divides by 1 - alpha again
             }
         }
     }
@@ -99,7 +100,8 @@ __device__ __forceinline__ bool blend_slab(const Packed* g, const Packed* end, f
             g += 2;
             if (g >= end) return false;
         }
-        if (__all_sync(kFull, pixel[0].y == kFarAway && pixel[1].y == kFarAway)) return true;
+        const bool finished = pixel[0].y == kFarAway && pixel[1].y == kFarAway;
+        if (__all_sync(kFull, finished)) return true;
         g += 2;
         if (g >= end) return false;
     }

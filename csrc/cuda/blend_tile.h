@@ -64,7 +64,8 @@ struct Channels {
 
     __device__ __forceinline__ Channels(const BlendArgs& a, const SubTile& s, Pass pass) {
         const bool depth = D > 0 && pass.first + D > a.channels;
-        const int64_t shared = a.colors_per_camera ? 0 : int64_t(s.camera) * a.count;  // rows of other cameras
+        const int64_t shared =
+            a.colors_per_camera ? 0 : int64_t(s.camera) * a.count;  // rows of other cameras
         first = a.colors + (pass.first - shared * a.channels), stride = a.channels;
         last = depth ? a.depths : first + (D - 1), last_stride = depth ? 1 : stride;
     }

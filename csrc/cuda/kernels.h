@@ -39,15 +39,22 @@ void project_backward(const ProjectArgs& a, Stream stream);
 // A footprint as tile lists and blends read it: two 16-byte words, one 32-byte sector. Its alpha at (x, y) is
 //     2^-(p^2 + q^2 + faint),   q = down (y - mean_y),   p = across (x - mean_x) + lean q
 struct alignas(32) Record {
-    float mean_x, mean_y;        // px
-    float across, down;          // 1/px
-    float lean, faint;           // faint = -log2(opacity)
-    float half_height;           // px: rows further from the mean are never touched; -1: unseen
-    float turn;                  // px: on this row, from the mean, the visible ellipse reaches furthest to the left
+    float mean_x, mean_y;  // px
+    float across, down;    // 1/px
+    float lean, faint;     // faint = -log2(opacity)
+    float half_height;     // px: rows further from the mean are never touched; -1: unseen
+    float turn;            // px: on this row, from the mean, the visible ellipse reaches furthest to the left
 };
 // Largest exponent that is drawn: log2(255).
 constexpr float kFaintest = 7.994353436858858f;
 constexpr int kRecord = sizeof(Record) / sizeof(float);
+
+// What counting found of a footprint in a row of tiles, kept for writing.
+struct Band {
+    uint32_t first;  // tile
+    uint32_t
+        tiles;  // the sub-tiles of that and the next ones, four bits each; on top the rank within its warp
+};
 
 // Footprints: number camera * N + index. Ranks: all of them by depth, unseen ones last; `order` maps a rank to its footprint.
 // A pair is (tile, footprint) plus the 8 x 8 sub-tiles touched: bit 2 * (lower half) + (right half). Slots: pairs by rank;
@@ -62,12 +69,14 @@ struct TilesArgs {
     int32_t *tile_start, *pair_index, *pair_slot;  // [tiles + 1] [capacity] [capacity]
     uint8_t* pair_mask;                            // [capacity]
     Record* records;                               // [C N]
+    Band* bands;                                   // tiles_bands(C N) bytes
     void* scratch;
 };
 
+size_t tiles_bands(int64_t footprints);
 size_t tiles_count_scratch(int64_t footprints);
 size_t tiles_write_scratch(int64_t capacity);
-void tiles_count(const TilesArgs& a, Stream stream);  // fills order, rank_start, records
+void tiles_count(const TilesArgs& a, Stream stream);  // fills order, rank_start, records, bands
 void tiles_write(const TilesArgs& a, Stream stream);  // fills the others
 
 struct BlendArgs {

@@ -30,6 +30,8 @@ namespace {
 
 constexpr int kBlock = 128, kSubTile = kTile / 2;
 constexpr uint32_t kUnseen = 0xffffffffu;
+constexpr uint32_t kFindAgain = 0xffffffffu;
+constexpr int kBands = 2 * kWarp;  // kept of a warp's
 
 // Half the ellipse's extent grows by this for the rounding of the exponent, here and in the blends: a share, and an amount.
 constexpr float kReachSlack = 4e-6f;
@@ -81,12 +83,12 @@ __host__ __device__ __forceinline__ Grid grid_of(int width, int height) {
 // One rank, as the lanes that work on its bands read it. Rows and columns are numbers of pixels, whose centres lie 0.5
 // further on: the means are less by as much.
 struct alignas(16) Ellipse {
-    float mean_x, mean_y;           // px
-    float down, reach;              // q = down * dy; p^2 + q^2 <= reach
-    float shear, wide;              // px: the span's middle moves by -shear a row; its half width is wide * p
-    float turn_left, turn_right;    // the rows just above the turning points
-    float top, bottom;              // first and last row
-    int tile0, index;               // first tile of the camera; the footprint
+    float mean_x, mean_y;         // px
+    float down, reach;            // q = down * dy; p^2 + q^2 <= reach
+    float shear, wide;            // px: the span's middle moves by -shear a row; its half width is wide * p
+    float turn_left, turn_right;  // the rows just above the turning points
+    float top, bottom;            // first and last row
+    int tile0, index;             // first tile of the camera; the footprint
 };
 
 // Bands of a rank, 0 when unseen.
@@ -177,47 +179,80 @@ __device__ __forceinline__ T inclusive_sum(T x, int lane) {
     return x;
 }
 
-// Calls use(owner lane, ellipse, band, extent) for every band of the warp's 32 ranks, 32 at a time, all lanes together; a
-// lane without a band gets owner -1 and an empty extent. `slab` holds the warp's ellipses, `ends` where each one's bands end.
+// Calls use(owner lane, footprint, first tile, extent) for every band of the warp's 32 ranks, 32 at a time, all lanes together;
+// a lane without a band gets zeros and an empty extent. `slab` holds the warp's ellipses, `ends` where each one's bands end.
 template <typename F>
 __device__ __forceinline__ void for_each_band(const TilesArgs& a, int64_t rank0, Ellipse* slab, int* ends,
                                               F use) {
-    const int lane = threadIdx.x % kWarp;
+    const int lane = threadIdx.x % kWarp, across = grid_of(a.width, a.height).across;
     const int end = inclusive_sum(read_ellipse(a, rank0 + lane, slab[lane]), lane);
     ends[lane] = end;
     const int bands = __shfl_sync(kFull, end, kWarp - 1);
     __syncwarp();
     for (int first = 0; first < bands; first += kWarp) {
         const int item = first + lane;
-        int owner = -1, band = 0;
+        int owner = 0, index = 0;
+        uint32_t tile = 0;
         Extent extent = {{kNoColumn, kNoColumn}, {-1, -1}};
-        if (item < bands) {
-            owner = 0;  // the first rank whose bands end beyond this one
+        if (item < bands) {  // of the first rank whose bands end beyond this one
 #pragma unroll
             for (int step = kWarp / 2; step; step /= 2)
                 if (ends[owner + step - 1] <= item) owner += step;
             const Ellipse e = slab[owner];
-            band = int(unsigned(e.top) / kTile) + item - (owner ? ends[owner - 1] : 0);
+            const int band = int(unsigned(e.top) / kTile) + item - (owner ? ends[owner - 1] : 0);
             extent = find_extent(e, band, a.width, a.height);
+            index = e.index, tile = uint32_t(e.tile0 + band * across + extent.tile0());
         }
-        use(owner, slab[owner < 0 ? 0 : owner], band, extent);
+        use(owner, index, tile, extent);
     }
 }
 
+// The sub-tiles of up to kWidest tiles of a band, four bits each from the left, as in a pair's mask.
+constexpr int kWidest = 6;
+__device__ __forceinline__ uint32_t nibbles(const Extent& x) {
+    uint32_t all = 0;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        const int begin =
+            2 * x.tile0();  // the two columns of a tile come first together, then four bits apart
+        uint32_t bits =
+            x.last[half] < 0 ? 0 : (2u << (x.last[half] - begin)) - (1u << (x.first[half] - begin));
+        bits = (bits | bits << 8) & 0x00ff00ffu;
+        bits = (bits | bits << 4) & 0x0f0f0f0fu;
+        bits = (bits | bits << 2) & 0x33333333u;
+        all |= bits << (2 * half);
+    }
+    return all;
+}
+
+// Keeps the warp's bands for emit_pairs_kernel, unless they are too many or too wide: it finds those again.
 __global__ void __launch_bounds__(kBlock) count_tiles_kernel(TilesArgs a, int32_t* counts) {
     SHARED(Ellipse, slabs, kBlock);
     SHARED(int, ends, kBlock);
     SHARED(int, totals, kBlock);
     const int base = threadIdx.x / kWarp * kWarp, lane = threadIdx.x % kWarp;
     const int64_t rank0 = int64_t(blockIdx.x) * kBlock + base, n = int64_t(a.cameras) * a.count;
+    Band* const kept = a.bands + rank0 / kWarp * kBands;
     totals[threadIdx.x] = 0;
     __syncwarp();
-    for_each_band(a, rank0, slabs + base, ends + base, [&](int owner, const Ellipse&, int, const Extent& x) {
-        if (owner >= 0) atomicAdd(&totals[base + owner], x.tiles());
+    int round = 0;
+    bool fits = true;
+    for_each_band(a, rank0, slabs + base, ends + base, [&](int owner, int, uint32_t tile, const Extent& x) {
+        const int tiles = x.tiles();
+        if (tiles) atomicAdd(&totals[base + owner], tiles);
+        fits = fits && tiles <= kWidest && round < kBands / kWarp;
+        if (fits)
+            kept[round * kWarp + lane] =
+                tiles ? Band{tile, unsigned(owner) << 4 * kWidest | nibbles(x)} : Band{};
+        ++round;
     });
     __syncwarp();
     // one more than the ranks: the prefix sum's last entry is then the total
     if (rank0 + lane <= n) counts[rank0 + lane] = totals[threadIdx.x];
+    if (rank0 >= n) return;
+    for (; round < kBands / kWarp; ++round) kept[round * kWarp + lane] = Band{};
+    fits = __all_sync(kFull, fits);
+    if (!fits && lane == 0) kept[0].first = kFindAgain;
 }
 
 struct Slots {  // by rank, before the sort
@@ -225,6 +260,21 @@ struct Slots {  // by rank, before the sort
     int32_t *number, *index;
     uint8_t* mask;
 };
+
+// Writes the pairs of a lane's band, from `next` on, those of lower lanes before it; all lanes of the warp together. `mask`
+// gives the sub-tiles of a tile.
+template <typename F>
+__device__ __forceinline__ void emit(const TilesArgs& a, const Slots& slots, int64_t& next, uint32_t first,
+                                     int tiles, int index, F mask) {
+    const int upto = inclusive_sum(tiles, threadIdx.x % kWarp);
+    int64_t slot = next + upto - tiles;
+    for (int i = 0; i < tiles && slot < a.capacity; ++i, ++slot) {
+        slots.tile[slot] = first + i;
+        slots.index[slot] = index;
+        slots.mask[slot] = uint8_t(mask(i));
+    }
+    next += __shfl_sync(kFull, upto, kWarp - 1);
+}
 
 // A thread for each rank and for each slot. What no rank writes gets a tile beyond all others.
 __global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots slots, uint32_t beyond) {
@@ -237,22 +287,23 @@ __global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots s
         slots.number[own] = int32_t(own);
         if (own >= a.rank_start[n]) slots.tile[own] = beyond, slots.index[own] = 0, slots.mask[own] = 0;
     }
-    if (rank0 >= n) return;  // the whole warp
-    const int across = grid_of(a.width, a.height).across;
+    if (rank0 >= n) return;              // the whole warp
     int64_t next = a.rank_start[rank0];  // the warp's pairs lie together, bands in their order
-    for_each_band(a, rank0, slabs + base, ends + base,
-                  [&](int, const Ellipse& e, int band, const Extent& x) {
-                      const int tiles = x.tiles(), upto = inclusive_sum(tiles, lane);
-                      int64_t slot = next + upto - tiles;
-                      for (int i = 0; i < tiles; ++i, ++slot) {
-                          if (slot >= a.capacity) break;
-                          const int tile_x = x.tile0() + i;
-                          slots.tile[slot] = uint32_t(e.tile0 + band * across + tile_x);
-                          slots.index[slot] = e.index;
-                          slots.mask[slot] = uint8_t(sub_tiles(x, tile_x));
-                      }
-                      next += __shfl_sync(kFull, upto, kWarp - 1);
-                  });
+    const Band* const kept = a.bands + rank0 / kWarp * kBands;
+    if (kept[0].first != kFindAgain) {
+        for (int round = 0; round < kBands / kWarp; ++round) {
+            const Band band = kept[round * kWarp + lane];
+            if (!__any_sync(kFull, band.tiles != 0)) return;
+            const uint32_t masks = band.tiles & ((1u << 4 * kWidest) - 1);
+            const int index = masks ? a.order[rank0 + (band.tiles >> 4 * kWidest)] : 0;
+            emit(a, slots, next, band.first, (35 - __clz(int(masks))) / 4, index,
+                 [&](int i) { return masks >> 4 * i & 15; });
+        }
+        return;
+    }
+    for_each_band(a, rank0, slabs + base, ends + base, [&](int, int index, uint32_t tile, const Extent& x) {
+        emit(a, slots, next, tile, x.tiles(), index, [&](int i) { return sub_tiles(x, x.tile0() + i); });
+    });
 }
 
 // A thread for each pair, whose footprint and mask follow the sorted slots, and for each tile, whose pairs begin with the first
@@ -335,6 +386,10 @@ size_t tiles_count_scratch(int64_t footprints) {
     Pieces pieces(nullptr);
     CountScratch scratch(pieces, footprints);
     return pieces.used();
+}
+
+size_t tiles_bands(int64_t footprints) {
+    return size_t(blocks_for(footprints, kWarp)) * kBands * sizeof(Band);
 }
 
 size_t tiles_write_scratch(int64_t capacity) {

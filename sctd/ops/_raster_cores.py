@@ -35,9 +35,7 @@ class Core(Protocol):
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> Lists: ...
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists: ...
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
@@ -99,9 +97,7 @@ def _f64(tensors: Tensors) -> bool:
     return tensors[0] is not None and tensors[0].dtype == torch.float64
 
 
-def list_arrays(
-    depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core
-) -> Lists:
+def list_arrays(depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core) -> Lists:
     """Unfilled: three arrays of the Gaussians, the Gaussians, the tiles; three of the pairs; records."""
     count = depths.numel()
     footprints = count if core.has_order else 0
@@ -141,9 +137,7 @@ class CpuCore:
         at = addresses(*inputs, *others, g_sh, g_viewmats)
         self.module.project_backward(_f64(inputs), self.module.ProjectShape(*sizes), at)
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> Lists:
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists:
         """Exactly as many pairs as there are; ``capacity`` is CUDA's."""
         depths = footprints[3]
         cameras, count = depths.shape
@@ -204,9 +198,7 @@ class CudaCore:
         with stream_of(inputs[0]) as stream:
             self.module.project_backward(shape, addresses_for(self.module, *inputs, *out, scratch), stream)
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> Lists:
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists:
         """At most ``capacity`` pairs, without waiting for the device; 0: all of them, which waits once."""
         depths = footprints[3]
         cameras, count = depths.shape
@@ -216,13 +208,14 @@ class CudaCore:
         records = depths.new_empty(depths.numel(), RECORD)
         with stream_of(depths) as stream:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
-            at = addresses_for(self.module, *footprints, order, rank_start, records, scratch)
+            bands = self._scratch(depths, self.module.tiles_bands(depths.numel()))
+            at = addresses_for(self.module, *footprints, order, rank_start, records, bands, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
             pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
             out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:6], records)
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
-            at = addresses_for(self.module, *footprints, *out, scratch)
+            at = addresses_for(self.module, *footprints, *out, bands, scratch)
             self.module.tiles_write(cameras, count, *size, pairs, at, stream)
         return out
 

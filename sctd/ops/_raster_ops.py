@@ -241,9 +241,7 @@ tile_lists = _register("tile_lists", tile_lists_now)
 
 
 @tile_lists.register_fake
-def _(
-    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any
-) -> Lists:
+def _(means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any) -> Lists:
     width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()

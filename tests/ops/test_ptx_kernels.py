@@ -102,7 +102,7 @@ PLANTED: dict[str, Bug] = {
         "reads memory that nothing has written; kernel adam_kernel",
     ),
     "a warp leaves a loop early": (
-        *("blend_forward.cu", "if (__all_sync(kFull, done)) break;", "if (done) break;"),
+        *("blend_forward.cu", "if (__all_sync(kFull, finished)) return true;", "if (finished) return true;"),
         "deadlock: .*kernel blend_forward_kernel",
     ),
     "threads leave before a barrier": (
@@ -112,7 +112,7 @@ PLANTED: dict[str, Bug] = {
         "deadlock: .*has left; kernel project_backward_kernel",
     ),
     "an addition that is not atomic": (
-        *("tiles.cu", "atomicAdd(&totals[base + owner], x.tiles())", "totals[base + owner] += x.tiles()"),
+        *("tiles.cu", "atomicAdd(&totals[base + owner], tiles)", "totals[base + owner] += tiles"),
         "",
     ),
     "a mask without the caller": (
@@ -126,7 +126,7 @@ PLANTED: dict[str, Bug] = {
         "its mask does not name|reads lane 31, which is not in its mask",
     ),
     "padding that nobody writes": (
-        *("blend_forward.cu", "slab[n] = Packed{};", ""),
+        *("blend_forward.cu", "slab[n] = none;", ""),
         "reads memory that nothing has written; kernel blend_forward_kernel",
     ),
     "an output that is forgotten": (

@@ -74,8 +74,8 @@ PLANTED = {
     "a warp leaves a loop early": (
         *(
             "blend_forward.cu",
-            "if (__all_sync(kFull, done)) break;",
-            "if (done) break;",
+            "if (__all_sync(kFull, finished)) return true;",
+            "if (finished) return true;",
         ),
         r"deadlock: .*\.cu:\d+.*blend_forward_kernel",
     ),
@@ -104,7 +104,7 @@ PLANTED = {
         r"race: .*blend_backward_kernel",
     ),
     "an addition that is not atomic": (
-        *("tiles.cu", "atomicAdd(&totals[base + owner], x.tiles())", "totals[base + owner] += x.tiles()"),
+        *("tiles.cu", "atomicAdd(&totals[base + owner], tiles)", "totals[base + owner] += tiles"),
         r"race: .*tiles\.cu:\d+.* and .*tiles\.cu:\d+.*count_tiles_kernel",
     ),
     "a mask without the caller": (
@@ -120,7 +120,7 @@ PLANTED = {
         r"(reads lane 31, which is not in its mask|its mask does not name)",
     ),
     "padding that is not a number": (
-        *("blend_forward.cu", "slab[n] = Packed{};", ""),
+        *("blend_forward.cu", "slab[n] = none;", ""),
         r"not finite",
     ),
 }
