@@ -110,7 +110,7 @@ inline void bind_cuda(py::module_& m) {
             read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order,
                  a.rank_start, a.tile_start, a.pair_index, a.pair_slot, a.pair_mask, a.records,
                  a.transmittance, a.last, a.g_renders, a.g_alphas, a.g_means2d, a.g_conics, a.g_colors,
-                 a.g_opacities, a.g_depths, a.g_backgrounds, a.g_means2d_abs, a.sums);
+                 a.g_opacities, a.g_depths, a.g_backgrounds, a.g_means2d_abs, a.scratch);
             cuda::blend_backward(a, stream_at(stream));
         },
         Release());

@@ -25,6 +25,7 @@ namespace sctd::cuda {
 namespace {
 
 constexpr int kBlock = 128, kMoments = 6;
+constexpr int kBackgroundBlock = 256, kParts = kWarp;  // of the background's gradient
 
 __host__ __device__ __forceinline__ int total_channels(const BlendArgs& a) {
     return a.channels + (a.with_depth ? 1 : 0);
@@ -235,21 +236,28 @@ __global__ void add_cameras_kernel(BlendArgs a, const float* rows) {
     a.g_colors[i] = sum;
 }
 
-// A block for each (camera, channel): the pixels' T g, added in a fixed order.
-__global__ void __launch_bounds__(1024) background_gradient_kernel(BlendArgs a) {
-    SHARED(double, per_warp, 1024 / kWarp);
-    const int camera = blockIdx.y, channel = blockIdx.x, total = a.channels + (a.with_depth ? 1 : 0);
+// A block for each (part of the pixels, channel, camera): the part's sum of T g, in a fixed order.
+__global__ void __launch_bounds__(kBackgroundBlock) background_parts_kernel(BlendArgs a, double* parts) {
+    SHARED(double, per_warp, kBackgroundBlock / kWarp);
+    const int channel = blockIdx.y, camera = blockIdx.z, total = total_channels(a);
     const int64_t pixels = int64_t(a.width) * a.height, base = camera * pixels;
     double sum = 0;
-    for (int64_t i = threadIdx.x; i < pixels; i += blockDim.x)
+    for (int64_t i = int64_t(blockIdx.x) * kBackgroundBlock + threadIdx.x; i < pixels;
+         i += kParts * kBackgroundBlock)
         sum += double(a.transmittance[base + i]) * double(a.g_renders[(base + i) * total + channel]);
     sum = warp_sum(sum);
     if (threadIdx.x % kWarp == 0) per_warp[threadIdx.x / kWarp] = sum;
     __syncthreads();
     if (threadIdx.x != 0) return;
     double all = 0;
-    for (unsigned w = 0; w < blockDim.x / kWarp; ++w) all += per_warp[w];
-    a.g_backgrounds[camera * a.channels + channel] = float(all);
+    for (int w = 0; w < kBackgroundBlock / kWarp; ++w) all += per_warp[w];
+    parts[(int64_t(camera) * a.channels + channel) * kParts + blockIdx.x] = all;
+}
+
+// A warp for each (camera, channel): the sum of its parts.
+__global__ void background_gradient_kernel(BlendArgs a, const double* parts) {
+    const double sum = warp_sum(parts[int64_t(blockIdx.x) * kParts + threadIdx.x]);
+    if (threadIdx.x == 0) a.g_backgrounds[blockIdx.x] = float(sum);
 }
 
 template <int D>
@@ -262,11 +270,15 @@ void launch(const BlendArgs& a, unsigned tiles, Pass pass, float* rows, Stream s
 
 int64_t sum_rows(const BlendArgs& a) { return int64_t(a.cameras) * a.count; }
 int64_t slot_rows(const BlendArgs& a) { return a.deterministic ? a.capacity * kWarps : 0; }
+int64_t background_parts(const BlendArgs& a) { return int64_t(a.cameras) * a.channels * kParts; }
+size_t sums_size(const BlendArgs& a) {
+    return size_t(sum_rows(a) + slot_rows(a)) * row_size(a) * sizeof(float);
+}
 
 }  // namespace
 
 size_t blend_backward_scratch(const BlendArgs& a) {
-    return size_t(sum_rows(a) + slot_rows(a)) * row_size(a) * sizeof(float);
+    return size_t(background_parts(a)) * sizeof(double) + sums_size(a);
 }
 
 void blend_backward(const BlendArgs& a, Stream stream) {
@@ -274,11 +286,16 @@ void blend_backward(const BlendArgs& a, Stream stream) {
         unsigned(a.cameras) * ((a.width + kTile - 1) / kTile) * ((a.height + kTile - 1) / kTile);
     const int total = total_channels(a);
     const int64_t n = sum_rows(a);
-    if (a.g_backgrounds && a.channels > 0)
-        LAUNCH(background_gradient_kernel, dim3(a.channels, a.cameras), 1024, stream, a);
+    double* const parts = static_cast<double*>(a.scratch);
+    if (a.g_backgrounds && a.channels > 0) {
+        LAUNCH(background_parts_kernel, dim3(kParts, a.channels, a.cameras), kBackgroundBlock, stream, a,
+               parts);
+        LAUNCH(background_gradient_kernel, unsigned(a.channels * a.cameras), kWarp, stream, a, parts);
+    }
     if (n == 0) return;
-    fill_bytes(a.sums, 0, blend_backward_scratch(a), stream);
-    float *const rows = a.sums, *const slots = a.sums + n * row_size(a);
+    float *const rows = reinterpret_cast<float*>(parts + background_parts(a)), *const slots =
+                                                                                   rows + n * row_size(a);
+    fill_bytes(rows, 0, sums_size(a), stream);
     int first = 0;
     do {
         const Pass pass{first, total};

@@ -26,13 +26,15 @@ struct ProjectArgs {
     int32_t* radii;
     const float *g_means2d, *g_depths, *g_conics, *g_opacities_out, *g_colors;
     float *g_means, *g_quats, *g_scales, *g_opacities, *g_sh, *g_viewmats;
-    double* pose_partial;  // scratch of the backward pass: project_backward_scratch(count, cameras) bytes
+    double* pose_partial;  // scratch of the backward pass: project_backward_scratch(...) bytes
+    float* g_directions;   // in that scratch; filled by project_backward, as sh_vectors is by both
+    int sh_vectors;
 };
 
 std::string missing_device(
     int device);  // why no kernel can run on it (-1: the current one); empty when one can
 
-size_t project_backward_scratch(int64_t count, int64_t cameras);
+size_t project_backward_scratch(int64_t count, int64_t cameras, int sh_degree, bool pose);
 void project_forward(const ProjectArgs& a, Stream stream);
 void project_backward(const ProjectArgs& a, Stream stream);
 
@@ -91,7 +93,7 @@ struct BlendArgs {
     int32_t* last;
     const float *g_renders, *g_alphas;
     float *g_means2d, *g_conics, *g_colors, *g_opacities, *g_depths, *g_backgrounds, *g_means2d_abs;
-    float* sums;  // scratch of the backward pass: blend_backward_scratch(a) bytes
+    void* scratch;  // of the backward pass: blend_backward_scratch(a) bytes
 };
 
 size_t blend_backward_scratch(const BlendArgs& a);
@@ -116,6 +118,7 @@ struct AdamArgs {
     const uint8_t *visible, *skip;
     double* norms;    // [norms_of]
     double* partial;  // scratch: adam_scratch(norms_of) bytes
+    float* factors;   // in that scratch, filled by adam
 };
 
 size_t adam_scratch(int groups);

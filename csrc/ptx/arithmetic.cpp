@@ -75,6 +75,17 @@ void bits(const std::string& type) {
     }
 }
 
+// bfi: the low n bits of a, put into b from bit `at` on.
+void inserted_bits() {
+    row<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>(
+        "bfi.b32", [](uint32_t a, uint32_t b, uint32_t at, uint32_t n) {
+            at &= 255, n &= 255;
+            if (at >= 32 || n == 0) return b;
+            const uint32_t low = n >= 32 ? ~0u : (1u << n) - 1;
+            return (b & ~(low << at)) | (a & low) << at;
+        });
+}
+
 // lop3: any function of three bits, as the table of its eight results.
 void three_bits() {
     row<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>(
@@ -208,7 +219,7 @@ void add_arithmetic() {
     integers<int64_t>("s64"), integers<uint64_t>("u64");
     widening<int16_t, int32_t>("s16"), widening<uint16_t, uint32_t>("u16");
     widening<int32_t, int64_t>("s32"), widening<uint32_t, uint64_t>("u32");
-    three_bits();
+    three_bits(), inserted_bits();
     bits<bool>("pred"), bits<uint16_t>("b16"), bits<uint32_t>("b32"), bits<uint64_t>("b64");
     equality<int16_t>("s16"), equality<uint16_t>("u16"), equality<int32_t>("s32"), equality<uint32_t>("u32");
     equality<int64_t>("s64"), equality<uint64_t>("u64"), equality<uint16_t>("b16"), equality<uint32_t>("b32");

@@ -192,8 +192,9 @@ class CudaCore:
             self.module.project_forward(shape, addresses_for(self.module, *inputs, *out), stream)
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        cameras, count = sizes[:2]
-        scratch = self._scratch(inputs[0], self.module.project_backward_scratch(count, cameras))
+        cameras, count, sh_degree = *sizes[:2], sizes[5]
+        size = self.module.project_backward_scratch(count, cameras, sh_degree, out[-1] is not None)
+        scratch = self._scratch(inputs[0], size)
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
             self.module.project_backward(shape, addresses_for(self.module, *inputs, *out, scratch), stream)

@@ -95,11 +95,11 @@ PLANTED: dict[str, Bug] = {
         *("project.cu", "mine] = total;\n        __syncthreads();", "mine] = total;"),
         "reads memory that nothing has written; kernel project_backward_kernel",
     ),
-    "no barrier after one warp wrote for all": (
+    "no barrier after the warps' norms": (
         "adam.cu",
-        "clip[0] = float(factor);\n    }\n    __syncthreads();",
-        "clip[0] = float(factor);\n    }",
-        "reads memory that nothing has written; kernel adam_kernel",
+        "norms[group] = a.norms[group] = norm;\n    __syncthreads();",
+        "norms[group] = a.norms[group] = norm;",
+        "reads memory that nothing has written; kernel adam_factors_kernel",
     ),
     "a warp leaves a loop early": (
         *("blend_forward.cu", "if (__all_sync(kFull, finished)) return true;", "if (finished) return true;"),
