@@ -27,6 +27,9 @@ constexpr int kBlock = 256, kPerThread = 4;
 constexpr int kNormBlocks = 512,
               kNormItems = 16;  // at most so many blocks a group, so many elements a thread at least
 
+constexpr int kFactorsBlock = 288;  // a warp for each group
+static_assert(kFactorsBlock == (kMaxAdamGroups + 1) * kWarp, "");
+
 __host__ __device__ __forceinline__ int norm_blocks(const AdamGroup& group) {
     const int blocks = (group.n + kBlock * kNormItems - 1) / (kBlock * kNormItems);
     return blocks < kNormBlocks ? blocks : kNormBlocks;
@@ -56,7 +59,7 @@ __global__ void __launch_bounds__(kBlock) gradient_norm_kernel(AdamArgs a) {
 
 // One block, a warp for each group: its norm, and the factor that brings its gradient down to the largest norm; 0 for all where
 // no group may change.
-__global__ void __launch_bounds__((kMaxAdamGroups + 1) * kWarp) adam_factors_kernel(AdamArgs a) {
+__global__ void __launch_bounds__(kFactorsBlock) adam_factors_kernel(AdamArgs a) {
     SHARED(double, norms, kMaxAdamGroups + 1);
     const int group = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
     double sum = 0;

@@ -289,8 +289,8 @@ __global__ void __launch_bounds__(kBlock, Pose ? 4 : 5) project_backward_kernel(
 
 // One block a camera, for each of the pose's numbers kRows threads, which take every kRows-th of the blocks' rows; then these
 // sums in order.
-constexpr int kRows = 64;
-__global__ void __launch_bounds__(kPose* kRows)
+constexpr int kPoseBlock = 768, kRows = kPoseBlock / kPose;
+__global__ void __launch_bounds__(kPoseBlock)
     pose_gradient_kernel(const double* partial, int rows, float* g_viewmats) {
     SHARED(double, sums, kPose* kRows);
     const int k = threadIdx.x % kPose;
@@ -363,7 +363,7 @@ void project_backward(const ProjectArgs& given, Stream stream) {
         return;
     }
     LAUNCH(project_backward_kernel<true>, blocks, kBlock, stream, a);
-    LAUNCH(pose_gradient_kernel, a.cameras, kPose * kRows, stream, a.pose_partial, int(blocks), a.g_viewmats);
+    LAUNCH(pose_gradient_kernel, a.cameras, kPoseBlock, stream, a.pose_partial, int(blocks), a.g_viewmats);
 }
 
 }  // namespace sctd::cuda

@@ -116,6 +116,7 @@ def bfloat(x: Any) -> Any:
 
 
 FINITE = X[np.isfinite(X)]
+BITS = K.view("u4")
 INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "add.rn.f32": ("f4 f4 f4", (X, Y), f32(np.add)),
     "mul.f32": ("f4 f4 f4", (X, Y), f32(np.multiply)),
@@ -131,6 +132,10 @@ INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "shr.s32": ("i4 i4 u4", (K, J.view("u4")), lambda a, n: a >> np.minimum(n, 31).astype("i4")),
     "div.s32": ("i4 i4 i4", (K[:6], J), lambda a, b: np.trunc(a / b).astype("i4")),
     "popc.b32": ("u4 u4", (K.view("u4"),), lambda a: np.array([int(x).bit_count() for x in a], "u4")),
+    "lop3.b32": ("u4 u4 u4 u4 u4", (BITS, BITS[::-1], ~BITS + 7, np.full_like(BITS, 0xCA)),
+        lambda a, b, c, table: (a & b) | (~a & c)),
+    "bfi.b32": ("u4 u4 u4 u4 u4", (BITS, BITS[::-1], np.full_like(BITS, 5), np.full_like(BITS, 9)),
+        lambda a, b, at, n: (b & ~np.uint32(511 << 5)) | (a & np.uint32(511)) << np.uint32(5)),
     "cvt.rni.f32.f32": ("f4 f4", (X,), np.rint),
     "cvt.rzi.s32.f32": ("i4 f4", (X[:6],), lambda a: a.astype("i4")),
     "cvt.rmi.f32.f32": ("f4 f4", (X,), np.floor),
