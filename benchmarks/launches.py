@@ -25,13 +25,14 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sctd import regularisers
 from sctd.bench.workload import make_workload
 from sctd.cameras import Viewpoints
 from sctd.config import load_config
 from sctd.gaussians import Gaussians
+from sctd.machine import transfer
 from sctd.ops import AdamGroup, _backend, _raster_cores, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
+from sctd.splats import regularisers
 from sctd.trainer import Trainer
 
 _NO_WORK = ("empty", "new_empty", "detach", "alias", "lift_fresh")
@@ -59,7 +60,7 @@ class Recorder(TorchDispatchMode):
         self.seen = Seen()
 
     def upload(self, tensor: Tensor, device: object = None) -> Tensor:
-        """In the place of :func:`sctd.transfer.to_device`."""
+        """In the place of :func:`sctd.machine.transfer.to_device`."""
         if isinstance(tensor, FakeTensor):
             return tensor
         self.seen.to_device += 1
@@ -136,7 +137,7 @@ def hollow_gpu() -> Iterator[Recorder]:
     recorder = Recorder(mode)
 
     class Numbers:
-        """In the place of :class:`sctd.transfer.Readback`: made up, as there are none."""
+        """In the place of :class:`sctd.machine.transfer.Readback`: made up, as there are none."""
 
         def __init__(self, tensors: dict[str, Tensor]) -> None:
             recorder.seen.to_host += len(tensors)
@@ -158,11 +159,8 @@ def hollow_gpu() -> Iterator[Recorder]:
         stack.enter_context(patch.object(_backend, "_automatic", automatic))
         stack.enter_context(patch.object(_backend, "native_cuda", SimpleNamespace))
         stack.enter_context(patch.object(Gaussians, "to", moved))
-        for module in ("trainer", "render"):
-            stack.enter_context(patch(f"sctd.{module}.Readback", Numbers))
-        for module in ("render", "cameras", "text", "densify", "regularisers", "schedule", "methods.common"):
-            stack.enter_context(patch(f"sctd.{module}.to_device", recorder.upload))
-        stack.enter_context(patch("sctd.ops.adam.to_device", recorder.upload))
+        stack.enter_context(patch.object(transfer, "Readback", Numbers))
+        stack.enter_context(patch.object(transfer, "to_device", recorder.upload))
         for cache in (_raster_cores.core, regularisers._row):
             cache.cache_clear()
             stack.callback(cache.cache_clear)

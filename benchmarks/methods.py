@@ -33,7 +33,7 @@ from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
 from sctd.pipeline import Silent
-from sctd.runlog import ASSET
+from sctd.run.folder import ASSET
 
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
 
@@ -52,7 +52,7 @@ def plan(
         for text in texts:
             for name in names:
                 update = {"prompt": text, "method": name, "seed": seed, "iterations": lengths[name]}
-                config = Config.model_validate({**base.model_dump(), **update})
+                config = base.with_changes(**update)
                 entries.append(Entry(run_name(text, name, seed), config))
     return entries
 

@@ -26,8 +26,8 @@ import typer
 from sctd.bench import memory
 from sctd.bench.check import Job
 from sctd.bench.machine import describe, facts
+from sctd.bench.options import Options
 from sctd.bench.peers import ours
-from sctd.bench.raster import Options
 from sctd.bench.timing import Plan, interleave, spread
 from sctd.bench.workload import Cell, make_workload
 from sctd.ops import set_num_threads

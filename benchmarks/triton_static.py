@@ -76,10 +76,9 @@ def launches() -> Iterator[tuple[str, Any, dict[str, str], dict[str, int], int]]
         ("total_variation", total_variation_kernel, small),
         ("activate", activation.activate_kernel, around),
         ("activate_backward", activation.activate_backward_kernel, around),
+        ("disparity_ranges", images.disparity_ranges_kernel, (scene.IMAGE_BLOCK, scene.IMAGE_WARPS)),
         ("views", images.views_kernel, around),
         ("views_backward", images.views_backward_kernel, around),
-        ("stretched", images.stretched_kernel, (scene.IMAGE_BLOCK, scene.IMAGE_WARPS)),
-        ("stretched_backward", images.stretched_backward_kernel, around),
         ("watch_screen", watch_screen_kernel, around),
     ):
         types = {argument: _type(argument) for argument in kernel.arg_names}
@@ -101,9 +100,7 @@ def _type(argument: str) -> str:
         return "*fp16"  # network outputs
     if argument.endswith("_ptr"):
         return "*fp32"
-    return (
-        "fp32" if argument in ("guidance", "down", "across", "near", "half_width", "half_height") else "i32"
-    )
+    return "fp32" if argument in ("guidance", "down", "across", "half_width", "half_height") else "i32"
 
 
 def compiled() -> list[Kernel]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sctd.claims import made_folder
+from sctd.run.claims import made_folder
 
 from . import inputs
 

@@ -93,7 +93,7 @@ def batch(
 
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior)
-    seats = _seats(assets_in_flight)
+    in_flight = _in_flight(assets_in_flight)
     if prompts is not None:
         if out is None:
             raise InputError("--out is missing; for example: sctd batch prompts.txt --out runs/night")
@@ -107,7 +107,7 @@ def batch(
             text = ", ".join(f"--{key}" for key in idle)
             raise InputError(f"leave out {text} with --resume: every asset keeps the settings it has")
         store = store_at(resume, scratch)
-    _carry_on(store, Crew(seats, retries, cluster, workers, cpus_per_worker))
+    _carry_on(store, Crew(in_flight, retries, cluster, workers, cpus_per_worker))
 
 
 def _show(place: str, scratch: Path | None, *, as_json: bool) -> None:
@@ -118,7 +118,7 @@ def _show(place: str, scratch: Path | None, *, as_json: bool) -> None:
     typer.echo(json_format.dumps(found.as_dict(), indent=2) if as_json else "\n".join(found.lines()))
 
 
-def _seats(text: str) -> int | None:
+def _in_flight(text: str) -> int | None:
     if text == "auto":
         return None
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
@@ -148,7 +148,8 @@ def _entries(
 
 
 def _begin(store: Store, entries: list[Entry]) -> None:
-    from sctd.prior import ANALYTIC, sources
+    from sctd.config.prior import ANALYTIC
+    from sctd.prior.load import sources
 
     settings = entries[0].config.prior
     if settings.name != ANALYTIC:
@@ -161,7 +162,7 @@ def _begin(store: Store, entries: list[Entry]) -> None:
 class Crew:
     """Who makes the assets: the options as they were given."""
 
-    seats: int | None
+    in_flight: int | None
     retries: int
     cluster: str | None
     workers: int | None
@@ -172,14 +173,14 @@ class Crew:
         if self.cluster is None:
             from sctd.batch.run import carry_on
 
-            return carry_on(store, report, seats=self.seats, retries=self.retries)
+            return carry_on(store, report, in_flight=self.in_flight, retries=self.retries)
         from sctd.batch import cluster
 
         return cluster.carry_on(
             store,
             report,
             address=self.cluster,
-            seats=self.seats,
+            in_flight=self.in_flight,
             retries=self.retries,
             workers=self.workers,
             cpus=self.cpus,
@@ -189,7 +190,7 @@ class Crew:
 def _carry_on(store: Store, crew: Crew) -> None:
     """The long part."""
     from sctd.batch.status import status
-    from sctd.runlog import ASSET
+    from sctd.run.folder import ASSET
 
     if not store.exists():
         status(store)  # says so

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
 from .progress import say
@@ -71,9 +71,10 @@ def raster(
 
     def measure(say: Callable[[str], None]) -> list[Row]:
         from sctd.bench import raster as suite
+        from sctd.bench.options import Options
         from sctd.bench.workload import parse_cells
 
-        options = suite.Options(
+        options = Options(
             cells=parse_cells(cells),
             backend=backend,
             against=_split(against),

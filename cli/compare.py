@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sctd.claims import Claim
 from sctd.errors import InputError, SctdError
+from sctd.run.claims import Claim
 
 from . import inputs
 from .failures import Interrupted

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
 from .progress import say

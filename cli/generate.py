@@ -9,6 +9,7 @@ import typer
 
 from sctd import initial
 from sctd.errors import InputError
+from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
@@ -74,7 +75,8 @@ def generate(
         bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
     ] = False,
     method: Annotated[
-        str | None, typer.Option(help="Distillation loss: sctd, sds, csd, cds, ism or gcs.  [default: sctd]")
+        str | None,
+        typer.Option(help=f"Distillation loss: {', '.join(METHODS)}, or an installed one.  [default: sctd]"),
     ] = None,
     init: Annotated[
         str | None,
@@ -84,6 +86,14 @@ def generate(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    progress_every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Keep views every N iterations, and progress.mp4 of them."),
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the losses at the end, losses.png.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write events for TensorBoard to tensorboard/.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
@@ -91,6 +101,9 @@ def generate(
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
+    options["output"] = inputs.given(
+        progress_every=progress_every, plot=plot or None, tensorboard=tensorboard or None
+    )
     options["gaussians"] = None if init is None else initial.choice(init)
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
@@ -133,7 +146,7 @@ def new_settings(
 def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) -> Config:
     """The settings that a run folder was started with, for --resume without a prompt."""
     from sctd.config import load_config
-    from sctd.runlog import CONFIG, read_config
+    from sctd.run.folder import CONFIG, read_config
 
     read_config(folder)  # says what is wrong in the words of --resume
     settings = load_config(None, folder / CONFIG, overrides, **options)
@@ -144,7 +157,8 @@ def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) ->
 def _check_known(settings: Config) -> None:
     """Refuse early what the method table or the embedded prior does not know."""
     from sctd import methods
-    from sctd.prior import ANALYTIC, EMBEDDED, sources
+    from sctd.config.prior import ANALYTIC, EMBEDDED
+    from sctd.prior.load import sources
 
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
@@ -158,11 +172,11 @@ def _check_known(settings: Config) -> None:
 
 def _show_memory(settings: Config) -> None:
     """What a run needs on a graphics card, as comments behind the settings."""
-    from sctd.prior import BUILT_IN
+    from sctd.config.prior import BUILT_IN
 
     if settings.prior.name in BUILT_IN:
         return
-    from sctd.prior.memory import card_dtype, estimate_memory
+    from sctd.prior.card_memory import card_dtype, estimate_memory
 
     for line in estimate_memory(settings, card_dtype(settings)).lines():
         typer.echo(f"# {line}")
@@ -170,8 +184,8 @@ def _show_memory(settings: Config) -> None:
 
 def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Find out whether the run folder can be used before torch is loaded."""
-    from sctd.claims import refuse_held
-    from sctd.runlog import check_target, read_config
+    from sctd.run.claims import refuse_held
+    from sctd.run.folder import check_target, read_config
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
@@ -195,7 +209,9 @@ def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Pa
     except KeyboardInterrupt as exc:
         # With a text, the run has saved a checkpoint and said so.
         raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
-    for what, path in (("turntable", result.turntable_mp4), ("views", result.contact_png)):
+    made = {"turntable": result.turntable_mp4, "views": result.contact_png, "page": result.page_html}
+    made |= {"progress": result.progress_mp4, "losses": result.losses_png}
+    for what, path in made.items():
         if path is not None:
             report.message(f"{what}: {path}")
     report.message(

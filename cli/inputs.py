@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sctd.claims import refuse_held
 from sctd.errors import InputError, PromptError
 from sctd.names import first_control, with_plain_spaces
 from sctd.names import slug as slug  # for the other commands too
+from sctd.run.claims import refuse_held
 
 MAX_PROMPT = 1000
 """Characters; far above the 77 tokens that a Stable Diffusion text encoder reads."""
@@ -21,9 +21,12 @@ MAX_PROMPT = 1000
 NEEDED_BYTES = 64 << 20
 """Free space asked for before a run starts: a run of the embedded preset writes about a tenth of it."""
 
+BACKGROUND_HELP = "Background: white, black, or three numbers 0..1 as R,G,B."
+UP_HELP = "The file's up axis: y, -y or z.  [default: as it says; -y (y down) if it does not]"
+
 _EXAMPLE = 'for example `sctd generate "a red mushroom"`'
 _FILE_ENDING = re.compile(
-    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz)$", re.I
+    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz|sog|npz)$", re.I
 )
 _PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
 
@@ -77,18 +80,17 @@ def prior_options(
     compile_: bool = False,
 ) -> dict[str, Any] | None:
     """The options about the prior as a tree of settings; None: none was given."""
-    given = {
-        "name": name,
-        "loras": loras or None,
-        "embeddings": embeddings or None,
-        "compile": compile_ or None,
-    }
-    return {key: value for key, value in given.items() if value is not None} or None
+    return given(name=name, loras=loras or None, embeddings=embeddings or None, compile=compile_ or None)
+
+
+def given(**options: Any) -> dict[str, Any] | None:
+    """The options that are not None; None: there are none."""
+    return {key: value for key, value in options.items() if value is not None} or None
 
 
 def default_preset(options: dict[str, Any], overrides: list[str], card: str | None) -> str:
     """The preset of the prior's size: sd21 for Stable Diffusion, given or by default, else embedded."""
-    from sctd.prior import BUILT_IN, SD21_BASE
+    from sctd.config.prior import BUILT_IN, SD21_BASE
     from sctd.prior.default import default_prior
 
     name = (options["prior"] or {}).get("name")
@@ -177,3 +179,64 @@ def _nearest_existing(path: Path) -> Path:
     while not os.path.lexists(path):
         path = path.parent
     return path
+
+
+def asset_file(source: Path) -> Path:
+    """The file of an asset that was given itself, or by the folder of its run.
+
+    Raises:
+        InputError: there is none.
+    """
+    if source.is_dir():
+        from sctd.run.folder import ASSET
+
+        if not (source / ASSET).is_file():
+            raise InputError(f"{source} holds no {ASSET}; give the folder of a finished run, or a file")
+        return source / ASSET
+    if not source.is_file():
+        raise InputError(f"{source} is not a file; give the asset.ply of a run")
+    return source
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height, pixels, of "512" or "640x480".
+
+    Raises:
+        InputError: it is neither, or not within 16..4096.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"--size must be pixels such as 512, or 640x480 (width x height); got {text!r}")
+    width, height = (int(part) for part in (parts[0], parts[-1]))
+    if not (16 <= width <= 4096 and 16 <= height <= 4096):
+        raise InputError(f"--size must be within 16..4096 pixels; got {text!r}")
+    return width, height
+
+
+def up_axis(text: str | None) -> str | None:
+    """What --up says, checked.
+
+    Raises:
+        InputError: it is no axis that files have up.
+    """
+    if text not in (None, "y", "-y", "z"):
+        raise InputError(f"--up must be y, -y or z; got {text!r}")
+    return text
+
+
+def background(text: str) -> tuple[float, float, float]:
+    """R, G, B in 0..1.
+
+    Raises:
+        InputError: neither a known name nor three numbers in range.
+    """
+    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
+    if text in named:
+        return named[text]
+    try:
+        r, g, b = (float(part) for part in text.split(","))
+    except ValueError:
+        r = g = b = -1.0
+    if not all(0 <= x <= 1 for x in (r, g, b)):
+        raise InputError(f"--background must be white, black, grey, or R,G,B with numbers 0..1; got {text!r}")
+    return r, g, b

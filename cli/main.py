@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from sctd import environment
-from sctd.interrupts import SIGNALS, Interrupts
-from sctd.waiting import considerate
+from sctd.machine import environment
+from sctd.machine.waiting import considerate
+from sctd.run.interrupts import SIGNALS, Interrupts
 
 from . import (
     analyze,
@@ -22,6 +22,7 @@ from . import (
     compare,
     doctor,
     evaluate,
+    export,
     failures,
     gallery,
     generate,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("batch")(batch.batch)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")
 app.command("analyze")(analyze.analyze)
@@ -84,6 +86,7 @@ def _common(
         typer.echo(context.get_help())
     elif context.invoked_subcommand != "doctor":  # which reports it instead
         environment.check()
+        environment.tell_unknown(lambda line: typer.echo(f"warning: {line}", err=True))
 
 
 def run(arguments: Sequence[str]) -> int:

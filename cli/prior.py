@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sctd.claims import Claim, made_folder
 from sctd.errors import InputError, SctdError
+from sctd.run.claims import Claim, made_folder
 
 from . import inputs
 from .progress import say
@@ -59,7 +59,7 @@ def train(
             inputs.check_run_folder(out, resume=resume, overwrite=overwrite)  # made in between
         from sctd.embedded import train as trainer
         from sctd.embedded.training import Length
-        from sctd.prior.loader import checked_device
+        from sctd.prior.load.loader import checked_device
 
         recipe = trainer.Recipe()
         if steps is not None or minutes is not None:

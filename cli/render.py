@@ -9,77 +9,109 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from sctd.claims import made_folder
 from sctd.errors import InputError
+from sctd.run.claims import made_folder
 
 from . import inputs
+from .shots import FOLDER, Shots
 
 if TYPE_CHECKING:
+    from sctd.cameras import CameraBatch
+    from sctd.formats.axes import Up
     from sctd.gaussians import Gaussians
 
 
 def render(
-    asset: Annotated[
-        Path, typer.Argument(help="A .ply or .splat of Gaussians, such as the asset.ply of a run.")
-    ],
+    asset: Annotated[Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians, or a run folder.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for turntable.mp4 and contact.png.  [default: the asset's folder]"),
+        typer.Option(
+            help="Folder of the pictures.  [default: the asset's folder, or frames/ in it with "
+            "--camera, --orbit or --path]"
+        ),
     ] = None,
     turntable: Annotated[bool, typer.Option(help="Write turntable.mp4.")] = True,
     contact: Annotated[bool, typer.Option(help="Write contact.png, a sheet of views.")] = True,
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Width and height, pixels.")] = 512,
+    camera: Annotated[
+        Path | None, typer.Option(help="Instead: a picture of each camera of a transforms.json (nerfstudio).")
+    ] = None,
+    orbit: Annotated[
+        int | None, typer.Option(min=1, max=2000, help="Instead: so many pictures round the object.")
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="Instead: --frames pictures on a smooth way through a file's cameras."),
+    ] = None,
+    camera_up: Annotated[
+        str, typer.Option(help="Which axis is up in the camera file's world: y, -y or z.")
+    ] = "z",
+    show: Annotated[
+        list[str] | None,
+        typer.Option(help="What those pictures show: rgb, alpha, depth, normals; may be repeated."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", help="Of those pictures: png, exr, npy, or mp4, a video of all.")
+    ] = "png",
+    transparent: Annotated[
+        bool, typer.Option("--transparent", help="Those pictures have alpha instead of a background.")
+    ] = False,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Pixels, as 512 or 640x480, width x height.  [default: a camera file's, else 512]"),
+    ] = None,
     views: Annotated[int, typer.Option(min=1, max=64, help="Views on the contact sheet.")] = 8,
-    frames: Annotated[int, typer.Option(min=1, max=2000, help="Frames of the turntable.")] = 90,
+    frames: Annotated[int, typer.Option(min=1, max=2000, help="Frames of the turntable or path.")] = 90,
     fps: Annotated[int, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
     elevation: Annotated[float, typer.Option(min=-89, max=89, help="Camera elevation, degrees.")] = 15.0,
     radius: Annotated[float, typer.Option(min=0.05, max=1000, help="Camera distance, world units.")] = 3.15,
     fov: Annotated[float, typer.Option(min=1, max=150, help="Vertical field of view, degrees.")] = 40.0,
-    background: Annotated[
-        str, typer.Option(help="Background: white, black, or three numbers 0..1 as R,G,B.")
-    ] = "white",
-    up: Annotated[
-        str | None,
-        typer.Option(
-            help="The file's up axis: y, -y or z.  [default: as it says; -y (y down) if it does not]"
-        ),
-    ] = None,
+    background: Annotated[str, typer.Option(help=inputs.BACKGROUND_HELP)] = "white",
+    up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Render a turntable and a contact sheet of an asset; prints their paths."""
-    color = _background(background)
-    if up not in (None, "y", "-y", "z"):
-        raise InputError(f"--up must be y, -y or z; got {up!r}")
-    if not (turntable or contact):
+    """Render an asset: a turntable and a contact sheet, or pictures from any cameras; prints their paths."""
+    color = inputs.background(background)
+    axis = cast("Up | None", inputs.up_axis(up))
+    width, height = inputs.picture_size(size or "512")
+    asset = inputs.asset_file(asset)
+    say = partial(typer.echo, err=True)
+    shots = Shots(camera, orbit, path, camera_up, tuple(show or ["rgb"]), kind, transparent)
+    folder = out if out is not None else asset.parent / (FOLDER if shots.wanted else "")
+    if shots.wanted:
+        shots.check(folder, overwrite=overwrite)
+        turntable = contact = False
+    elif show or transparent or kind != "png":
+        raise InputError("--show, --format and --transparent go with --camera, --orbit or --path; add one")
+    elif not (turntable or contact):
         raise InputError("nothing to render: --no-turntable and --no-contact leave nothing; drop one of them")
-    folder = out if out is not None else asset.parent
     targets = [folder / name for name, on in (("turntable.mp4", turntable), ("contact.png", contact)) if on]
-    existing = [str(path) for path in targets if path.exists()]
+    existing = [str(target) for target in targets if target.exists()]
     if existing and not overwrite:
         raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose --out FOLDER")
-    if not asset.is_file():
-        raise InputError(f"{asset} is not a file; give the asset.ply of a run")
     inputs.check_writable(folder, needed=16 << 20)
 
     from sctd.cameras import orbit_cameras
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
-    from sctd.formats.axes import Up
     from sctd.formats.table import read_gaussians
     from sctd.render import render_images
 
-    gaussians = read_gaussians(asset, cast("Up | None", up), partial(typer.echo, err=True))
-    _say_when_unseen(asset, gaussians, radius, fov)
+    def ring(count: int) -> CameraBatch:
+        return orbit_cameras(count, elevation, radius, fov, height, width)
+
+    cameras = shots.cameras(ring, frames, (width, height) if size else None)  # before anything is read
+    gaussians = read_gaussians(asset, axis, say)
+    if cameras is None or orbit:
+        _say_when_unseen(asset, gaussians, radius, fov)
     with made_folder(folder):
-        for path in targets:
-            is_video = path.suffix == ".mp4"
-            cameras = orbit_cameras(frames if is_video else views, elevation, radius, fov, size)
-            images = render_images(gaussians, cameras, color)
-            if is_video:
-                save_turntable(path, images, fps)
+        if cameras is not None:
+            shots.write(folder, gaussians, cameras, color, fps, say)
+        for target in targets:
+            if target.suffix == ".mp4":
+                save_turntable(target, render_images(gaussians, ring(frames), color), fps)
             else:
-                save_contact(path, images)
-            typer.echo(path)
+                save_contact(target, render_images(gaussians, ring(views), color))
+            typer.echo(target)
 
 
 def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: float) -> None:
@@ -96,21 +128,3 @@ def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: floa
         f"its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {size:.4g}: see --radius",
         err=True,
     )
-
-
-def _background(text: str) -> tuple[float, float, float]:
-    """R, G, B in 0..1.
-
-    Raises:
-        InputError: neither a known name nor three numbers in range.
-    """
-    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
-    if text in named:
-        return named[text]
-    try:
-        r, g, b = (float(part) for part in text.split(","))
-    except ValueError:
-        r = g = b = -1.0
-    if not all(0 <= x <= 1 for x in (r, g, b)):
-        raise InputError(f"--background must be white, black, grey, or R,G,B with numbers 0..1; got {text!r}")
-    return r, g, b

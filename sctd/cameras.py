@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sctd.settings import CameraSettings
-from sctd.transfer import to_device
+from sctd.config.asset import CameraSettings
+from sctd.machine import transfer
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class CameraBatch:
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
         return CameraBatch(
-            to_device(self.viewmats, device),
-            to_device(self.Ks, device),
+            transfer.to_device(self.viewmats, device),
+            transfer.to_device(self.Ks, device),
             self.width,
             self.height,
             self.azimuth,
@@ -145,7 +145,7 @@ def sample_cameras(settings: CameraSettings, iteration: int, generator: torch.Ge
     """The cameras of one optimisation step, on the CPU, float32.
 
     Args:
-        settings: ranges; see :class:`sctd.settings.CameraSettings`.
+        settings: ranges; see :class:`sctd.config.asset.CameraSettings`.
         iteration: 0-based, decides how far the ranges have eased.
         generator: CPU generator of every draw.
     """
@@ -178,7 +178,9 @@ def sample_cameras(settings: CameraSettings, iteration: int, generator: torch.Ge
     )
 
 
-def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, size: int) -> CameraBatch:
+def orbit_cameras(
+    n: int, elevation_deg: float, radius: float, fov_deg: float, size: int, width: int | None = None
+) -> CameraBatch:
     """n cameras evenly spaced round the object, the first at its front, then towards its own left (+x).
 
     Args:
@@ -186,8 +188,9 @@ def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, s
         elevation_deg: degrees, -89..89.
         radius: distance from the origin, world units, > 0.
         fov_deg: vertical field of view, degrees.
-        size: width and height of an image, pixels.
+        size: height of an image, pixels, and its width if none is given.
     """
+    width = size if width is None else width
     azimuth = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
     azimuth = torch.remainder(azimuth + math.pi, 2 * math.pi) - math.pi
     elevation = torch.full_like(azimuth, math.radians(elevation_deg))
@@ -197,8 +200,8 @@ def orbit_cameras(n: int, elevation_deg: float, radius: float, fov_deg: float, s
     up = torch.tensor([[0.0, 1.0, 0.0]], dtype=eye.dtype).expand(n, 3)
     return CameraBatch(
         look_at(eye, torch.zeros_like(eye), up).float(),
-        intrinsics(fovy, size, size).float(),
-        size,
+        intrinsics(fovy, width, size).float(),
+        width,
         size,
         azimuth.float(),
         elevation.float(),

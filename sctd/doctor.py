@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from sctd import environment, waiting
-from sctd.cores import quota, usable_cores
 from sctd.errors import InputError
+from sctd.machine import environment, waiting
+from sctd.machine.cores import quota, usable_cores
 
 Status = Literal["ok", "off", "bad"]
 
@@ -134,7 +134,7 @@ def _attention() -> list[Check]:
         import torch
 
         from sctd.prior.attention import choose
-        from sctd.prior.loader import default_dtype
+        from sctd.prior.load.loader import default_dtype
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         used = choose("auto", device, default_dtype(device))
@@ -161,7 +161,7 @@ def _embedded_prior() -> list[Check]:
 
 def is_whole_safetensors(path: Path) -> bool:
     """Whether a safetensors file is as long as its header says; finds cut files without reading them."""
-    from sctd.prior.headers import read_header
+    from sctd.prior.load.headers import read_header
 
     try:
         read_header(path)
@@ -181,17 +181,18 @@ def _threads() -> list[Check]:
         environment.check_variables()
     except InputError as exc:
         return [Check("threads", "bad", str(exc))]
+    unknown = [Check("variables", "off", line) for line in environment.unknown_variables()]
     usable = f"{usable_cores()} of {os.cpu_count()} cores usable{limit}{set_by}"
-    return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force())]
+    return [Check("threads", "ok", usable), Check("waiting", "ok", waiting.in_force()), *unknown]
 
 
 def _files() -> list[Check]:
     """What runs start from and what adapts a prior, and what of both is refused."""
     from sctd import initial
     from sctd.initial.gltf_extensions import INSTEAD
-    from sctd.prior.lora_keys import OTHER_KINDS
+    from sctd.prior.load.lora_keys import OTHER_KINDS
 
-    refused = f"SuperSplat's compressed .ply, .sog, .spz, glTF that requires {', '.join(INSTEAD)}"
+    refused = f"glTF that requires {', '.join(INSTEAD)} or an extension that sctd does not know"
     others = f"{', '.join(OTHER_KINDS)}, and those for other bases than Stable Diffusion 1.x and 2.x"
     return [
         Check(

@@ -29,6 +29,16 @@ def need_ray(what: str) -> None:
     _need("ray", "cluster", what)
 
 
+def need_exr(what: str) -> None:
+    """Find out whether .exr files can be written; as :func:`need_matplotlib`."""
+    _need("OpenEXR", "exr", what)
+
+
+def need_tensorboard(what: str) -> None:
+    """Find out whether events for TensorBoard can be written; as :func:`need_matplotlib`."""
+    _need("tensorboardX", "tensorboard", what)
+
+
 def _need(package: str, extra: str, what: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise InputError(

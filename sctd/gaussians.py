@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
-from sctd.settings import GaussianSettings
 
 SH_C0 = 0.5 / math.sqrt(math.pi)
 """The constant spherical harmonic; a base colour c is stored as sh0 = (c - 0.5) / SH_C0."""

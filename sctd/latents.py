@@ -33,25 +33,23 @@ def render_to_latents(
     as_latent: float = 0.0,
     flip: float = 0.0,
 ) -> Encoded:
-    """Encodes the colours, or now and then the normalised disparity as a grey picture: that shapes geometry.
+    """Encodes the colours, or now and then the disparity as a grey picture: that shapes geometry.
 
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.
-        disparity: [B, 1, H, W] >= 0, 1 / depth, or None when ``as_latent`` is 0.
+        disparity: its picture, [B, 1, H, W] in 0..1, or None when ``as_latent`` is 0.
         generator: CPU generator of the draws and of the VAE's posterior sample.
         as_latent: probability of the disparity, one draw for the whole batch.
         flip: probability of mirrored pictures, one draw for the whole batch. Source: the authors' released
             code, guidance/sctd_utils.py.
     """
-    from sctd.ops import stretched
-
     from_disparity = as_latent > 0 and _happens(as_latent, generator)
     if not from_disparity:
         images = rgb
     elif disparity is None:
         raise ValueError("as_latent > 0 needs a disparity, got None")
     else:
-        images = stretched(disparity)
+        images = disparity.expand(-1, 3, -1, -1)
     mirrored = flip > 0 and _happens(flip, generator)
     images = fit(images.flip(-1) if mirrored else images, prior.image_size)
     z0 = prior.encode_images(images, prior.posterior_noise(images, generator))

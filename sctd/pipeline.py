@@ -13,22 +13,24 @@ from typing import Protocol
 
 import torch
 
-from sctd import checkpoint as checkpoints
 from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config, with_absolute_paths
-from sctd.cores import use_threads
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
-from sctd.interrupts import Interrupts
-from sctd.memory import keep_freed_memory
+from sctd.machine.allocator import keep_freed_memory
+from sctd.machine.cores import use_threads
+from sctd.machine.waiting import considerate
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
-from sctd.runlog import (
+from sctd.run import checkpoint as checkpoints
+from sctd.run import diary as diaries
+from sctd.run.folder import (
     ASSET,
     CONTACT,
     LOG,
+    PAGE,
     TURNTABLE,
     IterationLog,
     RunFolder,
@@ -36,8 +38,8 @@ from sctd.runlog import (
     read_config,
     write_failed,
 )
+from sctd.run.interrupts import Interrupts
 from sctd.trainer import Launched, Scalars, Start, Trainer
-from sctd.waiting import considerate
 
 
 class Reporter(Protocol):
@@ -94,12 +96,18 @@ class RunResult:
     """None when output.turntable_frames is 0."""
     contact_png: Path | None
     """None when output.contact_views is 0."""
+    page_html: Path | None
+    """None when output.page is off."""
     iterations: int
     skipped: int
     """Iterations without an update because a number was not finite."""
     seconds: float
     """Time of the loop, all sittings together."""
     n_gaussians: int
+    progress_mp4: Path | None = None
+    """None when output.progress_every is 0."""
+    losses_png: Path | None = None
+    """None unless output.plot."""
 
 
 def generate(
@@ -160,9 +168,11 @@ def generate(
         if not resume:
             folder.begin(config)
         try:
-            seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False))
+            done = found.iteration if found else 0
+            diary = stack.enter_context(diaries.Diary(folder.path, config, done, report.message))
+            seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False), diary)
             try:
-                return _finish(trainer, folder, report, seconds)
+                return _finish(trainer, folder, report, seconds, diary)
             except KeyboardInterrupt as exc:
                 interrupts.hold()
                 raise _stopped("stopped while the asset was written", folder, report) from exc
@@ -178,7 +188,7 @@ def prior_of(config: Config) -> Prior:
     """
     device = resolve_device(config.device)
     if device.type == "cuda" or config.prior.card_gib is not None:
-        from sctd.prior import memory
+        from sctd.prior import card_memory as memory
 
         memory.check(config, device)
     return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))
@@ -203,6 +213,7 @@ def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
     methods.check(config.method)
+    diaries.check(config)
     resolve_device(config.device)
     if resume:
         read_config(out)
@@ -247,6 +258,7 @@ def _loop(
     seconds: float,
     interrupts: Interrupts,
     stop: Callable[[], bool],
+    diary: diaries.Diary,
 ) -> float:
     """Do the iterations that are left; the run's seconds so far. Signals wait meanwhile."""
     total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
@@ -266,11 +278,17 @@ def _loop(
                 seconds = time.perf_counter() - began
                 folder.worked = True
                 log.write(step.iteration, {**scalars, "seconds": round(seconds, 3)})
+                diary.log(step.iteration + 1, scalars)
                 report.update(step.iteration + 1, _numbers(scalars))
 
         while trainer.iteration < total:
             launched.append(trainer.launch())
             settle(1)  # the one before, while the device is at this one
+            if diary.due(trainer.iteration):
+                settle(0)
+                size = max(16, trainer.config.output.size // 2)
+                views = _orbit(trainer.gaussians.detach(), trainer.config, diaries.VIEWS, size)
+                diary.sheet(trainer.iteration, views)
             stopping = interrupts.pending or stop()
             if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
                 settle(0)
@@ -297,17 +315,24 @@ def _save(trainer: Trainer, folder: RunFolder, seconds: float) -> None:
     checkpoints.save(folder.checkpoints, trainer.checkpoint(seconds), trainer.config.output.keep_checkpoints)
 
 
-def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float) -> RunResult:
+def _finish(
+    trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float, diary: diaries.Diary
+) -> RunResult:
     """Write the asset and its pictures."""
     trainer.check_any_step()
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
     from sctd.formats.write_ply import write_ply
+    from sctd.viewer.caption import Caption
+    from sctd.viewer.page import write_page
 
     gaussians, config = trainer.gaussians.detach(), trainer.config
-    asset, turntable, contact = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT))
+    asset, turntable, contact, page = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT, PAGE))
     report.stage("writing the asset")
     write_ply(asset, gaussians)
+    if config.output.page:
+        report.stage("writing the page")
+        write_page(page, gaussians, Caption.of_run(config), config.output)
     if config.output.contact_views:
         report.stage("rendering the contact sheet")
         save_contact(contact, _orbit(gaussians, config, config.output.contact_views))
@@ -315,20 +340,25 @@ def _finish(trainer: Trainer, folder: RunFolder, report: Reporter, seconds: floa
         report.stage("rendering the turntable")
         frames = _orbit(gaussians, config, config.output.turntable_frames)
         save_turntable(turntable, frames, config.output.turntable_fps)
+    if config.output.progress_every or config.output.plot:
+        report.stage("writing the time-lapse and the curves")
     return RunResult(
         folder.path,
         asset,
         turntable if config.output.turntable_frames else None,
         contact if config.output.contact_views else None,
+        page if config.output.page else None,
         trainer.iteration,
         trainer.skipped,
         seconds,
         len(gaussians),
+        diary.timelapse(),
+        diary.plot(),
     )
 
 
-def _orbit(gaussians: Gaussians, config: Config, n: int) -> torch.Tensor:
-    """Pictures round the object, uint8 [n, H, W, 3]."""
+def _orbit(gaussians: Gaussians, config: Config, n: int, size: int | None = None) -> torch.Tensor:
+    """Pictures round the object, uint8 [n, H, W, 3]; of ``output.size`` unless another is given."""
     o = config.output
-    cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), o.size)
+    cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), size or o.size)
     return render_images(gaussians, cameras, config.output.background)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sctd.cameras import CameraBatch
 from sctd.gaussians import Gaussians
-from sctd.transfer import Readback, to_device
+from sctd.machine import transfer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Render:
     alpha: Tensor
     """Coverage, [C, 1, H, W], 0..1."""
     disparity: Tensor | None
-    """Coverage over depth, [C, 1, H, W], 1 / world units, 0 where nothing is seen; None unless asked for."""
+    """Picture of it, [C, 1, H, W], 0..1, as :func:`sctd.ops.views` has it; None unless asked for."""
     variation: Tensor
     """Sums [P, 2] that add up to the total variation of the two; P = 0 unless asked for."""
     sizes: Tensor
@@ -42,12 +42,12 @@ class PairCapacity:
         self.pairs = 0
         """For the next rendering; 0: it counts them first."""
 
-    def needed(self, rendered: Render) -> Readback | None:
+    def needed(self, rendered: Render) -> transfer.Readback | None:
         """Ask how many a rendering needed."""
         needed = rendered.meta.get("pairs_needed")
-        return None if needed is None else Readback({"pairs": needed})
+        return None if needed is None else transfer.Readback({"pairs": needed})
 
-    def overflowed(self, needed: Readback | None) -> bool:
+    def overflowed(self, needed: transfer.Readback | None) -> bool:
         """Whether a rendering lacked room and has to be repeated; there is enough then.
 
         Waits for the rendering, but not for what was queued after it.
@@ -98,7 +98,7 @@ def render(
     from sctd.ops import rasterization, views
 
     device = gaussians.means.device
-    noise = None if scale_noise is None else to_device(scale_noise, device)
+    noise = None if scale_noise is None else transfer.to_device(scale_noise, device)
     means, quats, scales, opacities, colors, sizes = gaussians.activated(noise)
     cameras = cameras.to(device)
     renders, alphas, meta = rasterization(
@@ -113,12 +113,12 @@ def render(
         cameras.height,
         near_plane=cameras.near_plane,
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
-        backgrounds=to_device(background, device),
+        backgrounds=transfer.to_device(background, device),
         render_mode="RGB+D" if disparity else "RGB",
         capacity=capacity,
         backend=backend,
     )
-    rgb, seen, sums = views(renders, alphas, cameras.near_plane, variation=variation)
+    rgb, seen, sums = views(renders, alphas, variation=variation)
     return Render(rgb, alphas.permute(0, 3, 1, 2), seen, sums, sizes, meta)
 
 

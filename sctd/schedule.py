@@ -1,17 +1,17 @@
-"""Step 6 of 9: noise levels of the diffusion, and which timesteps an iteration works on."""
+"""Step 6 of 9: noise levels of the diffusion."""
 
 from __future__ import annotations
 
-import bisect
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sctd.config.base import TIMESTEPS
+from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
-from sctd.methods.settings import TIMESTEPS, SctdSettings, segment_edges
-from sctd.transfer import to_device
+from sctd.machine import transfer
 
 
 class Level(NamedTuple):
@@ -69,18 +69,18 @@ class Schedule:
         table = self._tables.get((like.device, dtype))
         if table is None:
             table = torch.tensor([self._alpha, self._sigma], dtype=torch.float64).to(dtype)
-            table = to_device(table, like.device)
+            table = transfer.to_device(table, like.device)
             self._tables[like.device, dtype] = table
         alpha, sigma = table[:, t : t + 1]
         return alpha.expand(like.shape[0]), sigma.expand(like.shape[0])
 
-    def weights(self, t: int, settings: SctdSettings, like: Tensor) -> Tensor:
+    def weights(self, t: int, e: int, settings: SctdSettings, like: Tensor) -> Tensor:
         """:meth:`weight` for each of ``like`` [B, ...]: a view [B] of a table on its device, no copy."""
-        key = (like.device, like.dtype, settings.weighting, settings.guidance_weight)
+        key = (like.device, like.dtype, settings.weighting, settings.guidance_weight, e)
         table = self._tables.get(key)
         if table is None:
-            numbers = [self.weight(t, settings) for t in range(TIMESTEPS)]
-            table = to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
+            numbers = [self.weight(t, e, settings) for t in range(TIMESTEPS)]
+            table = transfer.to_device(torch.tensor(numbers, dtype=like.dtype), like.device)
             self._tables[key] = table
         return table[t : t + 1].expand(like.shape[0])
 
@@ -92,64 +92,15 @@ class Schedule:
         """sqrt((1 - abar_t) / abar_t) = sigma_t / alpha_t, the released w(t)."""
         return self._sigma[t] / self._alpha[t] if self._alpha[t] else math.inf
 
-    def weight(self, t: int, settings: SctdSettings) -> float:
+    def weight(self, t: int, e: int, settings: SctdSettings) -> float:
         """The factor of the whole gradient, lambda_guidance * w(t)."""
-        w = self.snr_weight(t) if settings.weighting == "sigma_over_alpha" else 1.0
+        w = 1.0
+        if settings.weighting == "sigma_over_alpha":
+            w = self.snr_weight(t)
+        elif settings.weighting == "supplement":
+            w = self._sigma[t] ** 2 / self.eps_weight(t, e) ** 2 if t > e else math.inf
         return settings.guidance_weight * w
 
-
-class Timesteps(NamedTuple):
-    """Where one iteration works: e < s < t; e is the lower edge of the segment that t belongs to."""
-
-    t: int
-    s: int
-    e: int
-
-
-def warmup_rate(iteration: int, iterations: int, warmup: float) -> float:
-    """1 at the run's start, falling linearly to 0 at ``warmup * iterations``, then 0."""
-    length = warmup * iterations
-    return 1 - min(iteration / length, 1.0) if length > 0 else 0.0
-
-
-def window(settings: SctdSettings, rate: float) -> tuple[int, int]:
-    """The half-open range [low, high) of t, given the warm-up rate; released: [20, 500) + 480 r."""
-    shift = int((settings.t_max - settings.t_min - settings.t_span) * rate)
-    low = settings.t_min + (shift if settings.warmup_lower_bound else 0)
-    return low, settings.t_min + settings.t_span + shift
-
-
-class TimestepSampler:
-    """Draws (t, s, e) for an iteration; one draw serves the whole batch of cameras."""
-
-    def __init__(self, settings: SctdSettings, iterations: int) -> None:
-        self._settings = settings
-        self._iterations = iterations
-        self.edges = segment_edges(settings)
-
-    def draw(self, iteration: int, generator: torch.Generator) -> Timesteps:
-        """The timesteps of an iteration.
-
-        released: t from the window, e the largest edge <= t, t raised to at least e + delta_t. The raise
-        sends about half of the late draws to exactly e + delta_t.
-        uniform_in_segment: the same draw picks the segment, then t is uniform in [e + delta_t, next edge].
-        Then s is uniform in [e + s_margin, t - s_margin).
-
-        Source: released code; the second rule is ours.
-        """
-        rule = self._settings
-        rate = warmup_rate(iteration, self._iterations, rule.warmup)
-        t = randint(*window(rule, rate), generator)
-        m = bisect.bisect_right(self.edges, t) - 1
-        e = self.edges[m]
-        if rule.timestep_sampling == "released":
-            t = max(t, e + rule.delta_t)
-        else:
-            t = randint(e + rule.delta_t, self.edges[m + 1] + 1, generator)
-        s = randint(e + rule.s_margin, t - rule.s_margin, generator)
-        return Timesteps(t, s, e)
-
-
-def randint(low: int, high: int, generator: torch.Generator) -> int:
-    """Uniform over the integers low..high - 1."""
-    return int(torch.randint(low, high, (1,), generator=generator).item())
+    def eps_weight(self, t: int, e: int) -> float:
+        """alpha_e times the integral of exp(-lambda) from lambda_t to lambda_e: eps's factor in S-(4)."""
+        return self._alpha[e] * (self.snr_weight(t) - self.snr_weight(e))

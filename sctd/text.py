@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sctd.methods.settings import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
+from sctd.config.views import OVERHEAD_ELEVATION_DEG, VIEWS, PerpNegSettings, ViewSettings
+from sctd.machine import transfer
 from sctd.prior.base import Prior
-from sctd.transfer import to_device
 
 FRONT, LEFT, RIGHT, BACK, OVERHEAD = range(len(VIEWS))
 
@@ -35,7 +35,7 @@ def blend_weights(
         overhead_elevation: radians; pi/2 or more turns the overhead phrase off.
 
     Returns:
-        [B, 5] in the order of :data:`sctd.methods.settings.VIEWS` (front, left, right, back, overhead),
+        [B, 5] in the order of :data:`sctd.config.views.VIEWS` (front, left, right, back, overhead),
         each row >= 0 with sum 1, in the dtype of ``azimuth``.
 
     Source: released code of SegmentDreamer, with two sides instead of one.
@@ -59,7 +59,9 @@ def blend_weights(
 
 def blend(weights: Tensor, embeddings: Tensor) -> Tensor:
     """Weights [B, 5] and the views' embeddings [5, L, D] => [B, L, D], their weighted sums."""
-    return torch.einsum("bv,vld->bld", to_device(weights.to(embeddings.dtype), embeddings.device), embeddings)
+    return torch.einsum(
+        "bv,vld->bld", transfer.to_device(weights.to(embeddings.dtype), embeddings.device), embeddings
+    )
 
 
 def perp_neg_weights(
@@ -127,7 +129,8 @@ class ViewTexts:
         A prior that reads cameras is told the view by them: the prompt is then the same from every side.
 
         Raises:
-            PromptError: the prior refuses the prompt, or it is too long with a view phrase.
+            PromptError: the prior refuses the prompt, or it is too long with a view phrase, or the negative
+                prompt is too long.
         """
         said = settings if not prior.reads_cameras else settings.model_copy(update={"enabled": False})
         texts = view_prompts(prompt, said)
@@ -163,5 +166,5 @@ class ViewTexts:
         weights = perp_neg_weights(azimuth, elevation, settings, self.overhead_elevation)
         return (
             blend(rows, self.views).unflatten(0, (3, -1)),
-            to_device(weights.to(self.views.dtype), self.views.device),
+            transfer.to_device(weights.to(self.views.dtype), self.views.device),
         )

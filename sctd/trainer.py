@@ -10,23 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd import methods, regularisers
-from sctd.augment import sample_background, sample_scale_noise
+from sctd import methods
 from sctd.cameras import sample_cameras
-from sctd.checkpoint import Checkpoint
 from sctd.config import Config
-from sctd.densify import Densifier
 from sctd.errors import TrainingFailure
 from sctd.gaussians import Gaussians
 from sctd.initial.start import initialise
 from sctd.latents import render_to_latents
+from sctd.machine import transfer
 from sctd.methods.base import Guidance
-from sctd.optim import GaussianAdam
 from sctd.prior.base import Prior
-from sctd.regularisers import Term
 from sctd.render import PairCapacity, Render, render
+from sctd.run.checkpoint import Checkpoint
+from sctd.splats import regularisers
+from sctd.splats.augment import sample_background, sample_scale_noise
+from sctd.splats.densify import Densifier
+from sctd.splats.optim import GaussianAdam
+from sctd.splats.regularisers import Term
 from sctd.text import ViewTexts
-from sctd.transfer import Readback
 
 BAD_STEPS_IN_A_ROW = 10
 """As many non-finite steps one after the other are no accident: the run ends."""
@@ -78,7 +79,7 @@ class Launched:
     """What the norms are of."""
     known: dict[str, float]
     """What there is to log without asking the device."""
-    numbers: Readback
+    numbers: transfer.Readback
 
 
 class Trainer:
@@ -110,7 +111,7 @@ class Trainer:
         self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
         make = methods.get(config.method)
-        section = getattr(config, config.method)
+        section = config.rule
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
@@ -186,7 +187,7 @@ class Trainer:
             **({} if dimmed is None else {"dimmed": dimmed}),
         }
         known["gaussians"] = float(len(self.gaussians))
-        return Launched(i, guidance, rendered.rgb, terms, names, known, Readback(read))
+        return Launched(i, guidance, rendered.rgb, terms, names, known, transfer.Readback(read))
 
     def settle(self, launched: Launched) -> Scalars:
         """Wait for an iteration, and for nothing that was launched after it; what to log of it.

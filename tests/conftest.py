@@ -9,9 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from emulation import ptx_build, simt_build
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CUDA = REPOSITORY / "csrc" / "cuda"
@@ -89,6 +93,22 @@ def node() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, WebGL computed by its own software; .ci/run installs Debian's.
+
+    Of a module: while it runs, so does an event loop of this thread, beside which nothing can run another.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    require_or_skip("browser", program is not None, f"none of {', '.join(names)} in PATH")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as started:
+        yield started.chromium.launch(executable_path=program, args=flags)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import sctd
+from sctd.machine import environment
 from tools import versions as tried
 
 if sys.version_info >= (3, 11):
@@ -74,7 +75,7 @@ def test_every_data_file_is_packaged(project: dict[str, Any]) -> None:
     packaged = {path for pattern in patterns for path in (ROOT / "sctd").glob(pattern)}
     for path in tracked("sctd"):
         assert path.suffix == ".py" or path in packaged, f"{path.relative_to(ROOT)} would not be installed"
-    assert ROOT / "sctd" / "presets" / "embedded.yaml" in packaged
+    assert ROOT / "sctd" / "config" / "presets" / "embedded.yaml" in packaged
 
 
 def test_every_module_is_packaged() -> None:
@@ -91,6 +92,32 @@ def test_the_bounds_of_every_dependency_are_tried(project: dict[str, Any]) -> No
     assert set(tried.TESTS) == {re.split(r"[<>=]", requirement)[0] for requirement in needed}
     for name in itertools.chain(*tried.TESTS.values()):
         assert (ROOT / "tests" / name).is_file(), name
+
+
+def test_those_tests_find_what_they_import() -> None:
+    """`make oldest` has the dependencies, and what `tools/versions.py` says beside them: no other tools."""
+    names = {*tried.TESTS, *tried.BESIDE, "sctd", "sctd-cli"}
+    modules = {name.replace("-", "_") for name in names} | {"PIL", "yaml"} | sys.stdlib_module_names
+    modules |= {path.stem for path in tracked("tests/*.py")}
+    for name in itertools.chain(*tried.TESTS.values()):
+        for node in ast.parse((ROOT / "tests" / name).read_text(encoding="utf-8")).body:
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for module in imported:
+                assert module.split(".")[0] in modules, f"{name} imports {module}, which is not installed"
+
+
+def test_every_variable_that_is_read_is_known() -> None:
+    """Else whoever sets it is told that nothing reads it."""
+    reads = r"""(?:environ(?:\.\w+)?|getenv|envvar=|_for_tests)[\[(]?(?:"[\w-]+", )?["'](SCTD_\w+)"""
+    paths = tracked("*.py", "*.cpp", "*.cu", "*.h")
+    found = {name for path in paths for name in re.findall(reads, path.read_text(encoding="utf-8"))}
+    assert found == set(environment.VARIABLES)
+
+
+def test_no_run_is_committed() -> None:
+    """What a run leaves in a folder of its own belongs to nobody's checkout."""
+    assert not tracked("*/log.jsonl", "log.jsonl", "*/checkpoints/*")
 
 
 def test_python_3_10_can_read_every_file() -> None:
@@ -113,7 +140,9 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_documentation_names_files_that_exist() -> None:
     """Everything in the documentation that looks like a file of ours is one."""
-    of_users = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl", "prompts.txt"}
+    of_users = {"asset.ply", "turntable.mp4", "contact.png", "config.yaml", "log.jsonl", "prompts.txt"} | {
+        "asset.html"
+    }
     places = (ROOT, ROOT / "sctd", ROOT / "csrc")
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "conventions.md"):
         text = document.read_text(encoding="utf-8")

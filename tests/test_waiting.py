@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sctd import cores, waiting
+from sctd.machine import cores, waiting
 
 
 def group(root: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -57,7 +57,8 @@ def test_a_quota_counts_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 QUOTA = """
     import os, torch
-    from sctd import cores, ops
+    from sctd import ops
+    from sctd.machine import cores
     os.sched_setaffinity(0, {0, 1} & os.sched_getaffinity(0))
     before = torch.get_num_threads()
     cores.quota = lambda: 1.2
@@ -174,7 +175,7 @@ def test_what_the_user_set_stays(others: dict[str, float], monkeypatch: pytest.M
 
 SPIN = """
     import ctypes, sys, torch
-    from sctd import waiting
+    from sctd.machine import waiting
 
     gomp = waiting._gomp()
     torch.set_num_threads(2)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-EXTRAS = ("bench", "cluster", "mesh")
+EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard")
 TESTS = {
     "torch": ("trainer/test_scene.py", "trainer/test_optim.py", "diffusion/test_sctd.py"),
     "diffusers": ("diffusion/test_prior.py", "diffusion/test_prior_single_file.py"),
@@ -39,12 +39,17 @@ TESTS = {
     "rich": ("cli/test_cli_progress.py",),
     "imageio-ffmpeg": ("export/test_export_pictures.py",),
     "plyfile": ("formats/test_formats_ply.py", "formats/test_foreign_ply.py"),
+    "zstandard": ("formats/test_round_trips.py",),
     "scipy": ("initial/test_initial_clouds.py",),
+    "OpenEXR": ("cli/test_cli_frames.py",),
+    "tensorboardX": ("trainer/test_diary.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
     "ray": ("batch/test_batch_cluster.py",),
 }
 """Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""
+BESIDE = ("pytest", "psutil")
+"""What these tests need that is no dependency of ours."""
 
 
 def run(
@@ -111,7 +116,7 @@ def main_job(environment: Path, folder: Path) -> None:
     run([environment / "bin" / "sctd", "doctor"], folder, alone)
     generate = [environment / "bin" / "sctd", "generate", "--prior", "embedded", "--steps", "20"]
     run([*generate, "--out", "run", "--", "a red mushroom"], folder, alone)
-    for name in ("asset.ply", "turntable.mp4", "contact.png"):
+    for name in ("asset.ply", "turntable.mp4", "contact.png", "asset.html"):
         if not (folder / "run" / name).stat().st_size:
             raise SystemExit(f"versions: {name} is empty")
 
@@ -119,6 +124,7 @@ def main_job(environment: Path, folder: Path) -> None:
 def tests(environment: Path, folder: Path) -> None:
     """The tests of every dependency, away from the sources, so that it is the wheel which they import."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docs", folder / "docs")  # whose numbers a test compares with the settings
     shutil.copy(ROOT / "pyproject.toml", folder)
     chosen = dict.fromkeys(f"tests/{name}" for names in TESTS.values() for name in names)
     command = [environment / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -138,7 +144,7 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(name)
         environment = folder / "environment"
         run([sys.executable, "-m", "venv", environment])
-        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", "pytest"]
+        what = [wheel] if choice == "pinned" else [f"{wheel}[{','.join(EXTRAS)}]", *BESIDE]
         pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
         run([*pip, "install", "--quiet", *constraints(choice, folder), *what])
         run([*pip, "list"])

@@ -2,7 +2,8 @@
 dispatch.cpp - picks the kernels for the CPU this runs on, once.
 
 Every kernel file is compiled for several instruction sets (setup.py) and each copy fills a table; SCTD_CPU_ISA =
-baseline | avx2 | avx512 asks for a lesser one (tests compare them).
+baseline | avx2 | avx512 asks for a lesser one (tests compare them). What this CPU lacks gets the best that it has, and
+sctd/machine/environment.py refuses it.
 */
 #include "kernels.h"
 

@@ -31,7 +31,7 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
     """
     prior = AnalyticPrior(torch.zeros(1, *LATENT), torch.ones(1), torch.ones(1), {"": [0]})
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
-    make, settings = methods.get(config.method), getattr(config, config.method)
+    make, settings = methods.get(config.method), config.rule
     method = make(prior, texts, settings, iterations=config.iterations, seed=config.seed)
     random = random_streams(config.seed)
     z0 = torch.zeros(config.cameras.batch, *LATENT)

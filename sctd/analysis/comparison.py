@@ -12,7 +12,7 @@ from sctd.config import Config, differences
 from sctd.errors import InputError, SctdError
 from sctd.pipeline import Reporter, generate
 from sctd.prior.base import Prior
-from sctd.runlog import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+from sctd.run.folder import CONFIG, LOG, MAY_CHANGE, read_config, read_log
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def plan(
     for seed in seeds:
         for name in names:
             update = {"method": name, "seed": seed, "iterations": lengths[name]}
-            job = Job(Config.model_validate({**base.model_dump(), **update}), out / f"{name}-seed{seed}")
+            job = Job(base.with_changes(**update), out / f"{name}-seed{seed}")
             _check(job)
             jobs.append(job)
     return jobs
@@ -79,7 +79,7 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     Raises:
         InputError: a method is unknown, or see :func:`sctd.analysis.budget.iterations_for`.
     """
-    configs = {methods.check(name): base.model_copy(update={"method": name}) for name in names}
+    configs = {methods.check(name): base.with_changes(method=name) for name in names}
     if evaluations is None:
         return dict.fromkeys(configs, base.iterations)
     from sctd.analysis.budget import iterations_for

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.analysis.runs import Run
+from sctd.config.base import TIMESTEPS
+from sctd.config.sctd import SctdSettings, segment_edges
 from sctd.export.files import whole_file
-from sctd.methods.settings import TIMESTEPS, segment_edges
 
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""
 SHOWN = (*CONSISTENCY, "conditional_guidance")
-"""The third is GCS's term in the place of the cross-consistency."""
+"""The third is GCS's, for logs that have not its losses."""
+LOSSES = ("L_CC", "L_CG + L_CP")
+"""Of GCS, in the place of those: Figure 1 (a) of the paper's supplement. Means over the batch, weighted."""
 INSTEAD = ("residual", "loss")
 """For a method that logs neither: the first of these that it does log."""
 STEPS = ("t", "s", "e")
@@ -48,14 +51,20 @@ class Histogram:
 
 def curves(run: Run) -> list[Curve]:
     """The run's consistencies, or what its method logs instead; empty when it logs none of them."""
-    keys = [key for key in SHOWN if run.series(key)[0]]
+    keys = [key for key in LOSSES if _sum(run, key)[0]] or [key for key in SHOWN if run.series(key)[0]]
     keys = keys or [key for key in INSTEAD if run.series(key)[0]][:1]
     found = []
     for key in keys:
-        iterations, values = run.series(key)
+        iterations, values = _sum(run, key)
         raw = np.asarray(values)
         found.append(Curve(run, key, np.asarray(iterations), raw, smoothed(raw)))
     return found
+
+
+def _sum(run: Run, key: str) -> tuple[list[int], list[float]]:
+    """The series of a scalar, or of a sum of some that are logged together."""
+    series = [run.series(part) for part in key.split(" + ")]
+    return series[0][0], [sum(values) for values in zip(*(values for _, values in series), strict=True)]
 
 
 def smoothed(values: NDArray[np.float64], window: int | None = None) -> NDArray[np.float64]:
@@ -77,8 +86,9 @@ def histograms(run: Run) -> list[Histogram]:
     left out."""
     edges = list(range(0, TIMESTEPS + 1, BIN))
     found = [Histogram(run, key, edges, _counts(run, key, edges)) for key in STEPS if run.series(key)[0]]
-    if run.config.method == "sctd" and run.series("e")[0]:  # no other method has segments
-        borders = segment_edges(run.config.sctd)
+    rule = run.config.rule
+    if isinstance(rule, SctdSettings) and run.series("e")[0]:  # no other method has segments
+        borders = segment_edges(rule)
         found.append(Histogram(run, "segment", borders, _counts(run, "e", borders)))
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sctd.analysis.curves import STEPS, Curve, Histogram, curves, histograms
+from sctd.analysis.curves import LOSSES, STEPS, Curve, Histogram, curves, histograms
 from sctd.analysis.runs import Run
 from sctd.export.files import whole_file
 
@@ -15,6 +15,8 @@ COLORS = {
     "self_consistency": "#1b6ca8",
     "cross_consistency": "#d1495b",
     "conditional_guidance": "#8f5fa8",
+    "L_CC": "#1b6ca8",
+    "L_CG + L_CP": "#d1495b",
     "t": "#1b6ca8",
     "s": "#edae49",
     "e": "#66a182",
@@ -24,6 +26,8 @@ NAMES = {
     "self_consistency": "self-consistency",
     "cross_consistency": "cross-consistency",
     "conditional_guidance": "conditional guidance",
+    "L_CC": "self-consistency, L_CC",
+    "L_CG + L_CP": "cross-consistency, L_CG + L_CP",
 }
 PANEL = (4.2, 2.9)
 """Inches of one run's panel."""
@@ -32,9 +36,9 @@ PANEL = (4.2, 2.9)
 def plot_curves(runs: Sequence[Run], path: Path, columns: int | None = None) -> None:
     """The paper's Figure 1, a panel a run: self- against cross-consistency over the iterations.
 
-    The thin line is what was logged, the thick one its moving mean. All panels share their axes; the vertical
-    one is logarithmic, since norms lie far apart. Another method's residual is another quantity: its height
-    says nothing about SCTD's.
+    The thin line is what was logged, the thick one its moving mean. The vertical axis is logarithmic, since
+    norms lie far apart; the panels of norms share one, and those of GCS's losses another. Another method's
+    residual is another quantity: its height says nothing about SCTD's.
 
     Args:
         columns: panels in a row; None: at most 4.
@@ -44,12 +48,21 @@ def plot_curves(runs: Sequence[Run], path: Path, columns: int | None = None) -> 
     columns = columns or min(4, len(runs))
     height = math.ceil(len(runs) / columns)
     figure = Figure(figsize=(PANEL[0] * columns, 0.5 + PANEL[1] * height), layout="constrained", dpi=110)
-    axes = figure.subplots(height, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    axes = figure.subplots(height, columns, squeeze=False, sharex=True).ravel()
+    first: dict[str, Any] = {}
     for axis, run in zip(axes, runs, strict=False):
-        _curves(axis, run, curves(run))
+        found = curves(run)
+        like = first.setdefault(_quantity(found), axis)
+        if like is not axis:
+            axis.sharey(like)
+        _curves(axis, run, found)
     for axis in axes[len(runs) :]:
         axis.remove()
     _save(figure, path)
+
+
+def _quantity(found: Sequence[Curve]) -> str:
+    return "loss" if any(curve.key in LOSSES for curve in found) else "norm of the residual"
 
 
 def _curves(axis: Any, run: Run, found: Sequence[Curve]) -> None:
@@ -66,7 +79,7 @@ def _curves(axis: Any, run: Run, found: Sequence[Curve]) -> None:
         label = NAMES.get(curve.key, curve.key)
         axis.plot(curve.iterations, curve.smooth, color=color, linewidth=1.8, label=label)
     if found:
-        axis.set_ylabel("norm of the residual", fontsize=8)
+        axis.set_ylabel(_quantity(found), fontsize=8)
         axis.legend(fontsize=8, loc="best", framealpha=0.85)
     else:
         axis.text(0.5, 0.5, "logs no residual", ha="center", transform=axis.transAxes, fontsize=9)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sctd.config import Config
 from sctd.errors import InputError
-from sctd.runlog import CONFIG, LOG, read_config, read_log
+from sctd.run.folder import CONFIG, LOG, read_config, read_log
 
 ASSET, CONTACT = "asset.ply", "contact.png"  # as pipeline.py calls them, which would load torch
 SCTD_EVALUATIONS = 5

@@ -1,9 +1,9 @@
 """A batch on several devices and machines. Ray starts and places the workers and says when one is gone.
 
-One worker for each GPU, or for so many CPU cores, each with its own prior; whoever has a free seat takes the
-next asset from the desk, which alone writes the manifest. A worker that dies is replaced, and what it had in
-flight goes on from its last checkpoint wherever a seat is free. All of them reach the place of the batch: on
-more than one machine it is on a file system that they share, or at a URL.
+One worker for each GPU, or for so many CPU cores, each with its own prior; a worker with room takes the
+next asset from the coordinator, which alone writes the manifest. A worker that dies is replaced, and what it
+had in flight goes on from its last checkpoint on any worker with room. All of them reach the place of the
+batch: on more than one machine it is on a file system that they share, or at a URL.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sctd.batch.store import Store
 from sctd.config import Config
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
-from sctd.interrupts import Interrupts
 from sctd.pipeline import Reporter
+from sctd.run.interrupts import Interrupts
 
 POLL_S = 0.5
 """Seconds between two looks at what the workers say, and at least between two reports of one of them."""
 REPORT_S = 0.005
-"""Seconds between two reports that reach the desk: a fifth of its time if one takes a millisecond."""
+"""Seconds between two reports that reach the coordinator: a fifth of its time if one takes a millisecond."""
 DEATHS = 3
 """As many workers may die one after the other without an asset being over; then the batch ends."""
 
@@ -55,7 +55,7 @@ def carry_on(
     report: Reporter,
     *,
     address: str,
-    seats: int | None,
+    in_flight: int | None,
     retries: int,
     workers: int | None = None,
     cpus: int | None = None,
@@ -81,7 +81,7 @@ def carry_on(
         with _connected(ray, address), Interrupts(report.message, wait=True) as interrupts:
             size = _size(ray, workers, cpus)
             report.message(f"{size.workers} workers with {size.cpus} CPU cores and {size.gpus} GPUs each")
-            crew = _Crew(ray, size, store, widest.config, seats, retries)
+            crew = _Crew(ray, size, store, widest.config, in_flight, retries)
             progress = Progress(manifest, address, report, store.publish)
             while crew.at_work():
                 if interrupts.pending:
@@ -153,19 +153,19 @@ def _size(ray: Any, workers: int | None, cpus: int | None) -> Size:
 
 
 class _Crew:
-    """The desk and the workers of a batch, as the command sees them."""
+    """The coordinator and the workers of a batch, as the command sees them."""
 
     def __init__(
-        self, ray: Any, size: Size, store: Store, config: Config, seats: int | None, retries: int
+        self, ray: Any, size: Size, store: Store, config: Config, in_flight: int | None, retries: int
     ) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self._size, self._store = ray, size, store
-        self._arguments = config, seats, report_every(size.workers)
+        self._arguments = config, in_flight, report_every(size.workers)
         # beside this process, which opens the manifest too: SQLite's locks are those of one machine
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        desk = ray.remote(num_cpus=0, scheduling_strategy=here)(Desk)
-        self._desk = desk.remote(store.folder.resolve(), retries)
+        coordinator = ray.remote(num_cpus=0, scheduling_strategy=here)(Coordinator)
+        self._coordinator = coordinator.remote(store.folder.resolve(), retries)
         self._at_work: dict[Any, tuple[str, Any]] = {}
         self._hired = 0
         self._deaths = 0
@@ -185,7 +185,7 @@ class _Crew:
             try:
                 self._ray.get(future)
                 # it may have been told to go by its machine, and left something behind
-                if not self._stopping and self._ray.get(self._desk.waiting.remote()):
+                if not self._stopping and self._ray.get(self._coordinator.waiting.remote()):
                     self._hire()
             except self._ray.exceptions.RayActorError as exc:
                 self._bury(name, exc)
@@ -195,7 +195,7 @@ class _Crew:
 
     def news(self) -> list[tuple[Any, ...]]:
         """What the workers said since the last time."""
-        found: list[tuple[Any, ...]] = self._ray.get(self._desk.news.remote())
+        found: list[tuple[Any, ...]] = self._ray.get(self._coordinator.news.remote())
         if any(kind == "over" for kind, *_ in found):
             self._deaths = 0
         return found
@@ -204,19 +204,19 @@ class _Crew:
         """Have every worker save what it has in flight, and end."""
         if not self._stopping:
             self._stopping = True
-            self._ray.get(self._desk.stop.remote())
+            self._ray.get(self._coordinator.stop.remote())
 
     def _hire(self) -> None:
         self._hired += 1
         name = f"worker {self._hired}"
         actor = self._ray.remote(num_cpus=self._size.cpus, num_gpus=self._size.gpus)(Worker)
-        worker = actor.remote(name, self._desk, self._size.cpus, sctd.__version__)
+        worker = actor.remote(name, self._coordinator, self._size.cpus, sctd.__version__)
         store = self._store.for_worker(name)
         self._at_work[worker.run.remote(store, *self._arguments)] = name, worker
 
     def _bury(self, name: str, exc: BaseException) -> None:
         self._deaths += 1
-        self._ray.get(self._desk.lost.remote(name))
+        self._ray.get(self._coordinator.lost.remote(name))
         if self._deaths >= DEATHS:
             reason = " ".join(str(exc).split())[:300]
             raise SctdError(f"{DEATHS} workers died one after the other, the last one so: {reason}")
@@ -224,7 +224,7 @@ class _Crew:
             self._hire()
 
 
-class Desk:
+class Coordinator:
     """Gives out entries and takes back outcomes; an actor, so that one call is answered at a time."""
 
     def __init__(self, out: Path, retries: int) -> None:
@@ -271,17 +271,17 @@ class Desk:
 class Worker:
     """One device with a prior; an actor."""
 
-    def __init__(self, name: str, desk: Any, threads: int, version: str) -> None:
-        self._name, self._desk, self._threads = name, desk, threads
+    def __init__(self, name: str, coordinator: Any, threads: int, version: str) -> None:
+        self._name, self._coordinator, self._threads = name, coordinator, threads
         if sctd.__version__ != version:
             raise SctdError(f"a machine of the cluster has sctd {sctd.__version__}, this one {version}")
 
-    def run(self, store: Store, config: Config, seats: int | None, every: float) -> None:
-        """Make assets until the desk has none left, reporting ``every`` so many seconds."""
+    def run(self, store: Store, config: Config, in_flight: int | None, every: float) -> None:
+        """Make assets until the coordinator has none left, reporting ``every`` so many seconds."""
         import ray
         import torch
 
-        from sctd.batch.memory import assets_that_fit
+        from sctd.batch.capacity import assets_that_fit
         from sctd.batch.worker import work
         from sctd.pipeline import prior_of
 
@@ -291,25 +291,30 @@ class Worker:
             )
         torch.set_num_threads(self._threads)
         prior = prior_of(config)
-        if seats is None:
-            seats, _ = assets_that_fit(prior, config)
+        if in_flight is None:
+            in_flight, _ = assets_that_fit(prior, config)
         # a machine that is taken away says so with a signal: its assets are saved and go on elsewhere
         with Interrupts(wait=True) as interrupts:
-            line = _Line(self._desk, interrupts, every)
+            line = _Line(self._coordinator, interrupts, every)
             outcomes = work(
-                lambda: ray.get(self._desk.take.remote(self._name)), prior, store, seats, line, stop=line.stop
+                lambda: ray.get(self._coordinator.take.remote(self._name)),
+                prior,
+                store,
+                in_flight,
+                line,
+                stop=line.stop,
             )
             for outcome in outcomes:
                 line.say()
-                ray.get(self._desk.over.remote(outcome))
+                ray.get(self._coordinator.over.remote(outcome))
         line.say()
 
 
 class _Line:
-    """A worker's side of the talk with the desk."""
+    """A worker's side of the talk with the coordinator."""
 
-    def __init__(self, desk: Any, interrupts: Interrupts, every: float) -> None:
-        self._desk, self._interrupts, self._every = desk, interrupts, every
+    def __init__(self, coordinator: Any, interrupts: Interrupts, every: float) -> None:
+        self._coordinator, self._interrupts, self._every = coordinator, interrupts, every
         self._iterations: dict[str, int] = {}
         self._messages: list[str] = []
         self._stopping = False
@@ -329,13 +334,13 @@ class _Line:
             self.say()
 
     def say(self) -> None:
-        """Tell the desk everything, and hear whether to stop."""
+        """Tell the coordinator everything, and hear whether to stop."""
         import ray
 
-        self._stopping = ray.get(self._desk.tell.remote(self._iterations, self._messages))
+        self._stopping = ray.get(self._coordinator.tell.remote(self._iterations, self._messages))
         self._iterations, self._messages = {}, []
         self._said = time.monotonic()
 
     def stop(self) -> bool:
-        """Whether to stop: the desk says so, or a signal came."""
+        """Whether to stop: the coordinator says so, or a signal came."""
         return self._stopping or self._interrupts.pending

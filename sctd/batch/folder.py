@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sctd.batch.entry import Entry
 from sctd.batch.manifest import MANIFEST, Manifest
-from sctd.claims import Claim, Held
 from sctd.errors import InputError, SctdError
-from sctd.runlog import check_target, is_blank
+from sctd.run.claims import Claim, Held
+from sctd.run.folder import check_target, is_blank
 
 
 def create(out: Path, entries: Sequence[Entry]) -> None:

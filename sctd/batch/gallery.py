@@ -1,7 +1,8 @@
 """One web page of a batch's assets, with search and filters; works without a server.
 
 Pictures are named relative to the page and fetched by the browser as they come into view, so that a page of
-thousands of assets opens at once; the folder can be moved or copied as a whole.
+thousands of assets opens at once; the folder can be moved or copied as a whole. An asset is loaded when it is
+clicked on: its own page, asset.html, in a frame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from sctd.batch.manifest import Asset, Manifest
 from sctd.batch.store import Store
 
 PAGE = "index.html"
-FILES = {"contact": "contact.png", "turntable": "turntable.mp4", "asset": "asset.ply"}
+FILES = {
+    "contact": "contact.png",
+    "turntable": "turntable.mp4",
+    "asset": "asset.ply",
+    "page": "asset.html",
+}
 """What a run folder may hold that the page shows or links to."""
 
 
@@ -106,6 +112,7 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>{style}</style>
 </head>
@@ -125,6 +132,11 @@ _PAGE = """<!doctype html>
 </form>
 </header>
 <main id="cards"></main>
+<dialog id="one" aria-labelledby="name">
+<form method="dialog">
+<h2 id="name"></h2><a id="alone" target="_blank">open alone</a><button>Close</button>
+</form>
+</dialog>
 <noscript>The assets are listed by a script, which this browser does not run.</noscript>
 <script id="data" type="application/json">{data}</script>
 <script>{script}</script>
@@ -133,18 +145,30 @@ _PAGE = """<!doctype html>
 """
 
 _STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
-header { position: sticky; top: 0; background: #fffd; padding: .6em 1.2em; border-bottom: 1px solid #ddd }
-h1 { font-size: 1.25em; margin: 0 } header p { margin: .1em 0 .5em; color: #666 }
+:root { --paper: #fff; --ink: #222; --dim: #666; --line: #ddd; --empty: #f4f4f4; --bad: #b3261e }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #16181c; --ink: #e8e8e8; --dim: #a2a6ad; --line: #34383f }
+  :root { --empty: #24272d; --bad: #ff8a80 }
+}
+body { font: 15px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 }
+header { position: sticky; top: 0; z-index: 1; background: var(--paper) }
+header { padding: .6em 1.2em; border-bottom: 1px solid var(--line) }
+h1 { font-size: 1.25em; margin: 0 } header p { margin: .1em 0 .5em; color: var(--dim) }
 input, select { font: inherit; padding: .25em .5em } input { width: min(24em, 60%) }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 16px }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 16px }
 main { padding: 1.2em }
-article { border: 1px solid #ddd; border-radius: 6px; overflow: hidden }
+article { border: 1px solid var(--line); border-radius: 6px; overflow: hidden }
 article > a, .empty { display: grid; place-items: center; aspect-ratio: 2 / 1 }
-.empty { background: #f4f4f4; color: #777 }
+.empty { background: var(--empty); color: var(--dim) }
 img { width: 100%; height: 100%; object-fit: contain; display: block }
 article div { padding: .5em .8em } h2 { font-size: 1em; margin: 0 }
-small { color: #666 } .failed small.error { color: #b3261e; display: block } small a { margin-right: .7em }
+small { color: var(--dim) } .failed small.error { color: var(--bad); display: block }
+a { color: inherit } small a { margin-right: .7em }
+dialog { width: min(96vw, 1000px); height: min(92vh, 900px); padding: 0; overflow: hidden }
+dialog { color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: 6px }
+dialog[open] { display: flex; flex-direction: column }
+dialog form { display: flex; gap: 1em; align-items: center; padding: .5em .8em } dialog h2 { flex: 1 }
+dialog button { font: inherit; padding: .4em 1em } iframe { flex: 1; width: 100%; border: 0 }
 """
 
 _SCRIPT = """
@@ -160,7 +184,8 @@ function element(kind, text, properties) {
 function drawn(card) {
   const box = element("article", "", { className: card.state });
   if (card.contact) {
-    const link = element("a", "", { href: card.turntable || card.contact });
+    const link = element("a", "", { href: card.page || card.turntable || card.contact });
+    if (card.page) link.onclick = event => open(event, card);
     link.append(element("img", "", { src: card.contact, loading: "lazy", alt: "views of " + card.prompt }));
     box.append(link);
   } else {
@@ -171,13 +196,24 @@ function drawn(card) {
   below.append(element("h2", card.prompt, {}));
   below.append(element("small", `${card.state}: ${card.method}, seed ${card.seed}${time} `, {}));
   const links = element("small", "", {});
-  for (const what of ["asset", "turntable"])
+  for (const what of ["asset", "turntable", "page"])
     if (card[what]) links.append(element("a", what, { href: card[what] }));
   below.append(links);
   if (card.error) below.append(element("small", card.error, { className: "error" }));
   box.append(below);
   return box;
 }
+
+// One asset at a time is in the browser's memory.
+function open(event, card) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // a tab of its own
+  event.preventDefault();
+  by("name").textContent = card.prompt;
+  by("alone").href = card.page;
+  by("one").append(element("iframe", "", { src: card.page, title: card.prompt + " in 3D" }));
+  by("one").showModal();
+}
+by("one").addEventListener("close", () => by("one").querySelector("iframe").remove());
 
 function show() {
   const words = by("words").value.toLowerCase().split(/\\s+/).filter(Boolean);

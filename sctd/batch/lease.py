@@ -1,4 +1,4 @@
-"""Which process is the desk of a batch at a URL: an object that it renews, since there are no locks there.
+"""Which process is the coordinator of a batch at a URL: an object that it renews, as there are no locks.
 
 Two that begin within the same second may both find none. Each renewal reads before it writes, so the one
 whose lease was overwritten stops at its next one, without having touched the other's manifest.
@@ -69,7 +69,7 @@ class Lease:
         self.renew()
 
     def renew(self) -> None:
-        """Say that the desk is still there. Raises SctdError: another process has taken over."""
+        """Say that the coordinator is still there. Raises SctdError: another process has taken over."""
         other = self.holder()
         if other is not None and other.token != self._token:
             raise SctdError(

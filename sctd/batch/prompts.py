@@ -19,10 +19,10 @@ from sctd import initial, methods
 from sctd.batch.entry import Entry
 from sctd.batch.store import is_url, read_bytes
 from sctd.config import Config, config_of, differences, load_tree
+from sctd.config.prior import EMBEDDED
 from sctd.embedded.world import check_prompt
 from sctd.errors import InputError
 from sctd.names import slug
-from sctd.prior import EMBEDDED
 from sctd.texts import GivenTwice, read_json
 
 TEXTS = ("prompt", "negative_prompt", "name", "method", "preset")

@@ -18,12 +18,12 @@ from sctd.batch.entry import Entry
 from sctd.batch.lease import Lease
 from sctd.batch.manifest import MANIFEST, Asset, Manifest
 from sctd.batch.objects import PART, Objects
-from sctd.claims import Claim, clear
 from sctd.errors import InputError, SctdError
-from sctd.runlog import CHECKPOINTS, CONFIG, LOG
+from sctd.run.claims import Claim, clear
+from sctd.run.folder import CHECKPOINTS, CONFIG, LOG
 
 PUBLISH_S = 30.0
-"""Seconds between two copies of the manifest at the URL, and two renewals of the desk's lease."""
+"""Seconds between two copies of the manifest at the URL, and two renewals of the coordinator's lease."""
 AT_ONCE = 4
 """Files whose checksums are computed at a time; each is in memory meanwhile."""
 
@@ -36,7 +36,7 @@ class Url:
 
         Args:
             scratch: holds the folder that is worked in; None: the user's cache does.
-            worker: which one this is for; "": the desk or a reader.
+            worker: which one this is for; "": the coordinator or a reader.
 
         Raises:
             InputError: the protocol is unknown, or its package is not installed.
@@ -108,7 +108,7 @@ class Url:
                 raise
             self._lease.drop()
             clear(self.folder)
-        with suppress(OSError):  # another desk has it by now
+        with suppress(OSError):  # another coordinator has it by now
             self.folder.rmdir()
 
     def is_held(self) -> bool:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from sctd.batch.capacity import assets_that_fit
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import Manifest
-from sctd.batch.memory import assets_that_fit
 from sctd.batch.store import Store
 from sctd.batch.worker import work
-from sctd.interrupts import Interrupts
 from sctd.pipeline import Reporter, prior_of
+from sctd.run.interrupts import Interrupts
 
 REPORT_S = 5.0
 """Seconds between two entries of progress in the manifest."""
@@ -22,7 +22,7 @@ REPORT_S = 5.0
 
 @contextmanager
 def taken_up(store: Store, report: Reporter, retries: int) -> Iterator[tuple[Manifest, Entry | None]]:
-    """Be the desk of a batch: its manifest, what was interrupted queued again, and the widest queued entry.
+    """Be a batch's coordinator: its manifest, what was interrupted queued again, the widest queued entry.
 
     Raises:
         InputError: no batch is there, or its place cannot be written.
@@ -37,7 +37,7 @@ def taken_up(store: Store, report: Reporter, retries: int) -> Iterator[tuple[Man
 
 
 def carry_on(
-    store: Store, report: Reporter, *, seats: int | None, retries: int
+    store: Store, report: Reporter, *, in_flight: int | None, retries: int
 ) -> Iterator[tuple[Outcome, str]]:
     """Make what is left of a batch, on the device that its settings name.
 
@@ -45,7 +45,7 @@ def carry_on(
 
     Args:
         report: told about progress, counted in iterations of all assets.
-        seats: assets in flight; None: as many as fit into memory.
+        in_flight: assets in flight; None: as many as fit into memory.
         retries: how often an asset is tried again after it failed.
 
     Yields:
@@ -60,14 +60,19 @@ def carry_on(
             return
         report.stage("loading the prior")
         prior = prior_of(widest.config)
-        if seats is None:
-            seats, why = assets_that_fit(prior, widest.config)
-            report.message(f"up to {seats} assets in flight: {why}")
+        if in_flight is None:
+            in_flight, why = assets_that_fit(prior, widest.config)
+            report.message(f"up to {in_flight} assets in flight: {why}")
         worker = f"{platform.node()}:{os.getpid()}"
         progress = Progress(manifest, worker, report, store.publish)
         with Interrupts(report.message, wait=True) as interrupts:
             outcomes = work(
-                lambda: manifest.take(worker), prior, store, seats, progress, stop=lambda: interrupts.pending
+                lambda: manifest.take(worker),
+                prior,
+                store,
+                in_flight,
+                progress,
+                stop=lambda: interrupts.pending,
             )
             for outcome in outcomes:
                 state = manifest.record(outcome, retries)

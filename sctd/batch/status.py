@@ -19,7 +19,7 @@ class Status:
     counts: dict[str, int]
     """Assets by state: queued, running, done, failed."""
     at_work: bool
-    """Whether a desk is at work."""
+    """Whether a coordinator is at work."""
     assets_per_hour: float | None
     """Over the hours at work; an asset in flight counts by its iterations. None: nothing is known yet."""
     seconds_left: float | None

@@ -16,20 +16,20 @@ from typing import Protocol
 from sctd.batch import folder as folders
 from sctd.batch.entry import Entry
 from sctd.batch.manifest import MANIFEST, Asset, checksums
-from sctd.claims import is_held
 from sctd.errors import InputError
 from sctd.export.files import whole_file
+from sctd.run.claims import is_held
 
 
 class Store(Protocol):
-    """What the desk of a batch, its workers and its readers need of the place where it is kept.
+    """What the coordinator of a batch, its workers and its readers need of the place where it is kept.
 
     Whatever cannot be read or written is an :class:`.OutputError`, after which the batch stops.
     """
 
     @property
     def folder(self) -> Path:
-        """Where the work is done: a run folder for each asset in flight, and the desk's manifest."""
+        """Where the work is done: a run folder for each asset in flight, and the coordinator's manifest."""
         ...
 
     @property
@@ -50,15 +50,15 @@ class Store(Protocol):
         ...
 
     def held(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Be the only desk, with the manifest in :attr:`folder`. Raises SctdError: there is another one."""
+        """Be the only coordinator, with the manifest in :attr:`folder`. Raises SctdError: there is one."""
         ...
 
     def is_held(self) -> bool:
-        """Whether a desk is at work."""
+        """Whether a coordinator is at work."""
         ...
 
     def publish(self) -> None:
-        """Called often by the desk; keeps the manifest when it is time."""
+        """Called often by the coordinator; keeps the manifest when it is time."""
         ...
 
     def reading(self) -> AbstractContextManager[Path]:

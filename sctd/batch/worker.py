@@ -8,18 +8,18 @@ from typing import Protocol
 
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import checksums
-from sctd.batch.shared import SharedPrior
+from sctd.batch.sharing.shared import SharedPrior
+from sctd.batch.sharing.tasks import Task
 from sctd.batch.store import Store
-from sctd.batch.turns import Job
 from sctd.errors import InputError, OutputError, out_of_memory
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
-from sctd.runlog import CONFIG
+from sctd.run.folder import CONFIG
 
 Take = Callable[[], Entry | None]
 
 
-class Board(Protocol):
+class Monitor(Protocol):
     """Where a worker tells how it goes."""
 
     def at(self, name: str, iteration: int) -> None:
@@ -33,7 +33,7 @@ class Board(Protocol):
 
 
 def work(
-    take: Take, prior: Prior, store: Store, seats: int, board: Board, *, stop: Callable[[], bool]
+    take: Take, prior: Prior, store: Store, in_flight: int, monitor: Monitor, *, stop: Callable[[], bool]
 ) -> Iterator[Outcome]:
     """Make assets until there are none, each as ``sctd generate`` would alone, in ``store.folder / name``.
 
@@ -41,7 +41,7 @@ def work(
 
     Args:
         take: the next entry; None when there is none, until another asset is over.
-        seats: assets in flight at most; an asset that runs out of memory beside others lowers it.
+        in_flight: assets in flight at most; an asset that runs out of memory beside others lowers it.
         stop: asked all the time; once true nothing is taken any more, and what is in flight saves a
             checkpoint and ends as ``stopped``.
 
@@ -49,45 +49,47 @@ def work(
         OutputError: the disk is full, or the store cannot be written for another reason; what is in flight
             keeps its last checkpoint.
     """
-    shared = SharedPrior(prior, board.message)
-    flying: dict[Job[Outcome], Entry] = {}
+    shared = SharedPrior(prior, monitor.message)
+    flying: dict[Task[Outcome], Entry] = {}
     try:
         more = True
         while True:
-            while more and len(flying) < seats and not stop():
+            while more and len(flying) < in_flight and not stop():
                 entry = take()
                 more = entry is not None
                 if entry is not None:
-                    flying[shared.start(partial(_make, entry, store, board, stop))] = entry
+                    flying[shared.start(partial(_make, entry, store, monitor, stop))] = entry
             if not flying:
                 return
             for job in shared.advance():
                 entry = flying.pop(job)
-                if out_of_memory(job.error) and seats > 1:
-                    seats = max(1, len(flying))
-                    board.message(f"{entry.name}: out of memory; from now on {seats} assets in flight")
+                if out_of_memory(job.error) and in_flight > 1:
+                    in_flight = max(1, len(flying))
+                    monitor.message(f"{entry.name}: out of memory; from now on {in_flight} assets in flight")
                     yield Outcome(entry.name, "stopped")
                 else:
                     yield _outcome(entry, job)
                 more = True
-            board.tick()
+            monitor.tick()
     finally:
         shared.close()
 
 
-def _make(entry: Entry, store: Store, board: Board, stop: Callable[[], bool], prior: Prior) -> Outcome:
+def _make(entry: Entry, store: Store, monitor: Monitor, stop: Callable[[], bool], prior: Prior) -> Outcome:
     store.fetch(entry.name)
     folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
-    report = _Report(entry.name, board, stop, store)
+    report = _Report(entry.name, monitor, stop, store)
     result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
-    made = [path.name for path in (result.asset_ply, result.turntable_mp4, result.contact_png) if path]
+    written = [result.asset_ply, result.turntable_mp4, result.contact_png, result.page_html]
+    written += [result.progress_mp4, result.losses_png]
+    made = [path.name for path in written if path]
     sums = checksums(folder, made)
     store.finish(entry.name, last=result.asset_ply.name)
     return Outcome(entry.name, "done", seconds=result.seconds, iterations=result.iterations, checksums=sums)
 
 
-def _outcome(entry: Entry, job: Job[Outcome]) -> Outcome:
+def _outcome(entry: Entry, job: Task[Outcome]) -> Outcome:
     error, result = job.error, job.result
     if isinstance(error, OutputError):
         raise error
@@ -106,16 +108,16 @@ def _outcome(entry: Entry, job: Job[Outcome]) -> Outcome:
 class _Report(Silent):
     """What a run says, with its name before it; its checkpoints are kept."""
 
-    def __init__(self, name: str, board: Board, stop: Callable[[], bool], store: Store) -> None:
-        self._name, self._board, self._stop, self._store = name, board, stop, store
+    def __init__(self, name: str, monitor: Monitor, stop: Callable[[], bool], store: Store) -> None:
+        self._name, self._monitor, self._stop, self._store = name, monitor, stop, store
 
     def start(self, total: int, start_iteration: int) -> None:
         """The run begins at an iteration."""
-        self._board.at(self._name, start_iteration)
+        self._monitor.at(self._name, start_iteration)
 
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
         """An iteration is done."""
-        self._board.at(self._name, iteration)
+        self._monitor.at(self._name, iteration)
 
     def saved(self) -> None:
         """A checkpoint is on the disk."""
@@ -124,4 +126,4 @@ class _Report(Silent):
     def message(self, text: str) -> None:
         """One line; how a stopped run is gone on with is the batch's to say."""
         if not self._stop():
-            self._board.message(f"{self._name}: {text}")
+            self._monitor.message(f"{self._name}: {text}")

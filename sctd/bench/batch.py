@@ -15,8 +15,8 @@ from sctd.bench.machine import facts
 from sctd.bench.memory import call_child
 from sctd.bench.report import Row
 from sctd.config import Config, load_config
-from sctd.cores import usable_cores
 from sctd.errors import InputError
+from sctd.machine.cores import usable_cores
 
 Say = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import sctd
-from sctd.cores import usable_cores
+from sctd.machine.cores import usable_cores
 from sctd.ops import get_num_threads
 from sctd.ops._backend import native
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sctd.errors import SctdError
 
 if TYPE_CHECKING:
-    from sctd.bench.raster import Options
+    from sctd.bench.options import Options
     from sctd.bench.workload import Cell
 
 WARM_CELL = (200, 32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sctd.bench import memory
 from sctd.bench.check import Agreement, Job, Truth, agreement, make_truth, values_of
 from sctd.bench.machine import facts
+from sctd.bench.options import Options, Say
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peaks import Peaks, measure_peaks
 from sctd.bench.peers import Rasterizer, ours, peer
@@ -19,7 +20,6 @@ from sctd.errors import InputError
 
 SIMULATED = ("cuda-simt", "cuda-ptx")
 BACKENDS = ("cpu", "reference", *SIMULATED)
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,6 @@ class Work:
 # alpha again 9, transmittance by division 3, d alpha 6, colour behind 6, d colour 4, d opacity 3, d conic and
 # d mean 12; the 14 parameters and the picture with its alpha are read again, gradients read and written.
 WORK = {"forward": Work(1, 14, 14, 4), "forward+backward": Work(2, 57, 42, 12)}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the person chose."""
-
-    cells: Sequence[Cell]
-    backend: str = "cpu"
-    against: Sequence[str] = ()
-    cameras: int = 4
-    threads: int | None = None
-    plan: Plan = field(default_factory=Plan)
-    memory: bool = True
-    """Measure the extra memory, in a process of its own for each contender and cell."""
 
 
 def run(options: Options, say: Say) -> list[Row]:

@@ -7,17 +7,15 @@ execute, is exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sctd.bench.check import Job, agreement, make_truth, values_of
+from sctd.bench.options import Options, Say
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peers import ours
 from sctd.bench.report import Row
 from sctd.bench.workload import make_workload
 from sctd.ops._backend import cuda_module
-
-if TYPE_CHECKING:
-    from sctd.bench.raster import Options, Say
 
 
 def _flat(counters: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from sctd import regularisers
 from sctd import trainer as trainer_module
+from sctd.splats import regularisers
 from sctd.trainer import Trainer
 
 STEP = "step"

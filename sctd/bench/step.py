@@ -12,7 +12,7 @@ from sctd.bench.report import Row, Setting
 from sctd.bench.stages import OVERHEAD, PRIOR_STAGES, STAGES, STEP, StageClock, instrumented
 from sctd.bench.timing import Samples, busy_seconds
 from sctd.config import Config, load_config
-from sctd.memory import keep_freed_memory
+from sctd.machine.allocator import keep_freed_memory
 from sctd.prior import load_prior
 from sctd.trainer import Trainer
 

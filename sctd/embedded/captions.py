@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+from sctd.config.views import OVERHEAD_ELEVATION_DEG
 from sctd.embedded.world import COLORS, KINDS, PATTERNS, VIEW_WORDS, Subject
-from sctd.methods.settings import OVERHEAD_ELEVATION_DEG
 
 TEXT_LENGTH = 20  # tokens, start and end included
 

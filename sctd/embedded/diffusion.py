@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ from sctd.embedded.training import (
     power_average,
     step_generator,
 )
-from sctd.embedded.weights import save_weights
+from sctd.embedded.weights import CARD, pipeline_of
+from sctd.prior.load.parts import quiet
 
 RATE = 2.5e-3
 AVERAGE_WIDTH = 0.08  # of the run
@@ -147,3 +149,21 @@ def train_diffusion(
     model.load_state_dict(run.ema)
     model.to(CPU).eval()
     vae.to(CPU)
+
+
+def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write the diffusers folder: every file to a temporary folder first, then renamed into place."""
+    pipeline = pipeline_of(vae, model.text_encoder, model.unet, tokenizer, new_scheduler())
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    for name in ("vae", "unet", "text_encoder"):
+        getattr(pipeline, name).half()
+    with quiet():
+        pipeline.save_pretrained(temporary, safe_serialization=True)
+    for name in ("vae", "unet", "text_encoder"):
+        getattr(pipeline, name).float()
+    for beside in (CARD, "recogniser.safetensors"):
+        if (folder / beside).exists():
+            shutil.copy(folder / beside, temporary / beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)

@@ -25,7 +25,7 @@ ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: amid 
 def load_sampler(folder: Path = FOLDER) -> Prior:
     """The prior of a weights folder on the CPU, float32."""
     from sctd.prior.diffusers_prior import DiffusersPrior
-    from sctd.prior.parts import load_folder
+    from sctd.prior.load.parts import load_folder
 
     parts = load_folder(folder, "embedded", torch.float32)
     return DiffusersPrior(parts, "embedded", torch.device("cpu"), torch.float32)

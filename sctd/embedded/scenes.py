@@ -113,7 +113,7 @@ class Scene:
     def trace(self, viewmats: Floats, Ks: Floats, size: int, supersample: int = 2) -> Floats:
         """Light maps of this scene, [V, 8, size, size] (CHANNELS), for cameras viewmats [V,4,4] and Ks
         [V,3,3]."""
-        from sctd import _native  # the tracer is native; the shapes themselves need nothing built
+        from sctd.ops._backend import native  # the tracer is native; the shapes themselves need nothing built
 
         arrays = (
             np.asarray(self.shapes, np.int32),
@@ -126,7 +126,7 @@ class Scene:
         viewmats, Ks = np.ascontiguousarray(viewmats, np.float32), np.ascontiguousarray(Ks, np.float32)
         out = np.empty((len(viewmats), len(CHANNELS), size, size), np.float32)
         addresses = [array.ctypes.data for array in (*arrays, viewmats, Ks, out)]
-        _native.trace(len(self.shapes), len(viewmats), size, supersample, addresses)
+        native().trace(len(self.shapes), len(viewmats), size, supersample, addresses)
         return out
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from transformers import CLIPTokenizer
 
-from sctd.claims import LOCK
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
 from sctd.embedded.data import BLOCK, open_views, trace_blocks
 from sctd.embedded.diffusion import train_diffusion
@@ -31,7 +30,8 @@ from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import write_card
 from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
 from sctd.errors import InputError
-from sctd.memory import keep_freed_memory
+from sctd.machine.allocator import keep_freed_memory
+from sctd.run.claims import LOCK
 
 _MARK, _PICTURE = "training.json", "evaluation.png"
 _STAGES = ("vae", "diffusion", "recogniser")

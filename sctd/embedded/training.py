@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sctd.interrupts import Interrupts
+from sctd.run.interrupts import Interrupts
 
 Report = Callable[[str], None]
 

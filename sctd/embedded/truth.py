@@ -20,6 +20,7 @@ from sctd.embedded.pictures import FOV_DEG, PATTERN_NAMES, RGB, SIZE, Poses, com
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.scenes import CHANNELS
 from sctd.embedded.world import Subject
+from sctd.evaluate.saturation import saturation
 from sctd.gaussians import Gaussians
 from sctd.render import render
 
@@ -49,6 +50,11 @@ class Score:
     """Share of views in which it names kind and colour, 0..1."""
     consistency: float
     """Share of the pairs of views that the recogniser gives equal kinds and colours, right or not, 0..1."""
+    edge: float
+    """Share of the silhouette's pixels at the gamut's edge, less the truth's, -1..1: above 0 where colours
+    saturate. See :func:`sctd.evaluate.saturation.saturation`."""
+    chroma: float
+    """Mean chroma of the silhouette's pixels, less the truth's, -1..1."""
 
 
 def truth_from(subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
@@ -114,6 +120,7 @@ def score_views(
     steps = distance.argmin(1).numpy() - every * np.arange(views)
     away = np.abs((steps + AZIMUTHS / 2) % AZIMUTHS - AZIMUTHS / 2)
     verdicts = recognise(images, recogniser)
+    own, true = saturation(images, solid), saturation(truth[::every], true_solid)
     return Score(
         iou=float(iou.float().mean()),
         psnr=float(psnr(images, truth[::every]).mean()),
@@ -123,6 +130,8 @@ def score_views(
         color=sum(v.color == subject.color for v in verdicts) / views,
         both=sum((v.kind, v.color) == (subject.kind, subject.color) for v in verdicts) / views,
         consistency=agreement([(v.kind, v.color) for v in verdicts]),
+        edge=own.edge - true.edge,
+        chroma=own.chroma - true.chroma,
     )
 
 

@@ -27,7 +27,7 @@ from sctd.embedded.training import (
     mixed_precision,
     step_generator,
 )
-from sctd.prior.parts import quiet
+from sctd.prior.load.parts import quiet
 
 BATCH, CROP, RATE = 16, 64, 4e-3
 CHANNELS, FACTOR = 8, 8

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
-    from transformers import CLIPTokenizer
-
-    from sctd.embedded.networks import TextAndUNet
+from typing import Any
 
 FOLDER = Path(__file__).parent / "weights"
 CARD = "card.json"  # facts of the training and of its evaluation, beside the weights
@@ -25,14 +18,15 @@ def load_pipeline(folder: Path = FOLDER) -> Any:
     """
     import torch
 
-    from sctd.prior.parts import load_folder
+    from sctd.prior.load.parts import load_folder
 
     parts = load_folder(folder, "embedded", torch.float32)
-    return _pipeline(parts.vae, parts.text_encoder, parts.unet, parts.tokenizer, parts.scheduler)
+    return pipeline_of(parts.vae, parts.text_encoder, parts.unet, parts.tokenizer, parts.scheduler)
 
 
-def _pipeline(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler: Any) -> Any:
-    from sctd.prior.parts import quiet
+def pipeline_of(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler: Any) -> Any:
+    """Loaded parts as diffusers' StableDiffusionPipeline."""
+    from sctd.prior.load.parts import quiet
 
     with quiet():
         from diffusers import StableDiffusionPipeline
@@ -49,27 +43,6 @@ def _pipeline(vae: Any, text_encoder: Any, unet: Any, tokenizer: Any, scheduler:
         )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Write the diffusers folder: every file to a temporary folder first, then renamed into place."""
-    from sctd.embedded.networks import new_scheduler
-    from sctd.prior.parts import quiet
-
-    pipeline = _pipeline(vae, model.text_encoder, model.unet, tokenizer, new_scheduler())
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for name in ("vae", "unet", "text_encoder"):
-        getattr(pipeline, name).half()
-    with quiet():
-        pipeline.save_pretrained(temporary, safe_serialization=True)
-    for name in ("vae", "unet", "text_encoder"):
-        getattr(pipeline, name).float()
-    for beside in (CARD, "recogniser.safetensors"):
-        if (folder / beside).exists():
-            shutil.copy(folder / beside, temporary / beside)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
 
 
 def read_card(folder: Path = FOLDER) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd.evaluate.models import load
+from sctd.evaluate.models import cut, load
 
 VIEWS = 24
 """Azimuths of an asset, evenly spaced from the front: every 15 degrees."""
@@ -49,8 +49,12 @@ class Clip:
 
         return cls(*load(CLIPModel, CLIPProcessor, spec, "--clip"))
 
+    def cut(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that are longer than the model reads."""
+        return cut(self._processor, texts, self._length)
+
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """n texts => [n, D]; what exceeds the model's length is cut off, as CLIP scores do."""
+        """n texts => [n, D]; what exceeds the model's length is cut off, as CLIP scores do: :meth:`cut`."""
         blank = torch.zeros(self.image_size, self.image_size, 3, dtype=torch.uint8)
         return self._both(texts, [blank.numpy()])[0]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.prior.parts import first_sentence, pass_on, quiet
+from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 _WANTED = (
     "give a folder in transformers' layout (config, tokenizer, preprocessor and .safetensors weights), "
@@ -26,6 +27,12 @@ def architecture(folder: Path, option: str) -> str:
         return str(told["architectures"][0])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as exc:
         raise InputError(f"{option} {folder}: no config.json that names an architecture; {_WANTED}") from exc
+
+
+def cut(processor: Any, texts: Sequence[str], length: int) -> list[str]:
+    """Those of the texts that have more than ``length`` tokens, whose ends a judge does not read."""
+    ids = processor.tokenizer(list(texts), truncation=False, verbose=False).input_ids
+    return [text for text, tokens in zip(texts, ids, strict=True) if len(tokens) > length]
 
 
 def load(model: Any, processor: Any, spec: str, option: str) -> tuple[Any, Any]:

@@ -45,7 +45,7 @@ def recognise_run(folder: Path) -> Recognition:
     from sctd.embedded.world import check_prompt
     from sctd.formats.table import read_gaussians
     from sctd.render import render_images
-    from sctd.runlog import read_config
+    from sctd.run.folder import read_config
 
     config = read_config(folder)
     subject = check_prompt(config.prompt)

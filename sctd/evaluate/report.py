@@ -10,13 +10,13 @@ from typing import Any
 
 from sctd.analysis.runs import ASSET, Run, read_run
 from sctd.cameras import orbit_cameras
+from sctd.config.prior import EMBEDDED
 from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, scores
 from sctd.evaluate.intervals import Estimate, estimate
 from sctd.evaluate.t3bench import Reward, quality
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
-from sctd.prior import EMBEDDED
 from sctd.render import render_images
 
 
@@ -25,7 +25,8 @@ class Metric:
     """What a number means."""
 
     meaning: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
+    """None: neither is."""
     digits: int = 3
     """Behind the point, in tables."""
 
@@ -40,6 +41,14 @@ METRICS = {
     "color": Metric("views whose colour the recogniser names, 0..1"),
     "both": Metric("views whose kind and colour it names, 0..1"),
     "consistency": Metric("pairs of views that the recogniser gives the same kind and colour, 0..1"),
+    "edge": Metric(
+        "silhouette's pixels at the gamut's edge, less the truth's, -1..1; above 0: too saturated",
+        higher_is_better=None,
+    ),
+    "chroma": Metric(
+        "mean chroma of the silhouette's pixels, less the truth's, -1..1; above 0: too colourful",
+        higher_is_better=None,
+    ),
     "clip": Metric("CLIP score, 100 x cosine of view and prompt", digits=1),
     "r_precision": Metric("CLIP R-precision: views nearest to their own prompt, 0..1"),
     "janus": Metric("azimuths off the front where CLIP says front view, 0..1", higher_is_better=False),
@@ -56,6 +65,14 @@ class Judges:
     distractors: Sequence[str] = ()
     """Prompts for R-precision."""
     reward: Reward | None = None
+
+    def say_what_is_cut(self, prompts: Sequence[str], say: Callable[[str], None]) -> None:
+        """Whose ends do not count: scores cut what is too long, as those do that they are compared with."""
+        for option, judge in (("--clip", self.clip), ("--reward", self.reward)):
+            if judge is not None and (cut := judge.cut(prompts)):
+                say(
+                    f"{option} does not read {len(cut)} of {len(prompts)} prompts to the end, first: {cut[0]}"
+                )
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,7 @@ class Report:
 def meaning(name: str) -> str:
     """What a metric is, and whether low is good."""
     metric = METRICS[name]
-    return metric.meaning + ("" if metric.higher_is_better else "; low is good")
+    return metric.meaning + ("; low is good" if metric.higher_is_better is False else "")
 
 
 def verdict(name: str, difference: Estimate, baseline: str) -> str:
@@ -154,6 +171,8 @@ def verdict(name: str, difference: Estimate, baseline: str) -> str:
         return "too few prompts to tell"
     if sign == 0:
         return "no difference seen"
+    if METRICS[name].higher_is_better is None:
+        return f"{baseline} is {'lower' if sign > 0 else 'higher'}"
     return f"{baseline} is {'worse' if (sign > 0) == METRICS[name].higher_is_better else 'better'}"
 
 
@@ -188,6 +207,7 @@ def evaluate(
     for run in runs:
         _refuse_unfinished(run)
         _refuse_unjudged(run, judges)
+    judges.say_what_is_cut(sorted({run.config.prompt for run in runs}), say)
     rows = []
     for number, run in enumerate(runs, 1):
         say(f"{number}/{len(runs)} {run.folder}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sctd.cameras import CameraBatch, intrinsics, look_at
 from sctd.errors import InputError
-from sctd.evaluate.models import architecture, load
+from sctd.evaluate.models import architecture, cut, load
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
 
@@ -178,6 +178,10 @@ class Reward:
 
         classes = getattr(transformers, kind), getattr(transformers, cls.PROCESSORS[kind])
         return cls(*load(*classes, str(folder), "--reward"), kind)
+
+    def cut(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that are longer than the model reads; what exceeds is cut off."""
+        return cut(self._processor, texts, self._length)
 
     @torch.no_grad()
     def __call__(self, prompt: str, images: Tensor) -> Tensor:

@@ -5,3 +5,6 @@ loaded here.
 """
 
 from __future__ import annotations
+
+ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".gltf", ".npz")
+"""Of files of Gaussians that are read, in any case; `table.py` says by whom."""

@@ -66,7 +66,7 @@ def _quarter_turn(gaussians: Gaussians) -> Gaussians:
     quats = torch.stack((w + x, x - w, y + z, z - y), dim=1) * half  # (half, -half, 0, 0) times the rotation
     means = gaussians.means[:, [0, 2, 1]] * gaussians.means.new_tensor([1, 1, -1])
     turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
-    matrix = _sh_rotation(turn, gaussians.sh_degree).to(gaussians.shN.dtype)
+    matrix = sh_rotation(turn, gaussians.sh_degree).to(gaussians.shN.dtype)
     return Gaussians(
         means=means,
         scales=gaussians.scales,
@@ -77,7 +77,7 @@ def _quarter_turn(gaussians: Gaussians) -> Gaussians:
     )
 
 
-def _sh_rotation(turn: Tensor, degree: int) -> Tensor:
+def sh_rotation(turn: Tensor, degree: int) -> Tensor:
     """What coefficients of degree 1.. are multiplied with when the world turns, [K - 1, K - 1] float64.
 
     The turned colour is the old one in the direction turned back; the harmonics of a degree turn among

@@ -1,4 +1,4 @@
-"""A .ply of Gaussians => Gaussians, ours or another program's; text and either byte order.
+"""A .ply of Gaussians => Gaussians, ours or another program's; text, either byte order, SuperSplat's words.
 
 The layout stands in `write_ply.py`. Of what others write, these are read as they are meant:
 
@@ -13,6 +13,7 @@ still y up: one is known by the run folder that it lies in.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from sctd.errors import InputError
 from sctd.formats.axes import Up
 from sctd.formats.colors import color_names, read_colors
 from sctd.formats.ply import Header, columns, read_header, read_vertices, surplus
+from sctd.formats.read_compressed import is_compressed, read_compressed
 from sctd.formats.stored import FLAT, Stored, stored
 from sctd.formats.write_ply import AXES, property_names
 from sctd.gaussians import SH_C0
@@ -33,18 +35,9 @@ _MARKS: dict[str, Up] = {"y down": "-y", "y up": "y", "z up": "z"}
 
 
 def holds_gaussians(header: Header) -> bool:
-    """Whether a .ply is one of Gaussians rather than of points or triangles.
-
-    Raises:
-        InputError: it is one that has to be unpacked first.
-    """
+    """Whether a .ply is one of Gaussians rather than of points or triangles."""
     names = header.vertex.names
-    if "packed_position" in names:
-        raise InputError(
-            f"{header.path} is a compressed .ply of SuperSplat (property 'packed_position'), and only "
-            "uncompressed ones are read; export it as one, or run `splat-transform IN.compressed.ply OUT.ply`"
-        )
-    return "f_dc_0" in names or {"scale_0", "rot_0"} <= set(names)
+    return is_compressed(header) or "f_dc_0" in names or {"scale_0", "rot_0"} <= set(names)
 
 
 def read_ply(path: Path) -> Stored:
@@ -59,6 +52,19 @@ def read_ply(path: Path) -> Stored:
             f"{path} is not a splat file: property 'f_dc_0' is missing; give the asset.ply of a run "
             "or another 3D Gaussian splatting file"
         )
+    found = read_compressed(header) if is_compressed(header) else _columns(header)
+    notes = []
+    read = ("vertex", "chunk", "sh") if is_compressed(header) else ("vertex",)
+    if others := [name for name in header.unread() if name not in read]:
+        notes.append(f"{path}: of its elements only 'vertex' is read, not {', '.join(map(repr, others))}")
+    if extra := surplus(header):
+        notes.append(f"{path}: {extra} behind its last row are not read; its header may count too few")
+    up, doubt = _axes(header)
+    return stored(Path(path), found, up, tuple(notes), doubt)
+
+
+def _columns(header: Header) -> dict[str, NDArray[Any]]:
+    """As :class:`sctd.gaussians.Gaussians` names and shapes them."""
     rest = _check_properties(header)
     rows = read_vertices(header)
     count = len(rows)
@@ -66,7 +72,7 @@ def read_ply(path: Path) -> Stored:
     flat = "scale_2" not in header.vertex.names
     thickness = np.full((count, 1), FLAT, np.float32) if flat else columns(header, rows, ("scale_2",))
     coefficients = columns(header, rows, tuple(f"f_rest_{i}" for i in range(rest)))
-    found = {
+    return {
         "means": columns(header, rows, ("x", "y", "z"), np.float64),
         "scales": np.hstack((scales, thickness)),
         "quats": columns(header, rows, ("rot_0", "rot_1", "rot_2", "rot_3"), np.float64),
@@ -74,13 +80,6 @@ def read_ply(path: Path) -> Stored:
         "sh0": _base_colors(header, rows)[:, None, :],
         "shN": coefficients.reshape(count, 3, rest // 3).transpose(0, 2, 1),
     }
-    notes = []
-    if others := header.unread():
-        notes.append(f"{path}: of its elements only 'vertex' is read, not {', '.join(map(repr, others))}")
-    if extra := surplus(header):
-        notes.append(f"{path}: {extra} behind its last row are not read; its header may count too few")
-    up, doubt = _axes(header)
-    return stored(Path(path), found, up, tuple(notes), doubt)
 
 
 def _check_properties(header: Header) -> int:

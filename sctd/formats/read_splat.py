@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from sctd.errors import InputError
+from sctd.formats.bounded import read_whole
+from sctd.formats.plain import logit
 from sctd.formats.stored import Stored, stored
 from sctd.gaussians import SH_C0
 
@@ -32,10 +34,7 @@ def read_splat(path: Path) -> Stored:
     Raises:
         InputError: the file is missing, empty, cut off or something else, or no record is usable.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    data = read_whole(path)
     if re.match(rb"ply[ \t]*[\r\n]", data):
         raise InputError(f"{path} is a .ply file; rename it so that it ends in .ply")
     if len(data) % RECORD.itemsize:
@@ -46,12 +45,11 @@ def read_splat(path: Path) -> Stored:
     records = np.frombuffer(data, RECORD)
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 is flat, negative scales become NaN
         scales = np.log(records["scale"])
-    opacity = np.clip(records["rgba"][:, 3] / 255, 0.5 / 255, 1 - 0.5 / 255)
     found = {
         "means": records["mean"].astype(np.float64),
         "scales": scales,
         "quats": (records["quat"].astype(np.float64) - 128) / 128,
-        "opacities": np.log(opacity / (1 - opacity)),
+        "opacities": logit(records["rgba"][:, 3]),
         "sh0": ((records["rgba"][:, None, :3] / 255 - 0.5) / SH_C0).astype(np.float32),
         "shN": np.zeros((len(records), 0, 3), np.float32),
     }

@@ -1,21 +1,54 @@
-"""Which reader a file of Gaussians goes to, by its ending; every command that takes an asset comes here."""
+"""Who reads and who writes a file of Gaussians, by its ending; every command that takes one comes here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from sctd.errors import InputError
+from sctd.formats import write_glb, write_npz, write_ply, write_sog, write_splat, write_spz
 from sctd.formats.axes import Up, to_y_up
+from sctd.formats.read_glb import read_glb
+from sctd.formats.read_npz import read_npz
 from sctd.formats.read_ply import read_ply
+from sctd.formats.read_sog import read_sog
 from sctd.formats.read_splat import read_splat
+from sctd.formats.read_spz import read_spz
 from sctd.formats.stored import Stored
 from sctd.gaussians import Gaussians
 
-READERS: dict[str, Callable[[Path], Stored]] = {".ply": read_ply, ".splat": read_splat}
+READERS: dict[str, Callable[[Path], Stored]] = {
+    ".ply": read_ply,
+    ".splat": read_splat,
+    ".spz": read_spz,
+    ".sog": read_sog,
+    ".glb": read_glb,
+    ".gltf": read_glb,
+    ".npz": read_npz,
+}
 """Ending in small letters => reader."""
+
+
+class Writer(NamedTuple):
+    """How Gaussians are written."""
+
+    write: Callable[[Path, Gaussians], None]
+    loses: str
+    """What the format does not keep, in words."""
+
+
+WRITERS: dict[str, Writer] = {
+    ".ply": Writer(write_ply.write_ply, write_ply.LOSES),
+    ".splat": Writer(write_splat.write_splat, write_splat.LOSES),
+    ".spz": Writer(write_spz.write_spz, write_spz.LOSES),
+    ".sog": Writer(write_sog.write_sog, write_sog.LOSES),
+    ".glb": Writer(write_glb.write_glb, write_glb.LOSES),
+    ".npz": Writer(write_npz.write_npz, write_npz.LOSES),
+}
+"""Ending in small letters => writer."""
 
 
 def read_gaussians(

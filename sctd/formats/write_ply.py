@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import plyfile
-import torch
 
-from sctd.errors import InputError
 from sctd.export.files import whole_file
-from sctd.formats.axes import half_turn
+from sctd.formats.plain import plain
 from sctd.gaussians import Gaussians
 
+LOSES = "every number is kept as it is"
 AXES = "sctd axes: y down"
 """The comment that tells our files from those of which only the custom is known."""
 
@@ -48,16 +47,8 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
         InputError: there are none, or a value is not finite; the message names the tensor.
         OSError: the file cannot be written.
     """
-    turned = half_turn(gaussians.detach().to("cpu"))
-    arrays = {name: p.to(torch.float32).numpy() for name, p in turned.parameters().items()}
+    arrays = plain(path, gaussians, "-y")
     count = len(arrays["means"])
-    if count == 0:
-        raise InputError(f"cannot write {path}: there are no Gaussians")
-    for name, array in arrays.items():
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        if bad:
-            raise InputError(f"cannot write {path}: {bad} values of {name} are not finite")
-
     rest = arrays["shN"].transpose(0, 2, 1).reshape(count, -1)
     columns = np.concatenate(
         [

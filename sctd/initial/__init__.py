@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sctd import formats
 from sctd.errors import InputError
 
 if TYPE_CHECKING:
-    from sctd.settings import GaussianSettings
+    from sctd.config.asset import GaussianSettings
 
 SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"
 AUTO = "auto"
 """Shap-E where it can be had, else a ball."""
 MESHES = (".glb", ".gltf", ".obj", ".stl")
-ENDINGS = (".ply", ".splat", *MESHES)
+ENDINGS = tuple(dict.fromkeys((*formats.ENDINGS, *MESHES)))
 """Of files that ``init = file`` reads, in any case."""
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
+from sctd.formats import read_glb
 from sctd.formats.ply import read_header
 from sctd.formats.read_ply import holds_gaussians
 from sctd.formats.read_points import read_points
@@ -16,7 +18,6 @@ from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial import MESHES, check
 from sctd.initial.surface import Surface, fit, sample, z_up_to_y_up
 from sctd.initial.view import placement
-from sctd.settings import GaussianSettings
 
 Say = Callable[[str], None]
 
@@ -34,7 +35,9 @@ def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) 
     path = Path(settings.init_path or "")
     ending = path.suffix.lower()
     try:
-        if ending == ".splat":
+        if ending not in (".ply", *MESHES) or (
+            ending in (".glb", ".gltf") and read_glb.holds_gaussians(path)
+        ):
             return _gaussians(path, settings, say)
         if ending in MESHES:
             return _from_mesh(path, settings, generator, say)

@@ -21,6 +21,7 @@ READ = frozenset(
         "EXT_mesh_gpu_instancing",
         "EXT_texture_webp",
         "EXT_texture_avif",
+        "KHR_gaussian_splatting",  # by sctd.formats.read_glb, which takes the whole file
     }
 )
 WITHOUT_EFFECT = frozenset(
@@ -48,7 +49,6 @@ INSTEAD = {
     "KHR_meshopt_compression": "export it without meshopt compression",
     "KHR_texture_basisu": "export its textures as PNG, JPEG or WebP",
     "MSFT_texture_dds": "export its textures as PNG, JPEG or WebP",
-    "KHR_gaussian_splatting": "export the Gaussians as .ply or .splat",
 }
 """What to do about one that is not read."""
 

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError, out_of_memory
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
 from sctd.initial.surface import Surface, z_up_to_y_up
-from sctd.prior.parts import first_sentence, pass_on, quiet
-from sctd.settings import GaussianSettings
+from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer."""
@@ -47,8 +47,15 @@ def from_pipeline(
         pipeline: of :func:`load`.
 
     Raises:
-        InputError: its shape is empty, or its weights are damaged.
+        InputError: its shape is empty, its weights are damaged, or the prompt is longer than it reads.
     """
+    length = len(pipeline.tokenizer(prompt, truncation=False, verbose=False).input_ids)
+    limit = int(pipeline.tokenizer.model_max_length)
+    if length > limit:
+        raise InputError(
+            f"the text for Shap-E has {length} tokens, it reads {limit}; "
+            "give a shorter one as gaussians.init_prompt"
+        )
     with quiet():
         pipeline.to(device)
         pipeline.set_progress_bar_config(disable=True)

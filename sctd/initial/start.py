@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians, round_gaussians
 from sctd.initial.file import from_file
 from sctd.initial.shap_e import from_pipeline, load
 from sctd.initial.subject import main_thing
-from sctd.settings import GaussianSettings
 
 
 def initialise(

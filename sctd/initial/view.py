@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sctd.config.asset import GaussianSettings
 from sctd.gaussians import Gaussians
-from sctd.settings import GaussianSettings
 
 VIEW_RADIUS = 2.0
 """World units; farther out is behind the cameras or beside what they see."""

@@ -1,30 +1,20 @@
 """Step 7 of 9: distillation methods, each from (prior, latents, texts) to a gradient of the latents.
 
-Importing this package loads no torch: :mod:`sctd.methods.settings` is read by the command line.
+Which there are: :mod:`sctd.registry`. Importing this package loads no torch.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from sctd.errors import InputError
+from sctd.registry import METHODS, check, maker_of
 
 if TYPE_CHECKING:
     from sctd.methods.base import MethodFactory
 
-BUILT = ("sctd", "sds", "csd", "cds", "ism", "gcs")
+__all__ = ["BUILT", "check", "get"]
 
-
-def check(name: str) -> str:
-    """The name itself when that method exists; reads no torch.
-
-    Raises:
-        InputError: the method is unknown; the message says which exist.
-    """
-    if name in BUILT:
-        return name
-    raise InputError(f"method {name!r} is unknown; available: {', '.join(BUILT)}")
+BUILT = tuple(METHODS)
 
 
 def get(name: str) -> MethodFactory:
@@ -34,6 +24,5 @@ def get(name: str) -> MethodFactory:
         InputError: as :func:`check`.
     """
     check(name)
-    module = importlib.import_module(f"sctd.methods.{name}")
-    factory: MethodFactory = getattr(module, name.capitalize())
+    factory: MethodFactory = maker_of(name)
     return factory

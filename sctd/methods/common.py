@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.machine import transfer
 from sctd.prior.base import Prior
 from sctd.text import ViewTexts
-from sctd.transfer import to_device
 
 # Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
 _FIXED_NOISE_STREAM = 0x5C7D
@@ -91,7 +91,7 @@ class NoiseSource:
         noise = torch.randn(z0.shape, generator=generator)
         if self._offset > 0:
             noise += self._offset * torch.randn((1, z0.shape[1], 1, 1), generator=generator)
-        return to_device(noise.to(z0.dtype), z0.device)
+        return transfer.to_device(noise.to(z0.dtype), z0.device)
 
 
 def pixel_constraint(prior: Prior, own: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

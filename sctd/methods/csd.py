@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import CsdSettings
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, between, norms, progress_of
-from sctd.methods.method_settings import CsdSettings
+from sctd.methods.timesteps import randint
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint
+from sctd.schedule import Schedule
 from sctd.solver import add_noise
 from sctd.text import ViewTexts
 

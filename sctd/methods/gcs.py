@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import GcsSettings
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
-from sctd.methods.method_settings import GcsSettings
+from sctd.methods.timesteps import randint, warmup_rate
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint, warmup_rate
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
+
+NORMS = ("self_consistency", "conditional_guidance", "pixel_constraint")
+LOSSES = ("L_CC", "L_CG", "L_CP")
+"""What is logged of the three terms: norms of their residuals, and the terms with their weights."""
 
 
 class Gcs:
@@ -88,10 +93,12 @@ class Gcs:
             "e": float(e),
             "weight": weight,
             "evaluations": float(network.evaluations),
-            "self_consistency": norms(consistency),
-            "conditional_guidance": norms(guidance),
-            "pixel_constraint": norms(pixels),
         }
+        factors = (rule.cc_weight, rule.cg_weight, rule.cp_weight)
+        terms = zip(NORMS, LOSSES, factors, (consistency, guidance, pixels), strict=True)
+        for norm, loss, factor, residual in terms:
+            scalars[norm] = length = norms(residual)
+            scalars[loss] = factor * length.square()
         made = {"z0": z0, "z_e": z_e, "z_t": z_t, "eps_w": eps_w, "zhat_s": zhat_s}
         made |= {"G_null": g_null, "G_cond": g_cond, "G_self": g_self, "F_e": f_e, "pixels": pixels}
         return Guidance(weight * grad, scalars, lambda: made, of_pictures)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import IsmSettings
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, between, norms
-from sctd.methods.method_settings import IsmSettings
+from sctd.methods.timesteps import randint, warmup_rate
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint, warmup_rate
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from sctd import ops
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
-from sctd.methods.settings import SctdSettings
+from sctd.methods.timesteps import Timesteps, TimestepSampler
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, Timesteps, TimestepSampler
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, clean, guided_phi, phi
 from sctd.text import ViewTexts
 
@@ -77,13 +78,14 @@ class Sctd:
         zhat_s, g_cond, _ = guided_phi(
             schedule, z_t, out_null, out_cond, self._scale, t, (s, e), wrong=wrong, prediction=kind
         )
-        # z_e stands for G_m(z_t, t, ''): supplement section E, "computation reduction trick"
+        # z_e stands for G_m(z_t, t, ''), as in the released code (guidance/sctd_utils.py); the supplement
+        # has G_m, and its "computation reduction trick", section E, is S-(8), which is step 9 of the docs.
         g_null = z_e if out_empty is None else phi(schedule, z_t, out_empty, t, e, kind)
 
         out_s = self._unconditional(zhat_s, s)
         grad, stats = ops.sctd_step_residual(
             *(zhat_s, out_s, schedule.levels(s, z0), schedule.levels(e, z0), g_null, g_cond),
-            schedule.weights(t, rule, z0),
+            schedule.weights(t, e, rule, z0),
             rule.guidance_scale,
             prediction=kind,
         )
@@ -97,7 +99,7 @@ class Sctd:
             "t": float(t),
             "s": float(s),
             "e": float(e),
-            "weight": schedule.weight(t, rule),
+            "weight": schedule.weight(t, e, rule),
             "evaluations": float(self._network.evaluations),
             "self_consistency": self_norms,
             "cross_consistency": cross_norms,

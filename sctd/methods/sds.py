@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import SdsSettings
 from sctd.methods.base import Guidance, Number
 from sctd.methods.common import Network, NoiseSource, norms
-from sctd.methods.method_settings import SdsSettings
+from sctd.methods.timesteps import randint
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule, randint
+from sctd.schedule import Schedule
 from sctd.solver import add_noise
 from sctd.text import ViewTexts
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
 from sctd.ops.activation import activate
 from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_
-from sctd.ops.images import stretched, views
+from sctd.ops.images import views
 from sctd.ops.neighbours import knn_mean_distance
 from sctd.ops.ode import cfg_ode_steps, noise, ode_step
 from sctd.ops.rasterize import rasterization
@@ -35,7 +35,6 @@ __all__ = [
     "sctd_residual",
     "sctd_step_residual",
     "set_num_threads",
-    "stretched",
     "total_variation",
     "views",
     "watch_screen_",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import warnings
@@ -14,8 +15,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from sctd.environment import MOST_THREADS, check_variables
 from sctd.errors import BackendUnavailable, InputError
+from sctd.machine.environment import MOST_THREADS, check_instruction_set, check_variables, tell_unknown
 
 BACKENDS = (
     *("auto", "cpu", "cuda", "cuda-simt", "cuda-ptx", "triton", "triton-interpret", "triton-ptx"),
@@ -29,17 +30,19 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
-        InputError: a variable that it reads has a value that it cannot have.
+        InputError: a variable that it reads has a value that it cannot have, or asks for instructions that
+            the processor lacks.
     """
     check_variables()
+    tell_unknown(warnings.warn)
     try:
-        from sctd import _native
+        module = importlib.import_module("sctd._native")
     except ImportError as exc:
         raise BackendUnavailable(
             f"the native core cannot be loaded ({exc}); build it with `pip install .`, "
             'or ask for backend="reference", which is slow'
         ) from exc
-    module: ModuleType = _native
+    check_instruction_set(module.isa())
     return module
 
 

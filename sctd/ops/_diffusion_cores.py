@@ -1,58 +1,21 @@
-"""How the diffusion ops call each backend: C++ on CPU tensors, Triton on CUDA tensors or in its interpreter.
-
-Every core has the same calls: contiguous tensors in, new ones out. Levels are alphas and sigmas, [B] each.
-"""
+"""How the diffusion ops call each backend: C++ on CPU tensors, Triton on CUDA tensors or interpreted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sctd.ops._backend import native
 from sctd.ops._checks import addresses
+from sctd.ops._diffusion_core import Core, Levels, Three
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a network predicts, by diffusers' names; the place is the number in csrc/include/sctd_math.h."""
 
 MAX_WRONG = 8
 """Wrong directions of Perp-Neg; kMost in csrc/cpu/elementwise.cpp."""
-
-Three = tuple[Tensor, Tensor, Tensor]
-Levels = Sequence[Tensor]
-
-
-class Core(Protocol):
-    """What the ops need of a backend."""
-
-    def noise(self, z0: Tensor, noise: Tensor, level: Levels) -> Tensor: ...
-
-    def ode_step(self, z: Tensor, out: Tensor, levels: Levels, prediction: int) -> Tensor: ...
-
-    def cfg_ode_steps(
-        self,
-        z: Tensor,
-        outs: tuple[Tensor, Tensor],
-        wrong: tuple[Tensor, Tensor] | None,
-        guidance: float,
-        levels: Levels,
-        prediction: int,
-    ) -> Three: ...
-
-    def residual(
-        self,
-        start: tuple[Tensor, Tensor],
-        levels: Levels,
-        ends: tuple[Tensor, Tensor],
-        weight: Tensor,
-        guidance: float,
-        prediction: int,
-    ) -> Three: ...
-
-    def total_variation(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class CpuCore:

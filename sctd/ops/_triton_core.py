@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sctd.ops import _triton_ode, _triton_residual, _triton_variation
 from sctd.ops._checks import stream_of
-from sctd.ops._diffusion_cores import Levels, Three
+from sctd.ops._diffusion_core import Levels, Three
 
 BLOCK = 1024
 """Elements of one program; with four warps eight a thread."""

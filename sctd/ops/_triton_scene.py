@@ -14,7 +14,7 @@ from sctd.ops._checks import stream_of
 BLOCK = 256
 """Elements of one program; with four warps two a thread, as pixels of four channels take many registers."""
 IMAGE_BLOCK, IMAGE_WARPS = 4096, 16
-"""Where a program is a whole image: as many pixels at a time."""
+"""Where a program is all that a camera sees: as many pixels at a time."""
 
 Some = tuple[Tensor | None, ...]
 
@@ -40,16 +40,28 @@ def _differences(renders: Tensor) -> tuple[float, float]:
     return 1 / down if down else 0.0, 1 / across if across else 0.0
 
 
-def views(
-    renders: Tensor, alphas: Tensor, near_plane: float, variation: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def disparity_ranges(renders: Tensor, alphas: Tensor) -> Tensor:
+    """What :func:`sctd.ops.images.views` stretches the disparities by: [C, 2], low, then high less low."""
+    cameras, height, width, channels = renders.shape
+    ranges = renders.new_empty(cameras, 2)
+    with stream_of(renders):
+        _triton_images.disparity_ranges_kernel[(cameras,)](
+            *(renders, alphas, ranges, height * width),
+            CHANNELS=channels,
+            BLOCK=IMAGE_BLOCK,
+            num_warps=IMAGE_WARPS,
+        )
+    return ranges
+
+
+def views(renders: Tensor, alphas: Tensor, ranges: Tensor, variation: bool) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`sctd.ops.images.views`."""
     cameras, height, width, channels = renders.shape
     out = new_views(renders, variation)
     count = cameras * height * width
     with stream_of(renders):
         _triton_images.views_kernel[(_programs(count),)](
-            *(renders, alphas, *out, count, height, width, near_plane, *_differences(renders)),
+            *(renders, alphas, ranges, *out, count, height, width, *_differences(renders)),
             CHANNELS=channels,
             VARIATION=variation,
             BLOCK=BLOCK,
@@ -57,9 +69,9 @@ def views(
     return out
 
 
-def views_backward(images: tuple[Tensor, Tensor], grads: Some, near_plane: float) -> tuple[Tensor, Tensor]:
+def views_backward(images: tuple[Tensor, Tensor, Tensor], grads: Some) -> tuple[Tensor, Tensor]:
     """Gradients of renders and alphas from those of rgb, disparity and sums."""
-    renders, alphas = images
+    renders, alphas, _ = images
     cameras, height, width, channels = renders.shape
     g_rgb, g_disparity = (None if g is None else g.contiguous() for g in grads[:2])
     g_sums = grads[2]
@@ -67,8 +79,8 @@ def views_backward(images: tuple[Tensor, Tensor], grads: Some, near_plane: float
     count = cameras * height * width
     with stream_of(renders):
         _triton_images.views_backward_kernel[(_programs(count),)](
-            *(renders, alphas, g_rgb, g_disparity, g_sums, *_strides(g_sums), *out, count, height, width),
-            *(near_plane, *_differences(renders)),
+            *(*images, g_rgb, g_disparity, g_sums, *_strides(g_sums), *out, count, height, width),
+            *_differences(renders),
             CHANNELS=channels,
             HAS_RGB=g_rgb is not None,
             HAS_DISPARITY=g_disparity is not None,
@@ -80,33 +92,6 @@ def views_backward(images: tuple[Tensor, Tensor], grads: Some, near_plane: float
 
 def _strides(sums: Tensor | None) -> tuple[int, int]:
     return (0, 0) if sums is None else (sums.stride(0), sums.stride(1))
-
-
-def new_stretched(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Unfilled results of :func:`stretched`."""
-    batch, _, height, width = values.shape
-    return values.new_empty(batch, 3, height, width), values.new_empty(batch)
-
-
-def stretched(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and ranges; see :func:`sctd.ops.images.stretched`."""
-    images, ranges = new_stretched(values)
-    with stream_of(values):
-        _triton_images.stretched_kernel[(values.shape[0],)](
-            *(values, images, ranges, values[0].numel()), BLOCK=IMAGE_BLOCK, num_warps=IMAGE_WARPS
-        )
-    return images, ranges
-
-
-def stretched_backward(g_images: Tensor, ranges: Tensor) -> Tensor:
-    """Gradient of the values from that of the images."""
-    batch, _, height, width = g_images.shape
-    g_values = g_images.new_empty(batch, 1, height, width)
-    with stream_of(g_images):
-        _triton_images.stretched_backward_kernel[(_programs(g_values.numel()),)](
-            *(g_images, ranges, g_values, g_values.numel(), height * width), BLOCK=BLOCK
-        )
-    return g_values
 
 
 def new_activated(scales: Tensor, opacities: Tensor, higher: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

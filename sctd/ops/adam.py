@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.machine import transfer
 from sctd.ops import reference
 from sctd.ops._backend import choose, cuda_module, native
 from sctd.ops._checks import addresses, addresses_for, check_same, check_shape, stream_of
-from sctd.transfer import to_device
 
 MAX_GROUPS = 8
 """Of one step: kMaxAdamGroups in csrc/cuda/kernels.h."""
@@ -68,7 +68,7 @@ def adam_schedule(
         )
     largest = math.inf if grad_clip_norm is None else grad_clip_norm
     numbers = [*(lr / (1 - beta1**step) for lr in lrs), math.sqrt(1 - beta2**step), largest]
-    return to_device(torch.tensor(numbers, dtype=torch.float64), device)
+    return transfer.to_device(torch.tensor(numbers, dtype=torch.float64), device)
 
 
 @torch.library.custom_op(

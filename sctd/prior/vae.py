@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sctd.config.prior import VAE_MODES, PriorSettings
 from sctd.errors import InputError
-from sctd.prior.parts import Parts, check_all_used, check_finite, first_sentence, pass_on, quiet
-from sctd.prior.settings import VAE_MODES, PriorSettings
-from sctd.transfer import to_device
+from sctd.machine import transfer
+from sctd.prior.load.parts import Parts, check_all_used, check_finite, first_sentence, pass_on, quiet
 
 
 def replace(parts: Parts, settings: PriorSettings, dtype: torch.dtype) -> Parts:
@@ -96,7 +96,7 @@ class Autoencoder:
         z: Tensor = torch.cat([posterior.mean for posterior in coded]).to(dtype)
         if noise is not None:
             std = torch.cat([posterior.std for posterior in coded])
-            z = z + std.to(z) * to_device(noise.to(z.dtype), z.device)
+            z = z + std.to(z) * transfer.to_device(noise.to(z.dtype), z.device)
         return (z - self._shift) * self._scale
 
     def decode(self, latents: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,7 +18,7 @@ from sctd.config import differences
 from sctd.errors import InputError
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
-from sctd.runlog import RunFolder
+from sctd.run.folder import RunFolder
 
 STEPS = 8
 

@@ -87,6 +87,21 @@ def test_a_method_without_consistencies_shows_its_residual(run: Run) -> None:
     assert curves.curves(Run(run.folder, run.config, [{"iteration": 0}])) == []
 
 
+def test_gcs_shows_the_losses_of_figure_1a(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"iteration": i, "L_CC": 1.0 + i, "L_CG": 2.0, "L_CP": 30.0 * i} for i in range(3)]
+    rows = [{**row, "self_consistency": 1.0, "conditional_guidance": 1.0} for row in rows]
+    gcs = Run(run.folder, load_config(prompt="a red ball", method="gcs"), rows)
+    found = curves.curves(gcs)
+    assert [c.key for c in found] == ["L_CC", "L_CG + L_CP"]
+    np.testing.assert_array_equal(found[0].raw, [1, 2, 3])
+    np.testing.assert_array_equal(found[1].raw, [2, 32, 62])
+    shared: list[tuple[float, float]] = []
+    monkeypatch.setattr(plot, "_save", lambda figure, _: shared.extend(a.get_ylim() for a in figure.axes))
+    plot.plot_curves([run, gcs, run, gcs], tmp_path / "c.png")
+    assert (shared[0], shared[1]) == (shared[2], shared[3])
+    assert shared[0] != shared[1], "a loss is no norm"
+
+
 def test_histograms_count_every_draw_in_its_place(run: Run) -> None:
     rows = [{"iteration": i, "t": t, "e": e} for i, (t, e) in enumerate([(100, 20), (484, 404), (979, 788)])]
     found = {h.key: h for h in curves.histograms(Run(run.folder, run.config, rows))}

@@ -19,7 +19,7 @@ from sctd.batch.store import Folder, Store, store_at
 from sctd.config import load_config
 from sctd.pipeline import Silent
 from sctd.prior.base import Prior
-from sctd.runlog import LOG, read_log
+from sctd.run.folder import LOG, read_log
 
 SMALL = (
     "cameras.size=32",
@@ -69,11 +69,13 @@ class Lines(Silent):
         self.messages.append(text)
 
 
-def finish(place: Path | Store, seats: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
+def finish(place: Path | Store, in_flight: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
     """Go on with a batch: its outcomes by name, and what was said."""
     report = Lines()
     store = Folder(place) if isinstance(place, Path) else place
-    outcomes = {outcome.name: outcome for outcome, _ in carry_on(store, report, seats=seats, retries=retries)}
+    outcomes = {
+        outcome.name: outcome for outcome, _ in carry_on(store, report, in_flight=in_flight, retries=retries)
+    }
     return outcomes, report.messages
 
 

@@ -148,11 +148,11 @@ def test_what_cannot_be_had(place: Path, options: list[str], cause: str) -> None
 
 
 def test_a_cluster_that_breaks_is_one_line(place: Path) -> None:
-    """The desk is killed, as with its machine; what was saved before goes on without it."""
+    """The coordinator is killed, as with its machine; what was saved before goes on without it."""
     command = sctd("batch", "prompts.txt", "--out", "gone", *OPTIONS, *TWO, folder=place)
     wait_for_iterations(command, place / "gone", 8)
-    (desk,) = actors(command, "ray::Desk")
-    desk.kill()
+    (coordinator,) = actors(command, "ray::Coordinator")
+    coordinator.kill()
     code, _, err = ended(command)
     assert code == 1, err
     assert "Traceback" not in err

@@ -14,9 +14,9 @@ from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import MANIFEST, Manifest, Sitting
 from sctd.batch.status import duration, seconds_at_work, status
 from sctd.batch.store import Folder
-from sctd.claims import Claim, Held
 from sctd.config import load_config
 from sctd.errors import InputError, OutputError, SctdError
+from sctd.run.claims import Claim, Held
 
 
 class Clock:

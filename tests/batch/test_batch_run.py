@@ -17,10 +17,10 @@ from night import Lines, alone, assert_same_runs, entries, entry, finish, kill_a
 
 from sctd import pipeline
 from sctd.batch import run as batch_run
-from sctd.batch import shared as shared_module
 from sctd.batch.entry import Entry, Outcome
 from sctd.batch.folder import create
 from sctd.batch.manifest import Manifest
+from sctd.batch.sharing import shared as shared_module
 from sctd.batch.store import Folder
 from sctd.batch.worker import work
 from sctd.errors import OutputError
@@ -29,7 +29,7 @@ from sctd.prior.base import Prior
 
 
 class Quiet:
-    """A board that keeps what it is told."""
+    """A monitor that keeps what it is told."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -46,27 +46,27 @@ class Quiet:
 
 
 def made(
-    items: list[Entry], prior: Prior, out: Path, seats: int, stop: Callable[[], bool] = lambda: False
+    items: list[Entry], prior: Prior, out: Path, in_flight: int, stop: Callable[[], bool] = lambda: False
 ) -> tuple[list[Outcome], Quiet]:
-    board, waiting = Quiet(), iter(items)
-    outcomes = list(work(lambda: next(waiting, None), prior, Folder(out), seats, board, stop=stop))
-    return outcomes, board
+    monitor, waiting = Quiet(), iter(items)
+    outcomes = list(work(lambda: next(waiting, None), prior, Folder(out), in_flight, monitor, stop=stop))
+    return outcomes, monitor
 
 
 def test_a_batched_asset_is_the_same_alone(tmp_path: Path, embedded: Prior) -> None:
-    """With the embedded prior and two seats: the third asset enters when one of the first is over."""
+    """With the embedded prior and two in flight: the third asset enters when one of the first is over."""
     items = [
         entry("a", "sctd", prompt="a red ball"),
         entry("b", "sds", prompt="a blue cube", iterations=4),
         entry("c", "gcs", "cameras.batch=2", prompt="a green cone", iterations=3),
     ]
-    outcomes, board = made(items, embedded, tmp_path / "batch", 2)
+    outcomes, monitor = made(items, embedded, tmp_path / "batch", 2)
     assert [(outcome.name, outcome.state) for outcome in outcomes] == [
         ("b", "done"),
         ("a", "done"),
         ("c", "done"),
     ]
-    order = board.iterations
+    order = monitor.iterations
     assert order.index(("c", 0)) < order.index(("a", 6))  # it did not wait for the slowest
     for item in items:
         alone(tmp_path / "alone", item, embedded)
@@ -77,7 +77,7 @@ def test_a_refused_prompt_fails_alone(tmp_path: Path, undisturbed: Path) -> None
     odd = entry("odd", "sctd", "prior=analytic", prompt="a dragon")
     items = entries()
     create(tmp_path / "batch", [items[0], odd, *items[1:]])
-    outcomes, said = finish(tmp_path / "batch", seats=3)
+    outcomes, said = finish(tmp_path / "batch", in_flight=3)
     assert {name: outcome.state for name, outcome in outcomes.items()} == {
         "odd": "failed",
         "one": "done",
@@ -111,8 +111,8 @@ def test_a_killed_asset_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert outcomes[0].state == "stopped"
     newest = max(int(path.stem) for path in (tmp_path / "one" / "checkpoints").iterdir())
     assert 0 < newest < 12
-    _, board = made(items, load_prior("analytic"), tmp_path, 1)
-    assert board.iterations[:2] == [("one", newest), ("one", newest + 1)]
+    _, monitor = made(items, load_prior("analytic"), tmp_path, 1)
+    assert monitor.iterations[:2] == [("one", newest), ("one", newest + 1)]
 
 
 def test_a_checkpoint_knows_the_threads_of_the_calls(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_checkpoint_knows_the_threads_of_the_calls(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     made(items, load_prior("analytic"), tmp_path, 2, stop=after(20))
     torch.set_num_threads(3)
-    _, board = made(items[:1], load_prior("analytic"), tmp_path, 1)
-    (message,) = board.messages
+    _, monitor = made(items[:1], load_prior("analytic"), tmp_path, 1)
+    (message,) = monitor.messages
     assert message.startswith("two: the checkpoint was made with torch_threads 2, this is 3")
     torch.set_num_threads(2)
     report = Lines()
@@ -186,7 +186,7 @@ def test_an_asset_without_memory_beside_others_goes_on_later(
 
     monkeypatch.setattr(pipeline.Trainer, "launch", full)
     create(tmp_path / "batch", entries())
-    outcomes, said = finish(tmp_path / "batch", seats=3)
+    outcomes, said = finish(tmp_path / "batch", in_flight=3)
     assert said == [
         "two: out of memory; from now on 2 assets in flight",
     ] + [text for text in said[1:] if text.startswith("two: no checkpoint")]
@@ -206,9 +206,9 @@ def test_joint_calls_without_memory_lower_their_number_once(
         return forward(prior, call)
 
     monkeypatch.setattr(shared_module, "forward", full)
-    outcomes, board = made(entries(), load_prior("analytic"), tmp_path, 3)
+    outcomes, monitor = made(entries(), load_prior("analytic"), tmp_path, 3)
     assert {outcome.state for outcome in outcomes} == {"done"}
-    assert board.messages == ["out of memory with 3 assets in one call: from now on at most 1"]
+    assert monitor.messages == ["out of memory with 3 assets in one call: from now on at most 1"]
     for item in entries():
         assert_same_runs(tmp_path / item.name, undisturbed / item.name)
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sctd.batch.calls import Call, Joint, forward, join
-from sctd.batch.shared import SharedPrior
+from sctd.batch.sharing.calls import Call, Joint, forward, join
+from sctd.batch.sharing.shared import SharedPrior
 from sctd.errors import out_of_memory
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
@@ -62,7 +62,7 @@ def step(seed: int, count: int = 2, *, backward: bool = True) -> Step:
 
 
 def together(prior: Prior, steps: list[Step], **options: Any) -> tuple[list[Any], list[str], SharedPrior]:
-    """What each step gives when all are seated at once, what was said, and the shared prior."""
+    """What each step gives when all run at once, what was said, and the shared prior."""
     said: list[str] = []
     shared = SharedPrior(prior, said.append, **options)
     jobs = [shared.start(step) for step in steps]

@@ -31,8 +31,8 @@ from sctd.batch.remote import Url
 from sctd.batch.run import carry_on
 from sctd.batch.status import status
 from sctd.batch.store import Folder, Store, store_at
-from sctd.claims import Claim, Held
 from sctd.errors import InputError, OutputError, SctdError
+from sctd.run.claims import Claim, Held
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_an_asset_goes_on_from_the_checkpoint_at_the_url(night: Url, cache: Path
         def update(self, iteration: int, scalars: dict[str, float]) -> None:
             iterations.append(iteration)
 
-    list(carry_on(night, Looking(), seats=1, retries=1))
+    list(carry_on(night, Looking(), in_flight=1, retries=1))
     assert 0 < len(iterations[1:]) <= 34 - 4 + 3  # two assets had at least two iterations each, kept
 
 
@@ -133,7 +133,7 @@ def test_what_a_scratch_folder_holds_does_not_matter(tmp_path: Path, night: Url,
 
 
 def test_the_manifest_of_the_url_counts_and_no_journal_of_another(night: Url) -> None:
-    """A killed desk leaves one, with changes that never were in the file beside it."""
+    """A killed coordinator leaves one, with changes that never were in the file beside it."""
     kill_after(str(night), 9)
     assert (night.folder / f"{MANIFEST}-wal").stat().st_size
     with night.held(lambda text: None), closing(Manifest(night.folder)) as manifest:
@@ -177,13 +177,13 @@ def test_the_asset_comes_last_and_the_manifest_after_it(
             seen.append(states(night))
 
     puts.fault = look
-    finish(night, seats=1)
+    finish(night, in_flight=1)
     assert [found[name] for found, name in zip(seen, ("one", "two", "three"), strict=True)] == ["running"] * 3
     keys = [key for key in puts.keys if key.startswith("two/")]
     assert keys[-1] == "two/asset.ply"
     assert keys.index("two/config.yaml") < keys.index("two/log.jsonl")
     assert keys.index("two/log.jsonl") < keys.index("two/checkpoints/0000002.safetensors")
-    assert keys[-4:-1] == ["two/config.yaml", "two/contact.png", "two/log.jsonl"]
+    assert keys[-5:-1] == ["two/asset.html", "two/config.yaml", "two/contact.png", "two/log.jsonl"]
 
 
 def test_a_network_that_comes_back_is_no_event(
@@ -206,7 +206,7 @@ def test_what_is_waited_for_in_vain_is_waited_for_once(
     monkeypatch.setattr(objects.time, "sleep", waited.append)
     puts.fault = lambda key: ConnectionError("gone") if "checkpoints" in key else None
     with pytest.raises(OutputError, match="gone"):
-        finish(night, seats=3)
+        finish(night, in_flight=3)
     assert waited == [2.0, 8.0]
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, night: Url, undistu
 def test_one_desk_at_a_time(tmp_path: Path, night: Url) -> None:
     """Of this machine: a process that is dead holds nothing."""
     other = store_at(str(night), tmp_path / "elsewhere")
-    for _ in carry_on(night, Lines(), seats=1, retries=1):
+    for _ in carry_on(night, Lines(), in_flight=1, retries=1):
         assert status(other).at_work
         with pytest.raises(SctdError, match=rf"another sctd batch is at work at .*: process {os.getpid()} "):
             finish(other)
@@ -291,7 +291,7 @@ def test_one_desk_at_a_time(tmp_path: Path, night: Url) -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, night: Url) -> Callable[[float], None]:
-    """Write the lease of a desk on another machine, renewed so many seconds ago."""
+    """Write the lease of a coordinator on another machine, renewed so many seconds ago."""
     path = tmp_path / "deep" / "night" / lease.LEASE
 
     def write(age: float) -> None:
@@ -324,7 +324,7 @@ def test_a_desk_whose_lease_is_taken_stops(
     elsewhere(0)
     taken = path.read_bytes()
     path.unlink()
-    outcomes = carry_on(night, Lines(), seats=1, retries=1)
+    outcomes = carry_on(night, Lines(), in_flight=1, retries=1)
     next(outcomes)
     path.write_bytes(taken)
     before = states(night)

@@ -13,12 +13,13 @@ import pytest
 import torch
 from small import ORIGINAL, SMALL, small_config, small_prior
 
-from sctd import pipeline, regularisers
+from sctd import pipeline
 from sctd import trainer as trainer_module
 from sctd.bench import batch, generate, report, step, table
 from sctd.bench.report import Row
 from sctd.bench.stages import PRIOR_STAGES, STAGES, STEP, StageClock, instrumented
 from sctd.errors import InputError
+from sctd.splats import regularisers
 from sctd.trainer import Trainer
 
 FULL = ("regularisers.reconstruction=1.0", "regularisers.brightness=true", "sctd.as_latent=0.0")

@@ -169,6 +169,8 @@ def test_a_run_of_the_embedded_prior_is_scored_against_the_truth(sctd: Command, 
         "color",
         "both",
         "consistency",
+        "edge",
+        "chroma",
     ]
     assert line[:3] == ["sctd", "2", "2"]
 

@@ -11,7 +11,7 @@ import torch
 from cli_outcome import Outcome
 from safetensors.torch import save_file
 
-from sctd import doctor
+from sctd import doctor, initial
 from sctd.doctor import Check
 
 Command = Callable[..., Outcome]
@@ -42,9 +42,10 @@ def test_every_part_is_examined(tmp_path: Path) -> None:
     assert {"python", "torch", "gpu", "embedded prior", "threads", "memory", "video encoder", "disk"} <= names
     assert any(name.startswith("backend") for name in names)
     told = {check.name: check.detail for check in checks}
-    assert all(
-        word in told["starts"] for word in (".splat", ".glb", "KHR_draco_mesh_compression", "SuperSplat")
-    )
+    read, refused = told["starts"].split("; refused by name: ")
+    assert read.split() == list(initial.ENDINGS)
+    assert "KHR_draco_mesh_compression" in refused
+    assert not any(ending in refused for ending in initial.ENDINGS)
     assert all(word in told["adapters"] for word in ("DoRA", "LoHa", "LoKr"))
     assert told["waiting"].startswith("torch's threads wait")
     assert all(check.detail and "\n" not in check.detail for check in checks)

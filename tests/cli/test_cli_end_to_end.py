@@ -35,7 +35,7 @@ SMALL = [
         for view, word in zip(("front", "left", "right", "back", "overhead"), "flrbo", strict=True)
     ),
 ]
-FILES = ["asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl", "turntable.mp4"]
+FILES = ["asset.html", "asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl", "turntable.mp4"]
 
 
 def size_of(picture: Path) -> tuple[int, int]:
@@ -114,7 +114,7 @@ def test_damaged_prior(sctd: Command, here: Path, prior: Path, part: str, fault:
 def test_damaged_embedded_weights(
     sctd: Command, here: Path, prior: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sctd.prior import sources
+    from sctd.prior.load import sources
 
     broken = here.parent / "weights"
     shutil.copytree(prior, broken)

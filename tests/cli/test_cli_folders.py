@@ -14,10 +14,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cli_outcome import CALL, Outcome, tree
+
+from sctd.errors import InputError
+from sctd.machine import environment
+from sctd.ops import _backend
 
 Command = Callable[..., Outcome]
 
@@ -28,12 +33,12 @@ RUN = [
 ]
 FOREVER = ["--steps", "100000", "--set=output.checkpoint_every=100000", "--out", "run"]
 SHORT = ["--steps", "2", "--out", "run"]
-FILES = ["asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl"]
+FILES = ["asset.html", "asset.ply", "checkpoints", "config.yaml", "contact.png", "log.jsonl"]
 
 # The command line, in which a checkpoint waits for a line on stdin.
 SLOW_TO_SAVE = f"""
 import sys
-from sctd import checkpoint
+from sctd.run import checkpoint
 save = checkpoint.save
 def slow(*arguments):
     print("saving", flush=True)
@@ -102,7 +107,7 @@ def test_a_live_run_is_nobody_elses_and_further_interrupts_wait(sctd: Command, h
     assert err.count("a checkpoint saved first") == 1
     assert err.splitlines()[-1].endswith("go on with --resume --out run")
     assert len(list((here / "run" / "checkpoints").iterdir())) == 1
-    assert sorted(path.name for path in (here / "run").iterdir()) == FILES[1:3] + FILES[4:]
+    assert sorted(path.name for path in (here / "run").iterdir()) == [*FILES[2:4], *FILES[5:]]
 
 
 def test_a_terminal_that_is_closed(here: Path) -> None:
@@ -290,6 +295,37 @@ def test_variables_that_say_nothing_are_refused(
     assert sctd("--version").code == 0
     found = json.loads(sctd("doctor", "--json").out)["checks"]
     assert any(check["status"] == "bad" and name in check["detail"] for check in found)
+
+
+def test_a_processor_that_lacks_the_instructions_asked_for(
+    sctd: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a lesser processor has it, whose best is AVX2; the native code itself takes what it can."""
+    monkeypatch.setenv("SCTD_CPU_ISA", "avx512")
+    monkeypatch.setitem(sys.modules, "sctd._native", SimpleNamespace(isa=lambda: "avx2"))
+    told = "SCTD_CPU_ISA asks for avx512, and the best that this processor can run is avx2; unset it"
+    assert sctd(*RUN, *SHORT).error_line().startswith(f"error: {told}")
+    assert not (here / "run").exists()
+    _backend.native.cache_clear()
+    with pytest.raises(InputError, match=told):
+        _backend.native()
+
+
+def test_a_variable_that_nothing_reads_is_told_once(sctd: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_told", set())
+    monkeypatch.setenv("SCTD_NUM_THREAD", "1")
+    monkeypatch.setenv("sctd_cpu_isa", "avx2")
+    first, again = sctd("suite", "embedded"), sctd("suite", "embedded")
+    assert first.err.splitlines() == [
+        "warning: SCTD_NUM_THREAD is set, and nothing reads it; did you mean SCTD_NUM_THREADS?",
+        "warning: sctd_cpu_isa is set, and nothing reads it; did you mean SCTD_CPU_ISA?",
+    ]
+    assert (first.code, again.err) == (0, "")
+    checks = json.loads(sctd("doctor", "--json").out)["checks"]
+    assert [check["detail"] for check in checks if check["name"] == "variables"] == [
+        "SCTD_NUM_THREAD is set, and nothing reads it; did you mean SCTD_NUM_THREADS?",
+        "sctd_cpu_isa is set, and nothing reads it; did you mean SCTD_CPU_ISA?",
+    ]
 
 
 def test_a_working_directory_that_is_gone(sctd_process: Command, here: Path) -> None:

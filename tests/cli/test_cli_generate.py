@@ -15,7 +15,7 @@ from cli_outcome import CALL, Outcome, tree
 
 from sctd import pipeline
 from sctd.errors import InputError, TrainingFailure
-from sctd.runlog import RunFolder
+from sctd.run.folder import RunFolder
 
 GOOD = "a red mushroom"
 Command = Callable[..., Outcome]
@@ -38,7 +38,9 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> Fake:
             return 1.5
 
         def finish(trainer: Any, folder: RunFolder, *others: Any) -> pipeline.RunResult:
-            files = [folder.path / name for name in ("asset.ply", "turntable.mp4", "contact.png")]
+            files = [
+                folder.path / name for name in ("asset.ply", "turntable.mp4", "contact.png", "asset.html")
+            ]
             return pipeline.RunResult(folder.path, *files, 10, 0, 1.5, 1234)
 
         monkeypatch.setattr(pipeline, "generate", generate)
@@ -65,7 +67,7 @@ def test_only_the_result_goes_to_stdout(sctd: Command, fake_run: Fake) -> None:
     done = sctd("generate", GOOD, "--seed", "3")
     assert done.code == 0
     assert done.out == "runs/a-red-mushroom-seed3/asset.ply\n"
-    for expected in ("optimising", "turntable.mp4", "contact.png", "1234 Gaussians"):
+    for expected in ("optimising", "turntable.mp4", "contact.png", "asset.html", "1234 Gaussians"):
         assert expected in done.err
     assert calls[0]["config"].seed == 3
     assert (calls[0]["resume"], calls[0]["overwrite"]) == (False, False)

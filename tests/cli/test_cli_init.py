@@ -82,7 +82,7 @@ def test_shap_e_that_is_not_to_be_had(
     ("init", "says"),
     [
         ("missing.glb", "/missing.glb: no such file"),
-        ("cloud.xyz", "a file ending in .ply, .splat, .glb, .gltf, .obj, .stl"),
+        ("cloud.xyz", "a file ending in .ply, .splat, .spz, .sog, .glb, .gltf, .npz, .obj, .stl"),
         ("bal", "give ball, sphere, box, shap-e, auto, or a file"),
         ("", "give ball, sphere, box, shap-e, auto, or a file"),
         ("empty.stl", "/empty.stl: it is damaged or no .stl file: "),

@@ -29,7 +29,7 @@ def base(tiny_folder: Path) -> dict[str, Any]:
     """The two networks that a LoRA may change, float32; read only."""
     import torch
 
-    from sctd.prior.parts import load_folder
+    from sctd.prior.load.parts import load_folder
 
     parts = load_folder(tiny_folder, "tiny", torch.float32)
     return {"unet": parts.unet, "text_encoder": parts.text_encoder}

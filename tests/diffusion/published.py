@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import sources
-from sctd.prior.settings import PriorSettings
+from sctd.prior.load import sources
 
 
 def weights_of(folder: Path, part: str) -> Path:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from sctd.latents import fit, render_to_latents
-from sctd.ops import stretched
 from sctd.prior.analytic import AnalyticPrior
 
 
@@ -36,7 +35,7 @@ def test_disparity_is_encoded_as_a_grey_picture(prior):
     rgb = torch.rand(2, 3, 16, 16)
     z, _, from_disparity, _ = render_to_latents(prior, rgb, disparity, generator(), as_latent=1.0)
     assert from_disparity
-    torch.testing.assert_close(z, prior.encode_images(stretched(disparity)))
+    torch.testing.assert_close(z, prior.encode_images(disparity.expand(-1, 3, -1, -1)))
     z.sum().backward()
     assert disparity.grad.norm() > 0
 
@@ -65,13 +64,6 @@ def test_a_mirrored_batch_is_encoded_mirrored_with_gradient(prior):
 def test_a_missing_disparity_is_an_error(prior):
     with pytest.raises(ValueError, match="needs a disparity"):
         render_to_latents(prior, torch.rand(1, 3, 16, 16), None, generator(), as_latent=1.0)
-
-
-def test_normalised_disparity_spans_each_image():
-    disparity = torch.tensor([[2.0, 4.0, 3.0, 2.5], [0.0, 0.1, 0.2, 0.05]]).view(2, 1, 2, 2)
-    got = stretched(disparity)[:, :1].flatten(1)
-    torch.testing.assert_close(got, torch.tensor([[0, 1, 0.5, 0.25], [0, 0.5, 1, 0.25]]))
-    assert (stretched(torch.full((1, 1, 4, 4), 0.7)) == 0).all()
 
 
 def test_other_sizes_are_resized_with_gradient(prior):

@@ -14,9 +14,9 @@ from torch import Tensor
 from sctd import methods
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
+from sctd.config.views import ViewSettings
 from sctd.errors import InputError
 from sctd.methods import gcs
-from sctd.methods.settings import ViewSettings
 from sctd.prior.analytic import AnalyticPrior
 from sctd.text import ViewTexts, blend_weights
 
@@ -222,6 +222,19 @@ def test_gradient_equals_a_plain_implementation(prior, name, preset, negative):
     assert got.numbers()["weight"] > 0
     # double rounding, some 1e-16 times guidance 100 over a handful of operations
     torch.testing.assert_close(got.grad, expected(prior, name, got, negative, preset), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("preset", ["embedded", "sd21"])
+def test_gcs_logs_its_three_losses_with_their_weights(prior, preset):
+    """Squared norms, means over the batch, of what the iteration made."""
+    rule, got = settings("gcs", preset), run(prior, "gcs", 10, "blurry", preset)
+    made, told = got.made(), got.numbers()
+    squares = (made["G_null"] - made["G_self"], made["pixels"])
+    wanted = [float(x.square().sum()) / BATCH for x in squares]
+    assert told["L_CC"] == pytest.approx(rule.cc_weight * wanted[0])
+    assert told["L_CP"] == pytest.approx(rule.cp_weight * wanted[1])
+    assert told["L_CG"] >= rule.cg_weight * told["conditional_guidance"] ** 2 * (1 - 1e-9), "mean of squares"
+    assert told["L_CP"] > 0
 
 
 IN_FORCE = [

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import views_from
 
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import ViewSettings
 from sctd.errors import InputError, PromptError
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import SctdSettings, ViewSettings
-from sctd.prior import load_prior, sources
+from sctd.prior import load_prior
 from sctd.prior.base import Prior
+from sctd.prior.load import sources
 from sctd.text import ViewTexts
 
 
@@ -143,6 +145,17 @@ def test_a_text_too_long_with_its_view_phrase_is_refused(prior):
     ViewTexts.encode(prior, bare, "", ViewSettings(enabled=False))  # as long as a text may be
     with pytest.raises(PromptError, match=r"has 25 tokens"):
         ViewTexts.encode(prior, bare + "a", "", ViewSettings(enabled=False))
+
+
+def test_a_negative_prompt_too_long_is_refused(prior):
+    """Nothing of a text is cut off silently: what stands last in it counts as much as what stands first."""
+    views = ViewSettings(enabled=False)
+    longest = "b" * 22  # letters, and start and end
+    ViewTexts.encode(prior, "duck", longest, views)
+    with pytest.raises(
+        PromptError, match=r"'b{23}\.\.\.' \(negative_prompt, .* has 25 tokens, .* reads 24; shorten it"
+    ):
+        ViewTexts.encode(prior, "duck", longest + "b", views)
 
 
 def test_one_sctd_iteration_runs_on_it(prior):

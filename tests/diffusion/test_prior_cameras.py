@@ -12,12 +12,13 @@ import torch
 from tiny import WIDTH, views_from, write_folder
 from torch import Tensor
 
-from sctd.batch.shared import SharedPrior
+from sctd.batch.sharing.shared import SharedPrior
 from sctd.cameras import Viewpoints, orbit_cameras
 from sctd.config import load_config
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import PerpNegSettings, ViewSettings
 from sctd.errors import InputError
 from sctd.methods import get
-from sctd.methods.settings import PerpNegSettings, SctdSettings, ViewSettings
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.prior.graphs import GraphedNetwork

@@ -14,8 +14,9 @@ from published import edit, refusal, weights_of
 from safetensors.torch import load_file, save_file
 
 from sctd.errors import InputError, SctdError, out_of_memory
-from sctd.prior import hub, load_prior, variants
-from sctd.prior.parts import one_part
+from sctd.prior import load_prior
+from sctd.prior.load import hub, variants
+from sctd.prior.load.parts import one_part
 
 # -- variants and shards --
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from sctd.config.prior import SD21_BASE
 from sctd.errors import InputError
-from sctd.prior import SD21_BASE, hub
 from sctd.prior.default import cuda_devices, default_prior, torch_has_cuda
+from sctd.prior.load import hub
 
 
 class StandInHub:

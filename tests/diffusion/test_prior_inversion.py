@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import save_file
 from tiny import LENGTH, WIDTH
 
+from sctd.config.prior import PriorSettings, split_weight, split_word
 from sctd.errors import InputError, PromptError
-from sctd.prior import inversion, load_prior, sources
-from sctd.prior.parts import Parts, load_folder
-from sctd.prior.settings import PriorSettings, split_weight, split_word
+from sctd.prior import load_prior
+from sctd.prior.load import inversion, sources
+from sctd.prior.load.parts import Parts, load_folder
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from lora_files import Networks, made, shape_of, weights
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.prior import lora
-from sctd.prior.parts import quiet
+from sctd.prior.load import lora
+from sctd.prior.load.parts import quiet
 
 # float32: a change sums at most 9 products, a norm at most 144 squares, each rounded to 2^-24 of
 # its size: below 1e-5 of a weight

@@ -10,9 +10,9 @@ import pytest
 import torch
 from lora_files import Networks, made, weights
 
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import lora, sources
-from sctd.prior.settings import PriorSettings
+from sctd.prior.load import lora, sources
 
 
 def refused(networks: Networks, file: str, *words: str) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from sctd.config import Config, card_names, load_config
 from sctd.errors import InputError
-from sctd.prior import load_prior, memory
-from sctd.prior.memory import META, Ledger, check, estimate_memory
+from sctd.prior import card_memory as memory
+from sctd.prior import load_prior
+from sctd.prior.card_memory import META, Ledger, check, estimate_memory
 
 CPU = torch.device("cpu")
 

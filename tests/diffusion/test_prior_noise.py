@@ -10,10 +10,11 @@ import pytest
 import torch
 from published import edit, refusal
 
+from sctd.config.sctd import SctdSettings
 from sctd.errors import InputError
-from sctd.methods.settings import SctdSettings
-from sctd.prior import load_prior, parts
-from sctd.prior.noise import check, other_family
+from sctd.prior import load_prior
+from sctd.prior.load import parts
+from sctd.prior.load.noise import check, other_family
 from sctd.schedule import Schedule
 
 
@@ -115,7 +116,7 @@ def test_zero_terminal_snr(tiny_copy: Path, prediction: str) -> None:
     schedule = Schedule(prior.alphas_cumprod, 998)
     assert schedule.level(998).alpha > 0
     z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert schedule.weights(998, SctdSettings(), z).isfinite().all()
+    assert schedule.weights(998, 788, SctdSettings(), z).isfinite().all()
     assert prior.predict_noise(z, 998, prior.encode_text(["a"])).isfinite().all()
     with pytest.raises(InputError, match=r"no signal left at timestep 999 .*t_max to at most 998"):
         Schedule(prior.alphas_cumprod, 999)

@@ -16,14 +16,15 @@ from tiny import views_from
 from torch import Tensor
 from torch.nn import functional as F
 
+from sctd.config.prior import PriorSettings
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import ViewSettings
 from sctd.errors import InputError
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import SctdSettings, ViewSettings
 from sctd.prior import attention, load_prior
+from sctd.prior.card_memory import Ledger
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork
-from sctd.prior.memory import Ledger
-from sctd.prior.settings import PriorSettings
 from sctd.text import ViewTexts
 
 CPU = torch.device("cpu")

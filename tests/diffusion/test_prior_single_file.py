@@ -11,12 +11,13 @@ from original_layout import write_file
 from safetensors.torch import load_file, save_file
 from tiny import write_folder
 
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
-from sctd.prior import hub, load_prior
-from sctd.prior.architectures import write_configs, write_tokenizer
-from sctd.prior.parts import read_tokenizer
-from sctd.prior.settings import PriorSettings
-from sctd.prior.single_file import skeleton
+from sctd.prior import load_prior
+from sctd.prior.load import hub
+from sctd.prior.load.architectures import write_configs, write_tokenizer
+from sctd.prior.load.parts import read_tokenizer
+from sctd.prior.load.single_file import skeleton
 
 
 @pytest.fixture(autouse=True)

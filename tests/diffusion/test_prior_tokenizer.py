@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from sctd.errors import InputError
 from sctd.prior import load_prior
-from sctd.prior.parts import one_part, read_tokenizer
+from sctd.prior.load.parts import one_part, read_tokenizer
 
 
 def with_words(folder: Path) -> Path:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from sctd.config.sctd import SctdSettings, segment_edges
 from sctd.errors import InputError
-from sctd.methods.settings import SctdSettings, segment_edges
+from sctd.methods.timesteps import TimestepSampler, warmup_rate, window
 from sctd.prior.analytic import scaled_linear_alphas_cumprod
-from sctd.schedule import Schedule, TimestepSampler, warmup_rate, window
+from sctd.schedule import Schedule
 
 
 def test_edges_equal_the_released_table():
@@ -112,8 +113,8 @@ def test_schedule_levels_and_weight():
     assert alpha**2 + sigma**2 == pytest.approx(1, abs=1e-14)
     assert alpha == pytest.approx(abar[500].sqrt().item(), abs=1e-15)
     ratio = ((1 - abar[500]) / abar[500]).sqrt().item()
-    assert schedule.weight(500, SctdSettings()) == pytest.approx(0.1 * ratio, rel=1e-14)
-    assert schedule.weight(500, SctdSettings(weighting="one", guidance_weight=2)) == 2
+    assert schedule.weight(500, 404, SctdSettings()) == pytest.approx(0.1 * ratio, rel=1e-14)
+    assert schedule.weight(500, 404, SctdSettings(weighting="one", guidance_weight=2)) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from sctd import methods
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import PerpNegSettings, ViewSettings
 from sctd.errors import InputError
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import PerpNegSettings, SctdSettings, ViewSettings
+from sctd.methods.timesteps import Timesteps
 from sctd.ops.reference import perp_neg
 from sctd.prior.analytic import AnalyticPrior
-from sctd.schedule import Timesteps
 from sctd.text import ViewTexts, blend_weights, perp_neg_weights
 
 BATCH = 3
@@ -56,6 +57,16 @@ def draw() -> tuple[Tensor, Tensor]:
 
 def make(prior: AnalyticPrior, texts: ViewTexts, **settings: Any) -> Sctd:
     return Sctd(prior, texts, SctdSettings(**settings), iterations=100, seed=11)
+
+
+def weight_of(settings: SctdSettings, abar_t: Tensor, abar_e: Tensor) -> Tensor | float:
+    lambda_t, lambda_e = (0.5 * (abar / (1 - abar)).log() for abar in (abar_t, abar_e))
+    integral = (-lambda_t).exp() - (-lambda_e).exp()  # of exp(-lambda), from lambda_t to lambda_e
+    return {
+        "sigma_over_alpha": (-lambda_t).exp(),
+        "one": 1.0,
+        "supplement": (1 - abar_t) / (abar_e * integral**2),
+    }[settings.weighting]
 
 
 def plain_gradient(
@@ -101,7 +112,7 @@ def plain_gradient(
         g_self = step(zhat_s, network(zhat_s, s, texts.null), s, e)
         g_cond = step(z, eps_c, t, e)
         g_null = step(z, network(z, t, texts.null), t, e) if settings.exact_null else z_e
-        scale = ((1 - abar[t]) / abar[t]).sqrt() if settings.weighting == "sigma_over_alpha" else 1.0
+        scale = weight_of(settings, abar[t], abar[e])
         grad = settings.guidance_weight * scale * ((g_self - g_null) + (w + 1) * (g_null - g_cond))
         if settings.cp_weight:  # L_CP of S-(1), differentiated by autograd
             own = ((z_e - (1 - abar[e]).sqrt() * network(z_e, e, texts.null)) / abar[e].sqrt()).detach()
@@ -123,6 +134,7 @@ def plain_gradient(
         {"exact_null": True},
         {"guided_condition": False},
         {"weighting": "one", "guidance_weight": 0.7},
+        {"weighting": "supplement"},
         {"cp_weight": 0.3},
         {"perp_neg": {"enabled": True}},
         {"perp_neg": {"enabled": True}, "exact_null": True},

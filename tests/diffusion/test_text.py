@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
+from sctd.config.views import PerpNegSettings, ViewSettings
 from sctd.errors import PromptError
-from sctd.methods.settings import PerpNegSettings, ViewSettings
 from sctd.prior.analytic import AnalyticPrior
 from sctd.text import ViewTexts, blend_weights, perp_neg_weights, view_prompts
 
@@ -147,5 +147,5 @@ def test_a_prompt_the_prior_does_not_know_is_refused(prior):
 
 
 def test_settings_and_registry_load_no_torch():
-    code = "import sys, sctd.methods, sctd.methods.settings, sctd.prior; sys.exit('torch' in sys.modules)"
+    code = "import sys, sctd.methods, sctd.config, sctd.prior; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

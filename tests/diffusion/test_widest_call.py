@@ -12,7 +12,7 @@ from torch import Tensor
 from sctd import methods
 from sctd.config import load_config
 from sctd.prior.analytic import AnalyticPrior
-from sctd.prior.memory import widest_batch
+from sctd.prior.card_memory import widest_batch
 from sctd.text import ViewTexts
 
 BATCH = 3

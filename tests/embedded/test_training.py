@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import TEXT_LENGTH, every_caption, write_tokenizer
 from sctd.embedded.data import BLOCK, block_poses, open_views, trace_blocks
-from sctd.embedded.diffusion import Batches, even_timesteps, snr_weight, train_diffusion
+from sctd.embedded.diffusion import Batches, even_timesteps, save_weights, snr_weight, train_diffusion
 from sctd.embedded.latents import Pool, Sample, draw_sample, token_numbers, view_captions
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.optimizers import Muon, adamw, muon_and_adamw, orthogonalised
@@ -35,7 +35,6 @@ from sctd.embedded.training import (
     step_generator,
 )
 from sctd.embedded.vae import CHANNELS, level_channels, new_vae, train_vae
-from sctd.embedded.weights import save_weights
 from sctd.embedded.world import VIEW_PHRASES, Subject, check_prompt
 from sctd.errors import InputError
 from sctd.prior.views import FEATURES

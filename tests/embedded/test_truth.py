@@ -30,6 +30,17 @@ def test_the_truth_matches_itself_and_its_own_azimuths(kind: str, blind: Recogni
     assert perfect.iou == 1
     assert perfect.azimuth == 1
     assert perfect.psnr > perfect.psnr_average + 20
+    assert (perfect.edge, perfect.chroma) == (0, 0)
+
+
+def test_colours_that_saturate_are_told_from_the_truths(blind: Recogniser) -> None:
+    subject = Subject("duck", "yellow")
+    images, alpha = truth_views(subject)
+    strong = (0.5 + 2.5 * (images - 0.5)).clamp(0, 1)
+    grey = images.mean(1, keepdim=True).expand_as(images)
+    saturated, dull = (score_views(x[::EVERY], alpha[::EVERY], subject, blind) for x in (strong, grey))
+    assert saturated.edge > 0.3
+    assert saturated.chroma > 0.1 > -0.1 > dull.chroma
 
 
 def test_a_turned_object_fails_the_azimuths_alone(blind: Recogniser) -> None:

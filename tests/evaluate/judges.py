@@ -19,7 +19,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from sctd.prior.parts import quiet
+from sctd.prior.load.parts import quiet
 
 SIZE, LENGTH, WIDTH = 32, 24, 16
 _LAYERS = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}

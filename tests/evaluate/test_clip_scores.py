@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from judges import write_clip
+from judges import LENGTH, write_clip
 
 from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, score_embeddings, scores
+from sctd.evaluate.report import Judges
 
 X, Y, Z = torch.eye(3)
 
@@ -56,9 +57,15 @@ def test_a_folder_is_loaded_and_agrees_with_the_model_itself(folder: Path) -> No
     assert 0 <= found.janus <= 1
 
 
-def test_long_prompts_are_cut_as_clip_scores_do(folder: Path) -> None:
+def test_long_prompts_are_cut_as_clip_scores_do_and_it_is_said(folder: Path) -> None:
     clip = Clip.load(str(folder))
     assert torch.equal(clip.texts(["a" * 200]), clip.texts(["a" * 100]))
+    said: list[str] = []
+    fits = "a" * (LENGTH - 2)  # a token a letter, and start and end
+    Judges(clip=clip).say_what_is_cut([fits, fits + "a", "b" * 200], said.append)
+    assert said == [f"--clip does not read 2 of 3 prompts to the end, first: {fits}a"]
+    Judges(clip=clip).say_what_is_cut([fits], said.append)
+    assert len(said) == 1
 
 
 def test_what_cannot_be_loaded_is_one_line(folder: Path, tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_low_is_good_for_some(metric: str, says: str) -> None:
     assert verdict(metric, report.differences("sctd")["other"][metric], "sctd") == says
 
 
+def test_some_are_neither_good_nor_bad() -> None:
+    report = Report(rows("sctd", 0.0, metric="chroma") + rows("other", 0.1, metric="chroma"))
+    assert verdict("chroma", report.differences("sctd")["other"]["chroma"], "sctd") == "sctd is lower"
+    assert "is good" not in report.text()
+
+
 def test_nothing_is_called_a_difference_without_evidence() -> None:
     few = Report(rows("sctd", 0.0, 4) + rows("other", 0.1, 4)).differences("sctd")["other"]["iou"]
     assert verdict("iou", few, "sctd") == "too few prompts to tell"

@@ -154,7 +154,7 @@ def test_normals_are_optional(tmp_path: Path) -> None:
         ),
         ({"opacity": np.ones(2, np.uint8)}, "property 'opacity' is uint8, and must be float or double"),
         ({"scale_0": None, "f_dc_0": None}, "is not a splat file"),
-        ({"packed_position": np.ones(2, np.uint32)}, "is a compressed .ply of SuperSplat"),
+        ({"packed_position": np.ones(2, np.uint32)}, "its property 'packed_rotation' is missing"),
         ({"f_dc_0": None, "f_dc_1": None, "f_dc_2": None, "red": np.ones(2, np.uint8)}, "without 'green'"),
     ],
 )

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny import write_folder
 
+from sctd.config.prior import PriorSettings
 from sctd.prior import load_prior
+from sctd.prior.card_memory import META, Ledger
 from sctd.prior.diffusers_prior import DiffusersPrior
-from sctd.prior.memory import META, Ledger
-from sctd.prior.settings import PriorSettings
 from sctd.prior.vae import Autoencoder
 
 pytestmark = pytest.mark.gpu

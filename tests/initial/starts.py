@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sctd.config.asset import GaussianSettings
 from sctd.gaussians import SH_C0
 from sctd.initial.start import initialise
-from sctd.settings import GaussianSettings
 
 
 def points_of(

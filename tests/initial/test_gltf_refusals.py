@@ -46,7 +46,6 @@ def refused(path: Path) -> str:
         ("EXT_meshopt_compression", "export it without meshopt compression"),
         ("KHR_meshopt_compression", "export it without meshopt compression"),
         ("KHR_texture_basisu", "export its textures as PNG, JPEG or WebP"),
-        ("KHR_gaussian_splatting", "export the Gaussians as .ply or .splat"),
     ],
 )
 def test_required_extensions_are_refused_by_name(tmp_path: Path, name: str, instead: str) -> None:

@@ -12,10 +12,10 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.settings import GaussianSettings
 
 
 def write(path: Path, **columns: NDArray[Any]) -> Path:

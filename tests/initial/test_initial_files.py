@@ -13,12 +13,13 @@ import torch
 from mesh_files import write_cube
 
 from sctd.config import load_config
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
+from sctd.export.table import export
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.runlog import CONFIG, RunFolder, read_config
-from sctd.settings import GaussianSettings
+from sctd.run.folder import CONFIG, RunFolder, read_config
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -69,6 +70,16 @@ HEADER = (
     b"ply\nformat ascii 1.0\nelement vertex %d\n"
     b"property float x\nproperty float y\nproperty float z\nend_header\n"
 )
+
+
+@pytest.mark.parametrize("ending", [".splat", ".spz", ".sog", ".glb", ".npz"])
+def test_gaussians_of_every_format_come_as_they_are(tmp_path: Path, ending: str) -> None:
+    written = start(write_cloud(tmp_path / "a.ply"), sh_degree=0)
+    export(tmp_path / f"b{ending}", written)
+    found = start(tmp_path / f"b{ending}", sh_degree=0)
+    distances = torch.cdist(written.means, found.means).amin(dim=1)
+    assert len(found) == len(written)
+    assert float(distances.max()) < 1e-3  # a .sog has 16 bits
 
 
 @pytest.mark.parametrize(
@@ -129,7 +140,7 @@ COLORS = ("red", "green", "blue")
         (faces_of_nothing, "a.ply: it is damaged or no .ply file"),
         (
             packed,
-            "a.ply is a compressed .ply of SuperSplat (property 'packed_position'), and only uncompressed",
+            "a.ply: its property 'packed_rotation' is missing",
         ),
         (
             coloured("i4", 70000),
@@ -189,7 +200,7 @@ def test_as_many_gaussians_as_the_preset_says() -> None:
 
 def test_other_endings_are_refused_with_the_list(tmp_path: Path) -> None:
     (tmp_path / "a.fbx").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"a\.fbx'.*\.ply, \.splat, \.glb, \.gltf, \.obj, \.stl"):
+    with pytest.raises(InputError, match=r"a\.fbx'.*\.ply, \.splat, .*, \.npz, \.obj, \.stl"):
         start(tmp_path / "a.fbx")
     (tmp_path / "folder.glb").mkdir()
     with pytest.raises(InputError, match="it is a folder"):

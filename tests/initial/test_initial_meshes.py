@@ -12,6 +12,7 @@ from mesh_files import cube, write_cube, write_gltf
 from torch import Tensor
 
 from sctd.cameras import orbit_cameras
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.srgb import linear_to_srgb, srgb_to_linear
@@ -19,7 +20,6 @@ from sctd.initial.start import initialise
 from sctd.initial.surface import Layer, Surface, fit, sample
 from sctd.initial.texture import Texture
 from sctd.render import render
-from sctd.settings import GaussianSettings
 
 
 def generator(seed: int = 0) -> torch.Generator:

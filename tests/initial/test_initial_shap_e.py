@@ -11,11 +11,11 @@ from diffusers import ShapEPipeline
 from diffusers.pipelines.shap_e.renderer import MeshDecoder
 from tiny_shap_e import marching_cubes, write_shap_e
 
+from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.prior.parts import quiet
-from sctd.settings import GaussianSettings
+from sctd.prior.load.parts import quiet
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,14 @@ def test_prompt_and_seed_decide_alone(folder: Path) -> None:
     assert float(made.means.norm(dim=1).max()) <= 0.6 + 1e-6  # fitted into init_radius
     for other in (start(folder, "blue cube"), start(folder, seed=1), start(folder, shap_e_guidance=1.0)):
         assert not torch.equal(made.sh0, other.sh0)
+
+
+def test_a_text_too_long_for_it_is_refused(folder: Path) -> None:
+    """diffusers cuts it off, and says so where nobody reads it."""
+    words = "ab" * 11  # a token a letter, and start and end
+    start(folder, init_prompt=words)
+    with pytest.raises(InputError, match=r"Shap-E has 25 tokens, it reads 24; .*gaussians\.init_prompt"):
+        start(folder, init_prompt=words + "a")
 
 
 def test_tables_of_the_tiny_folder_close_a_sphere() -> None:

@@ -12,7 +12,7 @@ from tiny import LENGTH, WIDTH, write_tokenizer
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sctd.prior.parts import quiet
+from sctd.prior.load.parts import quiet
 
 HIDDEN = 8
 POSITION = 93  # numbers that encode a position

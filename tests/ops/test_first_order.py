@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sctd.ops.activation import activate
-from sctd.ops.images import stretched, views
+from sctd.ops.images import views
 from sctd.ops.residual import sctd_loss
 from sctd.ops.variation import total_variation
 
@@ -23,8 +23,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
         lambda x: sctd_loss(x, ONE, 2 * ONE, 3 * ONE, torch.ones(1), 2.0, backend="cpu").sum(),
         (1, 4, 3, 3),
     ),
-    "views": (lambda x: views(x, torch.ones(1, 4, 4, 1), 0.1, **TRITON)[0].sum(), (1, 4, 4, 4)),
-    "stretched": (lambda x: stretched(x, **TRITON).square().sum(), (1, 1, 4, 4)),
+    "views": (lambda x: views(x, torch.ones(1, 4, 4, 1), **TRITON)[0].sum(), (1, 4, 4, 4)),
     "activate": (
         lambda x: activate(x, torch.zeros(5), torch.zeros(5, 1, 3), torch.zeros(5, 3, 3), **TRITON)[0].sum(),
         (5, 3),
@@ -36,7 +35,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
 def test_the_gradient_of_a_gradient_is_refused_by_name(
     name: str, need: Callable[[str, bool, str], None]
 ) -> None:
-    if name in ("views", "stretched", "activate"):
+    if name in ("views", "activate"):
         need("triton-interpret", find_spec("triton") is not None, "run `pip install triton` (Linux)")
     operation, shape = OPERATIONS[name]
     x = torch.rand(shape, generator=torch.Generator().manual_seed(3)).requires_grad_()

@@ -12,12 +12,10 @@ from rounding import assert_rounded_alone, by_definition
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.ops import activate, stretched, total_variation, views, watch_screen_
+from sctd.ops import activate, total_variation, views, watch_screen_
 from sctd.ops.activation import _activate
-from sctd.ops.images import _stretched, _views
+from sctd.ops.images import _ranges, _views
 from sctd.ops.screen import _watch
-
-NEAR = 0.5
 
 on_a_cpu = pytest.mark.parametrize("backend", ["triton-interpret", "triton-ptx"])
 on_every_backend = pytest.mark.parametrize(
@@ -53,11 +51,13 @@ def check(call: Callable[..., tuple[Tensor | None, ...]], inputs: list[Tensor], 
 
 
 def images(cameras: int, height: int, width: int, channels: int) -> list[Tensor]:
-    """Pictures with empty pixels, faint ones, and depths on both sides of the near plane."""
+    """Pictures with empty pixels, faint and opaque ones; all are faint to the last of several cameras."""
     g = torch.Generator().manual_seed(height * width)
     renders = torch.rand(cameras, height, width, channels, generator=g)
-    alphas = torch.rand(cameras, height, width, 1, generator=g)
+    alphas = torch.rand(cameras, height, width, 1, generator=g) ** 0.3
     alphas[torch.rand(alphas.shape, generator=g) < 0.2] = 0
+    if cameras > 1:
+        alphas[-1] *= 0.85
     renders[..., 3:] = alphas * (0.2 + 3 * renders[..., 3:])
     return [renders, alphas]
 
@@ -67,23 +67,19 @@ def images(cameras: int, height: int, width: int, channels: int) -> list[Tensor]
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 9), (2, 9, 1), (2, 37, 41)])
 def test_views(size: tuple[int, int, int], channels: int, backend: str) -> None:
     def call(renders: Tensor, alphas: Tensor, backend: str) -> tuple[Tensor | None, ...]:
-        return views(renders, alphas, NEAR, variation=True, backend=backend)
+        return views(renders, alphas, variation=True, backend=backend)
 
     check(call, images(*size, channels), backend)
 
 
 def test_views_are_what_they_are_called() -> None:
     renders, alphas = images(2, 8, 6, 4)
-    rgb, disparity, sums = views(renders, alphas, NEAR, variation=True)
+    rgb, disparity, sums = views(renders, alphas, variation=True)
     assert disparity is not None
     assert torch.equal(rgb, renders[..., :3].permute(0, 3, 1, 2))
     assert rgb.is_contiguous()
-    seen = alphas[..., 0] > 0
-    depth = renders[..., 3] / alphas[..., 0]
-    assert torch.equal(disparity[:, 0][seen], (alphas[..., 0] / depth.clamp_min(NEAR))[seen])
-    assert (disparity[:, 0][~seen] == 0).all()
     assert sums.sum(0).tolist() == pytest.approx([float(total_variation(x)) for x in (rgb, disparity)])
-    without = views(renders[..., :3], alphas, NEAR)
+    without = views(renders[..., :3], alphas)
     assert without[1] is None
     assert without[2].shape == (0, 2)
 
@@ -94,7 +90,7 @@ def test_views_without_some_gradients(missing: int, backend: str) -> None:
     found = []
     for which in (backend, "reference"):
         leaves = [t.clone().requires_grad_() for t in images(2, 11, 7, 4)]
-        rgb, disparity, sums = views(*leaves, NEAR, variation=missing != 2, backend=which)
+        rgb, disparity, sums = views(*leaves, variation=missing != 2, backend=which)
         assert disparity is not None
         parts = [rgb.square().sum(), disparity.square().sum(), 30 * sums.sum()]
         del parts[missing]
@@ -104,23 +100,45 @@ def test_views_without_some_gradients(missing: int, backend: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-@on_every_backend
-@pytest.mark.parametrize("size", [(1, 1), (7, 9), (70, 81)])
-def test_stretched(size: tuple[int, int], backend: str) -> None:
-    g = torch.Generator().manual_seed(size[1])
-    values = torch.rand(3, 1, *size, generator=g) * torch.tensor([4.0, 0.3, 0.0]).reshape(3, 1, 1, 1) - 1
+def test_the_disparity_shows_the_surface_between_its_farthest_and_nearest_point() -> None:
+    """Five pixels: surfaces at depths 2, 4 and 5, one that is half there, nothing."""
+    depths, alphas = torch.tensor([2.0, 4.0, 5.0, 3.0, 7.0]), torch.tensor([1.0, 1.0, 0.95, 0.5, 0.0])
+    renders = torch.zeros(2, 1, 5, 4)
+    renders[..., 3] = depths * alphas
+    faint = torch.stack([alphas, 0.8 * alphas])[:, None, :, None]
+    renders[1] *= 0.8
+    pictures = views(renders, faint)[1]
+    assert pictures is not None
+    # 1 / (weighted depth + 10 (1 - alpha)): 1/2, 1/4, 1/5.25 = low, 1/6.5 below it, 1/10 below it
+    low = 1 / 5.25
+    wanted = [1.0, (1 / 4 - low) / (1 / 2 - low), 0.0, 0.0, 0.0]
+    assert pictures[0].flatten().tolist() == pytest.approx(wanted, abs=1e-4)
+    # nothing is opaque: the background is the lowest, and what is half there can be seen
+    of_faint = [1 / 3.6, 1 / 5.2, 1 / 6.2, 1 / 7.2, 1 / 10]
+    wanted = [(d - 0.1) / (1 / 3.6 - 0.1) for d in of_faint]
+    assert pictures[1].flatten().tolist() == pytest.approx(wanted, abs=1e-4)
+    nothing = views(torch.zeros(1, 3, 3, 4), torch.zeros(1, 3, 3, 1))[1]
+    assert nothing is not None
+    assert not nothing.any()
 
-    def call(values: Tensor, backend: str) -> tuple[Tensor | None, ...]:
-        images = stretched(values, backend=backend)
-        return images, images.flatten(2).mean(2)
 
-    check(call, [values], backend)
-    images = stretched(values)
-    assert images.shape == (3, 3, *size)
-    if size != (1, 1):
-        assert images[:2].flatten(1).amax(1).tolist() == [1, 1]
-    assert images.amin() == 0
-    assert not images[2].any()
+@pytest.mark.parametrize("backend", ["triton-interpret", "triton-ptx", "reference"])
+def test_the_range_is_constant_for_the_gradient(backend: str) -> None:
+    """And what is darker than the farthest surface has none."""
+    renders, alphas = (t.requires_grad_() for t in images(1, 9, 8, 4))
+    pictures = views(renders, alphas, backend=backend)[1]
+    assert pictures is not None
+    pictures.sum().backward()
+    depth, alpha = renders.detach()[..., 3].double(), alphas.detach()[..., 0].double()
+    d = 1 / (depth + 10 * (1 - alpha) + 1e-5)
+    low, high = d[alpha >= 0.9].min(), d.max()
+    assert (d < low).sum() > 2
+    wanted = torch.where(d < low, 0.0, -d.square() / (high - low))
+    assert renders.grad is not None
+    assert alphas.grad is not None
+    torch.testing.assert_close(renders.grad[..., 3].double(), wanted, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(alphas.grad[..., 0].double(), -10 * wanted, rtol=1e-5, atol=1e-7)
+    assert not renders.grad[..., :3].any()
 
 
 def gaussians(n: int, higher: int) -> list[Tensor]:
@@ -197,8 +215,9 @@ def test_a_broken_step_is_not_watched(bad: float, backend: str) -> None:
 
 def test_opcheck() -> None:
     renders, alphas = (t.requires_grad_() for t in images(1, 5, 3, 4))
-    torch.library.opcheck(_views, (renders, alphas, NEAR, True))
-    torch.library.opcheck(_stretched, (torch.rand(2, 1, 3, 4).requires_grad_(),))
+    ranges = torch.tensor([[0.2, 0.3]])
+    torch.library.opcheck(_ranges, (renders.detach(), alphas.detach()))
+    torch.library.opcheck(_views, (renders, alphas, ranges, True))
     leaves = [t.requires_grad_() for t in gaussians(6, 3)]
     torch.library.opcheck(_activate, (*leaves, None))
     kept = [torch.zeros(4) for _ in range(3)]
@@ -207,8 +226,8 @@ def test_opcheck() -> None:
 
 
 def test_gradients() -> None:
-    renders, alphas = (t.double().requires_grad_() for t in images(1, 3, 4, 4))
-    assert torch.autograd.gradcheck(lambda r, a: views(r, a, NEAR, variation=True), (renders, alphas + 0.1))
+    renders, alphas = (t.double().requires_grad_() for t in images(1, 3, 4, 3))
+    assert torch.autograd.gradcheck(lambda r, a: views(r, a, variation=True)[::2], (renders, alphas))
     leaves = [t.double().requires_grad_() for t in gaussians(3, 3)]
     assert torch.autograd.gradcheck(lambda *x: activate(*x), leaves)
 
@@ -216,9 +235,8 @@ def test_gradients() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: views(torch.zeros(1, 2, 2, 5), torch.zeros(1, 2, 2, 1), NEAR), "renders must have shape"),
-        (lambda: views(torch.zeros(1, 2, 2, 4), torch.zeros(1, 2, 3, 1), NEAR), "alphas must have shape"),
-        (lambda: stretched(torch.zeros(2, 3, 4, 4)), r"values must have shape \[B, 1, H, W\]"),
+        (lambda: views(torch.zeros(1, 2, 2, 5), torch.zeros(1, 2, 2, 1)), "renders must have shape"),
+        (lambda: views(torch.zeros(1, 2, 2, 4), torch.zeros(1, 2, 3, 1)), "alphas must have shape"),
         (lambda: activate(*gaussians(3, 3)[:3], torch.zeros(3, 3)), r"shN must have shape \[3, K - 1, 3\]"),
         (lambda: activate(*gaussians(3, 3), torch.zeros(2, 3)), "noise must have shape"),
         (

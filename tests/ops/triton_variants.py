@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import make_backend
 from triton.runtime import jit
 
-from sctd.methods.settings import SctdSettings
+from sctd.config.sctd import SctdSettings
 from sctd.ops import _triton_scene as scene
 from sctd.ops._triton_core import TritonCore
 from sctd.schedule import Schedule
@@ -48,7 +48,7 @@ def diffusion() -> None:
                 core.ode_step(z, z, (*of_t, *of_s), 0)
                 for avoided in (None, wrong):
                     core.cfg_ode_steps(z, (z, z), avoided, 7.5, (*of_t, *of_s, *of_e), 0)
-                weight = schedule.weights(t, SctdSettings(), z)
+                weight = schedule.weights(t, e, SctdSettings(), z)
                 core.residual((z, z), (*of_s, *of_e), (z, z), weight, 7.5, 0)
 
 

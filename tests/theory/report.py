@@ -1,4 +1,4 @@
-"""Prints the numbers of docs/algorithm.md, section 9: python tests/theory/report.py, half a minute."""
+"""Prints the numbers of docs/algorithm.md, section 9: python tests/theory/report.py, a minute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import test_bounds as bounds
 import test_convergence as convergence
 import test_modes as modes
+import test_targets as targets
+import test_theorem as theorem
 from mixtures import separate, smooth
 
 from sctd.prior.analytic import AnalyticPrior
@@ -26,6 +28,26 @@ def show(name: str, values: list[float], places: str = ".3g") -> None:
 
 
 def theorem_1() -> None:
+    print("theorem 1: error for dt = 48, 24, 12, 6; for length = 128, 64, 32, 16; then the slopes")
+    for name, make in MIXTURES.items():
+        segment = theorem.Segment(make())
+        for what, found in (("dt", theorem.by_dt(segment)), ("length", theorem.by_length(make()))):
+            show(f"{name}, {what}", found + convergence.slopes(found))
+        for broken in theorem.BROKEN:
+            show(f"  {broken.__name__}", theorem.by_dt(segment, broken))
+
+
+def two_targets() -> None:
+    print(
+        "section B:", targets.T, "to", *targets.TARGETS, "; difference of means; misses to the first and last"
+    )
+    for name, make in MIXTURES.items():
+        show(name, targets.differences(make()))
+        for own, other in (targets.TARGETS[::2], targets.TARGETS[::-2]):
+            show(f"  to {own}", targets.misses(make(), own, other))
+
+
+def one_step_a_segment() -> None:
     print("sup |G_m - exact|, N_s =", *convergence.COUNTS, "; then the slopes")
     for name, make in MIXTURES.items():
         for low in (20, 212):
@@ -67,6 +89,8 @@ def where_gradients_lead() -> None:
 
 if __name__ == "__main__":
     theorem_1()
+    two_targets()
+    one_step_a_segment()
     in_a_row()
     order_of_bounds()
     where_gradients_lead()

@@ -14,7 +14,7 @@ from statistics import fmean
 import pytest
 from mixtures import ducks, errors, exact, predict, separate, smooth
 
-from sctd.methods.settings import SctdSettings, segment_edges
+from sctd.config.sctd import SctdSettings, segment_edges
 from sctd.prior.analytic import AnalyticPrior
 from sctd.schedule import Schedule
 from sctd.solver import add_noise

@@ -1,4 +1,4 @@
-"""Theorem 1, S-(9) and S-(16): how the error of G_m falls with the segments' length."""
+"""One first-order step for G_m, as the method takes it: how its error falls with the segments' length."""
 
 from __future__ import annotations
 

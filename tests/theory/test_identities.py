@@ -1,4 +1,4 @@
-"""S-(4), S-(7) and S-(8) hold to rounding, and each notices a thousandth in any coefficient."""
+"""S-(4), S-(6), S-(7) and S-(8) hold to rounding, and each notices a thousandth in any coefficient."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from mixtures import TEXT, ducks, predict, separate
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.sctd import SctdSettings
+from sctd.config.views import ViewSettings
 from sctd.methods.sctd import Sctd
-from sctd.methods.settings import SctdSettings, ViewSettings
+from sctd.methods.timesteps import Timesteps
 from sctd.prior.analytic import AnalyticPrior
-from sctd.schedule import Schedule, Timesteps
+from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 
@@ -116,9 +118,32 @@ def identity_8(prior: AnalyticPrior, level: tuple[str, int] | None = None, **set
     return off(parts / n.integral, eps_y - eps + W * (eps_y - eps_0))
 
 
+def identity_6(prior: AnalyticPrior, level: tuple[str, int] | None = None, **settings: Any) -> float:
+    """b(t) |residual|^2 = w(t) |SDS's residual|^2, the residual being S-(6)'s: the method's, and as in S-(8).
+
+    With ``weighting: supplement`` the method's gradient is b(t) times its residual.
+    """
+    n, (z0, noise) = Numbers(prior), ducks(prior)
+    z_t = inverted(prior, z0, noise)
+    eps = (z_t - n.alpha[T] * z0) / n.sigma[T]
+    eps_y, eps_0 = predict(prior, z_t, T), predict(prior, z_t, T, "")
+    sds = eps_y - eps + W * (eps_y - eps_0)
+    zhat_s = n.step(z_t, eps_y, T, S)
+    left_out = n.mix(z0, eps, E) - n.step(zhat_s, predict(prior, zhat_s, S, ""), S, E)
+    method = sctd(prior, weighting="supplement", **settings)
+    method._schedule = Levels(prior, level)
+    weighted = gradient(method, z0, noise) + n.sigma[T] ** 2 / n.integral**2 * left_out
+    whole = gradient(sctd(prior), z0, noise) + left_out
+    return off((weighted * whole).sum(), n.sigma[T] ** 2 * sds.square().sum())
+
+
 LEVELS = [(name, t) for name in ("alpha", "sigma") for t in (T, E)]
 IDENTITIES: dict[str, tuple[Callable[..., float], list[Plants]]] = {
     "S-(4)": (identity_4, [{"level": level} for level in LEVELS]),
+    "S-(6)": (
+        identity_6,
+        [*({"level": level} for level in LEVELS), {"guidance_scale": W * PLANTED}],
+    ),
     "S-(7)": (identity_7, [{"level": level} for level in LEVELS]),
     "S-(8)": (
         identity_8,
@@ -142,6 +167,14 @@ def test_identity_holds_to_rounding(name):
 @pytest.mark.parametrize(("name", "plant"), PLANTED_ONES, ids=str)
 def test_identity_notices_a_thousandth(name, plant):
     assert IDENTITIES[name][0](separate(), **plant) > SEEN
+
+
+def test_the_second_line_of_s7_is_misprinted():
+    """-alpha_e integral is -sigma_e (e^(lambda_e - lambda_t) - 1), where S prints alpha_e for -sigma_e."""
+    n = Numbers(separate())
+    grown = n.sigma[T] / n.alpha[T] * n.alpha[E] / n.sigma[E] - 1  # e^(lambda_e - lambda_t) - 1
+    assert off(-n.sigma[E] * grown, -n.integral) < ROUNDING
+    assert off(n.alpha[E] * grown, -n.integral) > 1
 
 
 @pytest.mark.parametrize("coefficient", [1.0, PLANTED])

@@ -9,7 +9,7 @@ from torch import Tensor
 from sctd import methods
 from sctd.cameras import Viewpoints
 from sctd.config import load_config
-from sctd.methods.settings import ViewSettings
+from sctd.config.views import ViewSettings
 from sctd.prior.analytic import AnalyticPrior
 from sctd.text import ViewTexts
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sctd.cameras import eased_range, intrinsics, look_at, orbit_cameras, positions, sample_cameras
 from sctd.config import load_config
-from sctd.settings import CameraSettings
+from sctd.config.asset import CameraSettings
 
 
 def project(viewmat: Tensor, K: Tensor, point: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from sctd import claims
-from sctd.claims import LOCK, Claim, Held, clear, is_held, made_folder
+from sctd.run import claims
+from sctd.run.claims import LOCK, Claim, Held, clear, is_held, made_folder
 
 # Waits for a line, claims a folder, says how that went, and holds it until the next line.
 CLAIMANT = """
 import sys
 from pathlib import Path
-from sctd.claims import Claim, Held
+from sctd.run.claims import Claim, Held
 print("ready", flush=True)
 sys.stdin.readline()
 try:

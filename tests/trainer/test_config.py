@@ -97,11 +97,13 @@ def test_the_preset_for_objects_with_a_front_changes_the_cameras_alone() -> None
 def test_the_paper_preset_is_the_released_one_but_for_what_is_published() -> None:
     paper, released = (load_config(preset, prompt="x") for preset in ("paper", "sd21"))
     assert differences(released, paper) == [
+        "sctd.weighting",
         "sctd.warmup_lower_bound",
         "sctd.noise_offset",
         "sctd.exact_null",
         "sctd.guided_condition",
     ]
+    assert paper.sctd.weighting == "supplement"
     assert (paper.sctd.exact_null, paper.sctd.guided_condition, paper.sctd.noise_offset) == (True, False, 0)
 
 
@@ -211,7 +213,7 @@ def test_every_setting_is_described() -> None:
 
 def test_settings_load_without_torch() -> None:
     code = (
-        "import sys, sctd, sctd.config, sctd.runlog, sctd.methods; sctd.load_config(prompt='x'); "
+        "import sys, sctd, sctd.config, sctd.run.folder, sctd.methods; sctd.load_config(prompt='x'); "
         "print(sorted({'torch', 'numpy', 'sctd.ops', 'sctd._native'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

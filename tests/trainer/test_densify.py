@@ -9,7 +9,10 @@ import torch
 
 from sctd.cameras import orbit_cameras
 from sctd.config import load_config, preset_names
-from sctd.densify import (
+from sctd.config.asset import DensifySettings, OptimSettings
+from sctd.gaussians import Gaussians, from_points
+from sctd.render import render
+from sctd.splats.densify import (
     SPLIT_SHRINK,
     Densifier,
     ScreenStatistics,
@@ -18,10 +21,7 @@ from sctd.densify import (
     relocate,
     rotations,
 )
-from sctd.gaussians import Gaussians, from_points
-from sctd.optim import GaussianAdam
-from sctd.render import render
-from sctd.settings import DensifySettings, OptimSettings
+from sctd.splats.optim import GaussianAdam
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -12,10 +12,10 @@ import pytest
 import torch
 from small import small_config, small_run
 
-from sctd import checkpoint as checkpoints
-from sctd.checkpoint import Checkpoint
 from sctd.errors import InputError
-from sctd.runlog import LOG, IterationLog, RunFolder, check_target, read_log
+from sctd.run import checkpoint as checkpoints
+from sctd.run.checkpoint import Checkpoint
+from sctd.run.folder import LOG, IterationLog, RunFolder, check_target, read_log
 
 
 def some_state(iteration: int) -> Checkpoint:

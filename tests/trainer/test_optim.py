@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sctd.config import load_config
+from sctd.config.asset import OptimSettings, RateSettings
 from sctd.gaussians import Gaussians
-from sctd.optim import GaussianAdam, clip_norm, learning_rate
-from sctd.settings import OptimSettings, RateSettings
+from sctd.splats.optim import GaussianAdam, clip_norm, learning_rate
 
 
 def some_gaussians(n: int, seed: int = 0) -> Gaussians:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small import ORIGINAL, Slow, small_run
 
-from sctd.runlog import LOG, read_log
+from sctd.run.folder import LOG, PAGE, read_log
 
 ITERATIONS = 24
 
@@ -59,6 +59,7 @@ def test_kill_and_resume_is_bit_identical(tmp_path: Path, overrides: tuple[str, 
     assert result.contact_png is not None
     assert whole.contact_png is not None
     assert result.contact_png.read_bytes() == whole.contact_png.read_bytes(), where
+    assert (killed / PAGE).read_bytes() == (tmp_path / "whole" / PAGE).read_bytes(), where
     assert log_without_times(killed) == log_without_times(tmp_path / "whole"), where
     assert [row["iteration"] for row in read_log(killed / LOG)] == list(range(ITERATIONS))
 

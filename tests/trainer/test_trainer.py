@@ -19,7 +19,7 @@ from sctd.methods.base import Guidance
 from sctd.pipeline import generate, resolve_device
 from sctd.prior.analytic import AnalyticPrior
 from sctd.render import render
-from sctd.runlog import LOG, read_log
+from sctd.run.folder import LOG, read_log
 from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, _likely_cause, random_streams
 
 
@@ -282,6 +282,13 @@ def test_resume_refuses_other_settings(tmp_path: Path) -> None:
         small_run(tmp_path / "run", 3, "optim.means.start=0.5", resume=True)
     result = small_run(tmp_path / "run", 3, "output.contact_views=3", resume=True)  # pictures may differ
     assert result.contact_png is not None
+    assert result.page_html == tmp_path / "run" / "asset.html"
+
+
+def test_the_page_is_left_out_when_it_is_switched_off(tmp_path: Path) -> None:
+    result = small_run(tmp_path / "run", 3, "output.page=false")
+    assert result.page_html is None
+    assert not (tmp_path / "run" / "asset.html").exists()
 
 
 def test_resolve_device() -> None:

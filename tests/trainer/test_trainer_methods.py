@@ -9,7 +9,7 @@ import torch
 from small import Silent, small_config, small_prior, small_run
 
 from sctd import methods
-from sctd.runlog import LOG, read_log
+from sctd.run.folder import LOG, read_log
 from sctd.trainer import Trainer
 
 

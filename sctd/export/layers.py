@@ -1,0 +1,86 @@
+"""Step 9 of 9: what cameras see, layer by layer, for compositing and for measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sctd.cameras import CameraBatch
+from sctd.gaussians import Gaussians
+from sctd.ops import rasterization
+
+_UNSEEN = 1e-4
+"""Coverage below which there is no depth and no normal."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One picture, float32 on the CPU."""
+
+    rgb: NDArray[np.float32]
+    """Colours over the background, sRGB values, [H, W, 3], 0..1."""
+    clear: NDArray[np.float32]
+    """The same over black, so premultiplied by alpha, [H, W, 3]."""
+    alpha: NDArray[np.float32]
+    """Coverage, [H, W], 0..1."""
+    depth: NDArray[np.float32]
+    """z in the camera's frame, the Gaussians' mean by weight, [H, W], world units; 0: nothing is seen."""
+    normals: NDArray[np.float32]
+    """Unit vectors in the world's axes, towards the camera, [H, W, 3]; 0: nothing is seen."""
+
+
+@torch.no_grad()
+def render_layers(
+    gaussians: Gaussians, cameras: CameraBatch, background: Sequence[float]
+) -> Iterator[Layers]:
+    """A camera after the other, so that memory holds one.
+
+    A Gaussian's normal is its shortest axis, turned to the side that the camera is on; those along a ray are
+    averaged by weight.
+    """
+    means, quats, scales, opacities, colors, _ = gaussians.activated()
+    axes, degree = shortest_axes(quats, scales), gaussians.sh_degree
+    for i in range(len(cameras)):
+        viewmat, K = cameras.viewmats[i : i + 1].to(means), cameras.Ks[i : i + 1].to(means)
+        where = (viewmat, K, cameras.width, cameras.height, cameras.near_plane)
+        seen, alphas, _ = rasterization(
+            means, quats, scales, opacities, colors, *where, sh_degree=degree, render_mode="RGB+ED"
+        )
+        eye = -viewmat[0, :3, :3].T @ viewmat[0, :3, 3]
+        facing = axes * torch.where((axes * (eye - means)).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+        blended, _, _ = rasterization(means, quats, scales, opacities, facing, *where)
+        clear, alpha, depth = seen[0, ..., :3], alphas[0], seen[0, ..., 3]
+        behind = torch.tensor(background, dtype=clear.dtype, device=clear.device)
+        hit = alpha[..., 0] > _UNSEEN
+        normals = torch.nn.functional.normalize(blended[0], dim=-1)
+        yield Layers(
+            _array((clear + (1 - alpha) * behind).clamp(0, 1)),
+            _array(clear),
+            _array(alpha[..., 0]),
+            _array(torch.where(hit, depth, 0)),
+            _array(torch.where(hit[..., None], normals, 0)),
+        )
+
+
+def shortest_axes(quats: Tensor, scales: Tensor) -> Tensor:
+    """The direction in which each Gaussian is thinnest, [N, 3] of length 1; either sign."""
+    w, x, y, z = torch.nn.functional.normalize(quats, dim=1).unbind(1)
+    columns = torch.stack(
+        (
+            torch.stack((1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)), dim=1),
+            torch.stack((2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)), dim=1),
+            torch.stack((2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)), dim=1),
+        ),
+        dim=1,
+    )  # [N, axis, xyz]
+    return columns[torch.arange(len(scales)), scales.argmin(dim=1)]
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.float().cpu().numpy()
+    return array

@@ -1,0 +1,118 @@
+"""Step 9 of 9: who writes a file, by its ending."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from sctd.cameras import orbit_cameras
+from sctd.config.asset import OutputSettings
+from sctd.errors import InputError
+from sctd.export.animation import save_animation
+from sctd.export.contact import save_contact
+from sctd.export.video import save_turntable
+from sctd.formats.table import WRITERS
+from sctd.formats.write_spz import write_spz
+from sctd.gaussians import Gaussians
+from sctd.render import render_images
+from sctd.viewer.page import LOSES, write_page
+
+ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0
+"""Where the cameras of pictures stand, degrees, world units, degrees; `sctd render` sets them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person can choose of a format."""
+
+    spz_version: int = 3
+    size: int = 512
+    """Of pictures, pixels."""
+    views: int = 8
+    """Of a contact sheet."""
+    frames: int = 90
+    """Of a turntable."""
+    fps: int = 30
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+Write = Callable[[Path, Gaussians, Options], None]
+
+
+class Exporter(NamedTuple):
+    """How a file is written."""
+
+    write: Write
+    loses: str
+    """What the format does not keep, in words."""
+
+
+def export(path: Path, gaussians: Gaussians, options: Options | None = None) -> str:
+    """Write an asset as the ending of a path says, whole or not at all.
+
+    Args:
+        path: the file; its folder must exist, an existing file is replaced.
+        gaussians: N >= 1, y up.
+
+    Returns:
+        What the format does not keep, in words.
+
+    Raises:
+        InputError: an ending that is not known, or Gaussians that the format cannot hold.
+        OSError: the file cannot be written.
+    """
+    exporter = EXPORTERS.get(path.suffix.lower())
+    if exporter is None:
+        raise InputError(f"cannot write {str(path)!r}: give a file ending in {', '.join(EXPORTERS)}")
+    exporter.write(path, gaussians, options or Options())
+    return exporter.loses
+
+
+def _numbers(write: Callable[[Path, Gaussians], None]) -> Write:
+    return lambda path, gaussians, options: write(path, gaussians)
+
+
+def _orbit(gaussians: Gaussians, options: Options, count: int) -> Tensor:
+    cameras = orbit_cameras(count, ELEVATION, RADIUS, FOV, options.size)
+    return render_images(gaussians, cameras, options.background)
+
+
+def _spz(path: Path, gaussians: Gaussians, options: Options) -> None:
+    write_spz(path, gaussians, options.spz_version)
+
+
+def _page(path: Path, gaussians: Gaussians, options: Options) -> None:
+    output = OutputSettings(
+        background=options.background, elevation_deg=ELEVATION, radius=RADIUS, fovy_rad=math.radians(FOV)
+    )
+    write_page(path, gaussians, output=output)
+
+
+def _contact(path: Path, gaussians: Gaussians, options: Options) -> None:
+    save_contact(path, _orbit(gaussians, options, options.views))
+
+
+def _video(path: Path, gaussians: Gaussians, options: Options) -> None:
+    save_turntable(path, _orbit(gaussians, options, options.frames), options.fps)
+
+
+def _animation(path: Path, gaussians: Gaussians, options: Options) -> None:
+    save_animation(path, _orbit(gaussians, options, options.frames), options.fps)
+
+
+_PICTURES = "these are pictures, the Gaussians are not in it"
+EXPORTERS: dict[str, Exporter] = {
+    **{ending: Exporter(_numbers(writer.write), writer.loses) for ending, writer in WRITERS.items()},
+    ".spz": Exporter(_spz, WRITERS[".spz"].loses),
+    ".html": Exporter(_page, LOSES),
+    ".png": Exporter(_contact, _PICTURES),
+    ".mp4": Exporter(_video, _PICTURES),
+    ".gif": Exporter(_animation, f"{_PICTURES}; 256 colours each"),
+    ".webp": Exporter(_animation, _PICTURES),
+}
+"""Ending in small letters => exporter."""

@@ -1,0 +1,78 @@
+"""Compressed bytes, and no more memory for them than their file is worth.
+
+A kilobyte can declare a billion Gaussians, or unpack to a billion bytes. What a file declares is compared
+with its length first, and unpacking stops at what was declared.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import IO
+
+from sctd.errors import InputError
+
+_RATIO = 1100
+"""Bytes from one: DEFLATE makes at most 1032, and ZSTD of packed Gaussians far less."""
+_SLACK = 1 << 20
+
+
+def damaged(path: Path, kind: str, why: str) -> InputError:
+    """A line that names the file, its format, and what is wrong."""
+    return InputError(f"{path} is damaged or no {kind} file: {why}")
+
+
+def read_whole(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+
+
+def check_declared(path: Path, kind: str, field: str, declared: int, needed: int, there: int) -> None:
+    """Refuse a count whose rows, ``needed`` bytes once unpacked, cannot be in a file of ``there`` bytes.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if needed > _RATIO * there + _SLACK:
+        raise damaged(
+            path, kind, f"{field} says {declared}, which need {needed} bytes, and the file has {there}"
+        )
+
+
+def inflate(path: Path, kind: str, data: bytes, most: int) -> bytes:
+    """At most ``most`` bytes of a gzip stream; less where it is cut off.
+
+    Raises:
+        InputError: it is no gzip stream.
+    """
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, max(1, most))
+    except zlib.error as exc:
+        raise damaged(path, kind, f"its gzip stream cannot be unpacked ({exc})") from exc
+
+
+def unzstd(path: Path, kind: str, field: str, data: bytes, length: int) -> bytes:
+    """Exactly ``length`` bytes of a ZSTD frame.
+
+    Raises:
+        InputError: it is none, or has another length.
+    """
+    import zstandard
+
+    stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data))
+    try:
+        found = stream.read(length + 1)
+    except zstandard.ZstdError as exc:
+        raise damaged(path, kind, f"{field} cannot be unpacked ({exc})") from exc
+    if len(found) != length:
+        more = "more" if len(found) > length else str(len(found))
+        raise damaged(path, kind, f"{field} should unpack to {length} bytes and gives {more}")
+    return found

@@ -1,0 +1,137 @@
+"""Losses on the rendering and the Gaussians that stand beside the distillation loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from sctd.config.asset import RegulariserSettings
+from sctd.gaussians import SH_C0, Gaussians
+from sctd.machine import transfer
+from sctd.prior.base import Prior
+from sctd.render import Render
+from sctd.splats.optim import GaussianAdam
+
+COLOR_MARGIN = 1 / 512
+"""Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """Weighted losses whose values come in pieces, as kernels sum up what they pass."""
+
+    weights: dict[str, float]
+    """Of each loss, by the name that the log has for it; 0: it is not wanted."""
+    sums: Tensor
+    """[P, K]: column k adds up to the k-th loss."""
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the weighted losses by the sums, [P, K], to begin a backward pass with."""
+        return _row(tuple(self.weights.values()), self.sums.dtype, self.sums.device).expand_as(self.sums)
+
+    def values(self, sums: Tensor) -> dict[str, float]:
+        """The weighted losses, from the sums on the CPU."""
+        totals = dict(zip(self.weights, sums.sum(0).tolist(), strict=True))
+        return {name: weight * totals[name] for name, weight in self.weights.items() if weight}
+
+
+@lru_cache
+def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """On the device once and for all."""
+    return transfer.to_device(torch.tensor([weights], dtype=dtype), device)
+
+
+def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:
+    """Terms on the rendering and on the Gaussians, without those of weight 0.
+
+    Source: the authors' released code, TV(rgb) + TV(disparity) + mean(scale), all with weight 1.
+    """
+    disparity = 0.0 if rendered.disparity is None else settings.tv_disparity
+    terms = [
+        Term({"tv_rgb": settings.tv_rgb, "tv_disparity": disparity}, rendered.variation),
+        Term({"scale": settings.scale, "opacity": settings.opacity}, rendered.sizes),
+    ]
+    return [term for term in terms if any(term.weights.values())]
+
+
+def reconstruction(settings: RegulariserSettings, prior: Prior, images: Tensor, z0: Tensor) -> list[Term]:
+    """Half squared distance of pictures [B, 3, size, size] to the VAE's decoding of their latents z0.
+
+    The distillation loss acts through the VAE's encoder alone. Whatever the encoder maps to the same latents
+    costs nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents still look
+    right. The decoding is held fixed: this pulls the renderings to where encoder and decoder agree. A sum
+    over pixels, as the method's gradient is one over latents. Empty when switched off.
+    """
+    if not settings.reconstruction:
+        return []
+    target = prior.decode_latents(z0.detach()).to(images)
+    distance = 0.5 * (images - target).square().sum()
+    return [Term({"reconstruction": settings.reconstruction}, distance.reshape(1, 1))]
+
+
+@torch.no_grad()
+def limit_brightness(
+    settings: RegulariserSettings,
+    rendered: Render,
+    optimiser: GaussianAdam,
+    iteration: int,
+    norms: Tensor | None = None,
+) -> Tensor | None:
+    """Lower the colours, in place, when the renderings are too bright.
+
+    Brightness is the mean over the channels. Of each image the quantile over the pixels that show an object
+    counts, and of the images the same quantile. All coefficients are multiplied, which pulls colours towards
+    middle grey, and Adam forgets its moments of them. Not where one of ``norms`` is not finite.
+
+    Returns:
+        Whether it did, one bool on the device; None where it did not look.
+
+    Source: the brightness control (BEG) of the authors' released code, train.py and
+    scene/gaussian_model.py, reset_brightness.
+    """
+    if not settings.brightness or not settings.brightness_start < iteration + 1 < settings.brightness_stop:
+        return None
+    brightness, seen = rendered.rgb.mean(dim=1).flatten(1), rendered.alpha.flatten(1) > 0
+    of_images = _quantile(brightness, seen, settings.brightness_quantile)
+    everywhere = torch.ones_like(of_images, dtype=torch.bool)
+    quantile = _quantile(of_images[None], everywhere[None], settings.brightness_quantile)[0]
+    bright = quantile > settings.brightness_limit
+    if norms is not None:
+        bright &= norms.isfinite().all()
+    colors = ("sh0", "shN")
+    for name, coefficients in optimiser.gaussians.parameters().items():
+        if name in colors:
+            coefficients.mul_(torch.where(bright, settings.brightness_factor, 1.0))
+    for moments in (optimiser.exp_avg, optimiser.exp_avg_sq):
+        for name in moments.keys() & set(colors):
+            moments[name].mul_(torch.where(bright, 0.0, 1.0))
+    return bright
+
+
+def _quantile(values: Tensor, counted: Tensor, q: float) -> Tensor:
+    """The quantile q of the counted values of each row, linear between two of them; [B, P] => [B].
+
+    0 for a row without any. Waits for nothing on the device.
+    """
+    ordered = torch.where(counted, values, float("inf")).sort(dim=1).values
+    last = (counted.sum(dim=1, keepdim=True) - 1).clamp_min(0)
+    place = q * last
+    low = place.floor().long()
+    below, above = ordered.gather(1, low), ordered.gather(1, torch.minimum(low + 1, last))
+    found = torch.lerp(below, above, (place - low).to(values.dtype))
+    return torch.where(counted.any(dim=1), found[:, 0], 0.0)
+
+
+@torch.no_grad()
+def project(gaussians: Gaussians, scale_range: tuple[float, float] | None, clamp_colors: bool) -> None:
+    """Bring scales and base colours back into their bounds, in place, after an optimiser step."""
+    if scale_range is not None:
+        gaussians.scales.clamp_(math.log(scale_range[0]), math.log(scale_range[1]))
+    if clamp_colors:
+        bound = (0.5 - COLOR_MARGIN) / SH_C0
+        gaussians.sh0.clamp_(-bound, bound)

@@ -1,0 +1,47 @@
+"""What a page says about its asset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sctd.config import Config
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Plain text; whoever shows it escapes it."""
+
+    title: str
+    """The prompt, or the name of a file."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """A few words each, by their name."""
+    settings: str = ""
+    """All of them, as YAML; may be empty."""
+
+    @classmethod
+    def of_run(cls, config: Config) -> Caption:
+        """The prompt and the settings of a run."""
+        facts = {
+            "seed": str(config.seed),
+            "method": config.method,
+            "prior": _without_folders(config.prior.name),
+            "iterations": str(config.iterations),
+        }
+        tree = _without_folders(config.model_dump(mode="json"))
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
+        return cls(config.prompt, facts, text)
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings whose absolute paths are names: a page is passed on, and says nothing of its maker's disk."""
+    if isinstance(value, dict):
+        return {key: part if key == "prompt" else _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value

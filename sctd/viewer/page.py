@@ -1,0 +1,127 @@
+"""An asset as one web page that works from a disk, a mail or a server, and asks the network for nothing.
+
+Inside are the splat file itself, a picture that stands there until WebGL does, and the viewer: Spark and
+three.js with our `tools/viewer/viewer.js`, built beforehand, so that nobody needs node. A policy in the page
+forbids the browser every connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import math
+import tempfile
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+import torch
+
+from sctd.cameras import orbit_cameras
+from sctd.config.asset import OutputSettings
+from sctd.errors import InputError
+from sctd.export.files import whole_file
+from sctd.formats.write_ply import write_ply
+from sctd.gaussians import Gaussians
+from sctd.names import slug
+from sctd.render import render
+from sctd.viewer.caption import Caption
+
+WEB = Path(__file__).parent / "web"
+LOSES = "nothing: the page holds the .ply, which its button saves"
+POSTER_SIZE = 512
+"""Pixels."""
+
+
+def write_page(
+    path: Path, gaussians: Gaussians, caption: Caption | None = None, output: OutputSettings | None = None
+) -> None:
+    """Write the page, whole or not at all. The same arguments give the same bytes.
+
+    Args:
+        path: the file; its folder must exist, an existing file is replaced.
+        gaussians: N >= 1 on any device, y up.
+        caption: what it says; None: the file's name.
+        output: where its camera stands at first, and the colour behind the asset; None: the defaults.
+
+    Raises:
+        InputError: there are no Gaussians, or a value is not finite.
+        OSError: the file cannot be written.
+    """
+    caption = caption or Caption(path.stem)
+    text = page(gaussians, caption, output or OutputSettings())
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def page(gaussians: Gaussians, caption: Caption, output: OutputSettings) -> str:
+    """The page's HTML; see :func:`write_page`."""
+    if len(gaussians) == 0:
+        raise InputError("cannot make a page: there are no Gaussians")
+    facts = {**caption.facts, "Gaussians": f"{len(gaussians):,}"}
+    view = {
+        "azimuth": 0,
+        "elevation": output.elevation_deg,
+        "radius": output.radius,
+        "fovy": math.degrees(output.fovy_rad),
+    }
+    background = ", ".join(str(round(255 * value)) for value in output.background)
+    settings = f"<details><summary>Settings</summary><pre>{escape(caption.settings)}</pre></details>"
+    return Template(_web("page.html")).substitute(
+        title=escape(caption.title),
+        facts="".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()),
+        settings=settings if caption.settings else "",
+        licenses=escape(_web("licenses.txt")),
+        style=_web("page.css").replace("BACKGROUND", f"rgb({background})"),
+        script=_web("page.js"),
+        poster=_base64(_poster(gaussians, output)),
+        view=escape(json.dumps(view)),
+        name=escape(f"{slug(caption.title)}.ply"),
+        viewer=_packed_viewer(),
+        asset=_packed(_ply(gaussians)),
+    )
+
+
+@cache
+def _web(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+@cache
+def _packed_viewer() -> str:
+    return _packed(_web("viewer.js").encode())
+
+
+def _packed(data: bytes) -> str:
+    """As the page's script unpacks it; without a time stamp."""
+    return _base64(gzip.compress(data, 9, mtime=0))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _ply(gaussians: Gaussians) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="sctd-page-") as folder:
+        path = Path(folder) / "asset.ply"
+        write_ply(path, gaussians)
+        return path.read_bytes()
+
+
+@torch.no_grad()
+def _poster(gaussians: Gaussians, output: OutputSettings) -> bytes:
+    """The first view as WebP, transparent where nothing is: the page's colour is the reader's choice."""
+    from PIL import Image
+
+    fov = math.degrees(output.fovy_rad)
+    cameras = orbit_cameras(1, output.elevation_deg, output.radius, fov, POSTER_SIZE)
+    seen = render(gaussians.detach(), cameras, torch.zeros(1, 3))
+    alpha = seen.alpha[0]
+    straight = torch.cat((seen.rgb[0] / alpha.clamp_min(1e-6), alpha)).clamp(0, 1)
+    pixels = (straight * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    data = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(data, format="WEBP", quality=85)
+    return data.getvalue()
