@@ -89,9 +89,9 @@ What brought them there, M instructions of the picture of 10000 Gaussians on 256
 
 The Adam step went from 0.22 to 0.11 there: factors once, norms by as many blocks as the size asks for. Most
 of the backward pass's second step changes the PTX alone: the compiler had made one machine instruction of it
-before. The forward pass misses its target by 5%: of the 82 instructions of a turn 8 are negations, which the
-machine does not have, and the rest loads two footprints, blends them at two pixels, ends and counts. Unrolling
-the loop once more made the pass longer, 23.2 M, and was left out.
+before. The forward pass misses its target by 5%: of the 82 instructions of a turn 8 are negations, which
+the machine does not have, and the rest loads two footprints, blends them at two pixels, ends and counts.
+Unrolling the loop once more made the pass longer, 23.2 M, and was left out.
 """
 BOUND = """
 What a picture with its gradient and one Adam step cannot do without, {count} Gaussians on {size} x {size}
@@ -104,7 +104,7 @@ the prefix sum are CUB's and not counted; loops elsewhere count as passed by.
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel on one architecture. ``stack`` and ``spills`` in bytes a thread, ``shared`` a block, ``block`` in threads."""
+    """One kernel on one architecture: bytes of ``stack`` and ``spills`` a thread, of ``shared`` a block."""
 
     name: str
     arch: str
