@@ -40,7 +40,7 @@ void project_backward(const ProjectArgs& a, Stream stream);
 
 // A footprint as tile lists and blends read it: two 16-byte words, one 32-byte sector. Its alpha at (x, y) is
 //     2^-(p^2 + q^2 + faint),   q = down (y - mean_y),   p = across (x - mean_x) + lean q
-struct alignas(32) Record {
+struct alignas(16) Record {
     float mean_x, mean_y;  // px
     float across, down;    // 1/px
     float lean, faint;     // faint = -log2(opacity)

@@ -181,7 +181,7 @@ __device__ __forceinline__ void direction_gradient(const float* row, bool vector
 // moves with the Gaussian: its share goes to a.g_means, for project_backward_kernel to add to; and with the camera: where
 // poses are wanted it goes to a.g_directions [C,N,3] too.
 template <int Degree>
-__global__ void __launch_bounds__(kBlock, Degree == 3 ? 4 : 5) sh_backward_kernel(ProjectArgs a) {
+__global__ void __launch_bounds__(kBlock, Degree == 3 ? 3 : 5) sh_backward_kernel(ProjectArgs a) {
     constexpr int kUsed = bases_of(Degree);
     const int i = blockIdx.x * kBlock + threadIdx.x;
     if (i >= a.count) return;

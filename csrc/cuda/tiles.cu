@@ -266,7 +266,7 @@ struct Slots {  // by rank, before the sort
 template <typename F>
 __device__ __forceinline__ void emit(const TilesArgs& a, const Slots& slots, int64_t& next, uint32_t first,
                                      int tiles, int index, F mask) {
-    const int upto = inclusive_sum(tiles, threadIdx.x % kWarp);
+    const int lane = threadIdx.x % kWarp, upto = inclusive_sum(tiles, lane);
     int64_t slot = next + upto - tiles;
     for (int i = 0; i < tiles && slot < a.capacity; ++i, ++slot) {
         slots.tile[slot] = first + i;

@@ -102,7 +102,7 @@ def jobs(backend: str = "cuda") -> list[Job]:
     kernels = Job("every kernel, once", workload, r"^[0-9a-f]{64}$|Error", quick=True, environment=paths)
     if backend != "cuda":
         return [kernels]
-    on_gpu = ("--prior", "embedded", "--device", "cuda")
+    made = "--prior embedded --device cuda --steps 200 --out build/gpu_asset -- 'a red mushroom'"
     sctd = shutil.which("sctd") or str(Path(python).with_name("sctd"))
     step = [sctd, "bench", "step", "--steps", "40", "--set", "device=cuda"]
     return [
@@ -110,7 +110,7 @@ def jobs(backend: str = "cuda") -> list[Job]:
         Job("kernels against their definitions", [python, *gpu, "tests/ops"], outcome, quick=True),
         Job(
             "a generation",
-            [sctd, "generate", *on_gpu, "--steps", "200", "--out", "build/gpu_asset", "--", "a red mushroom"],
+            ["sh", "-c", f"rm -rf build/gpu_asset && exec {sctd} generate {made}"],
             r"asset|step|iterations|error",
             quick=True,
         ),

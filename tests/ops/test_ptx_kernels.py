@@ -126,7 +126,7 @@ PLANTED: dict[str, Bug] = {
         "its mask does not name|reads lane 31, which is not in its mask",
     ),
     "padding that nobody writes": (
-        *("blend_forward.cu", "slab[n] = none;", ""),
+        *("blend_forward.cu", "slab[n] = none;", "(void)none;"),
         "reads memory that nothing has written; kernel blend_forward_kernel",
     ),
     "an output that is forgotten": (
@@ -134,8 +134,8 @@ PLANTED: dict[str, Bug] = {
         "reads memory that nothing has written; kernel blend_backward_kernel",
     ),
     "a slab that is too small": (
-        *("blend_forward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
-        "out of range: .*of shared memory; kernel blend_forward_kernel",
+        *("blend_backward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
+        "out of range: .*of shared memory; kernel blend_backward_kernel",
     ),
     "a row too many": (
         *("project.cu", "if (i >= a.count) return;", "if (i > a.count) return;"),
