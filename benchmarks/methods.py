@@ -43,6 +43,16 @@ def run_name(text: str, name: str, seed: int) -> str:
     return f"{slug(text)}-{name}-seed{seed}"
 
 
+def as_published(names: Sequence[str]) -> list[str]:
+    """Overrides that undo what the preset sets for its prior: each baseline as its authors have it."""
+    sections = {name: getattr(load_config("sd21", prompt="x"), name) for name in names if name != BASELINE}
+    return [
+        f"{name}.{key}={json.dumps(value)}"
+        for name, section in sections.items()
+        for key, value in section.model_dump(mode="json").items()
+    ]
+
+
 def plan(
     base: Config, names: Sequence[str], texts: Sequence[str], seeds: int, lengths: Mapping[str, int]
 ) -> list[Entry]:
@@ -68,7 +78,7 @@ def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
     with closing(Manifest(out)) as manifest:
         if manifest.entries() != entries:
             raise InputError(f"{out} holds other runs; give the options it was made with, or another --out")
-    for number, (outcome, state) in enumerate(carry_on(Folder(out), Silent(), seats=seats, retries=1), 1):
+    for number, (outcome, state) in enumerate(carry_on(Folder(out), Silent(), in_flight=seats, retries=1), 1):
         print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 
@@ -82,12 +92,13 @@ def known(path: Path | None, command: dict[str, Any]) -> tuple[list[Row], list[s
         return [], []
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        same = all(results["command"][key] == command[key] for key in ("evaluations", "settings"))
+        fixed = ("evaluations", "settings", "published")
+        same = all(results["command"].get(key, False) == command[key] for key in fixed)
         rows, commits = [Row(**row) for row in results["runs"]], list(results["commits"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise InputError(f"{path} is no results.json of this benchmark ({exc})") from exc
     if not same:
-        raise InputError(f"{path} is of other --evaluations or --set; give the same ones")
+        raise InputError(f"{path} is of other --evaluations, --published or --set; give the same ones")
     return rows, commits
 
 
@@ -133,6 +144,9 @@ def main(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of all runs, as of sctd generate.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="The baselines' published settings, not the preset's.")
+    ] = False,
     add: Annotated[
         Path | None, typer.Option(help="results.json of such a command; what it has is not made again.")
     ] = None,
@@ -141,8 +155,9 @@ def main(
     """Run, score, compare, and write down what came out, whoever wins."""
     chosen = list(methods.BUILT) if names is None else [name.strip() for name in names.split(",")]
     texts = suites.prompts("embedded")[:prompts]
-    overrides = ["output.turntable_frames=0", *(settings or [])]
+    overrides = ["output.turntable_frames=0", *(as_published(chosen) if published else []), *(settings or [])]
     command = {"prompts": texts, "seeds": seeds, "evaluations": evaluations, "settings": settings or []}
+    command["published"] = published
     try:
         earlier, commits = known(add, command)
         base = load_config("embedded", None, overrides, prompt=texts[0])

@@ -92,11 +92,14 @@ def _conditions(page: Path, results: Results) -> str:
         f"--prompts {len(command['prompts'])} --seeds {command['seeds']} "
         f"--evaluations {command['evaluations']} --page docs/{page.name}"
     )
+    published = command.get("published", False)
+    called += " --published" if published else ""
+    own = "the settings that its authors published" if published else "the settings of its own section"
     called += "".join(f" --set {setting}" for setting in command["settings"])
     text = (
         f"{len(command['prompts'])} prompts of the suite `embedded`, {command['seeds']} seed(s), about "
         f"{command['evaluations']:,} network evaluations for every run. Prior, cameras, first Gaussians and "
-        "optimiser are the same; each method has the settings of its own section. "
+        f"optimiser are the same; each method has {own}. "
         f"{machine['cpu']}, {machine['usable_cores']} cores, runs made as batches at commit "
         f"{', '.join(results['commits'])}. "
         "In brackets: 95%, bootstrap over prompts and their seeds."

@@ -72,8 +72,8 @@ What warps execute of the kernels for a picture of that workload, its gradient a
 running nvcc's PTX for sm_80 in lockstep (`csrc/ptx`, `python -m benchmarks.executed`): whole kernels with
 all their loops, in PTX instructions. Machine instructions differ: a turn of the backward loop has 154 of PTX
 and fewer than 120 of the machine, a division or a root is one of PTX and many of the machine. Then 32-byte
-sectors of global loads and stores, and atomic instructions. `tests/ops/test_executed.py` holds the counts of
-two small pictures; the second table is of the largest.
+sectors of global loads and stores, and atomic instructions. `tests/benchmarks/test_executed.py` holds the
+counts of two small pictures; the last table is of the largest.
 """
 STEPS = """
 What brought them there, M instructions of the picture of 10000 Gaussians on 256 x 256 pixels:

@@ -51,16 +51,22 @@ def export(
     source = inputs.asset_file(asset)
     inputs.check_new_files([out], overwrite=overwrite)
 
+    from sctd.config import load_config
     from sctd.export.table import Options
     from sctd.export.table import export as write
     from sctd.formats.axes import Up
     from sctd.formats.table import read_gaussians
+    from sctd.run.folder import CONFIG
+    from sctd.viewer.caption import Caption
 
     say = partial(typer.echo, err=True)
     gaussians = read_gaussians(source, cast("Up | None", axis), say)
     if sh_degree is not None:
         gaussians = gaussians.with_sh_degree(sh_degree)
-    options = Options(spz_version, size, views, frames, fps, color)
+    caption = None
+    if asset.is_dir() and (asset / CONFIG).is_file():
+        caption = Caption.of_run(load_config(file=asset / CONFIG))
+    options = Options(spz_version, size, views, frames, fps, color, caption)
     with made_folder(out.parent):
         loses = write(out, gaussians, options)
     say(f"{out}: {len(gaussians)} Gaussians; {loses}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +11,16 @@ import typer
 
 from sctd import initial
 from sctd.errors import InputError
+from sctd.extras import need_viser
 from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
+from .view import WithViewer
 
 if TYPE_CHECKING:
     from sctd.config import Config
+    from sctd.pipeline import Reporter
 
 
 def generate(
@@ -94,11 +99,16 @@ def generate(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write events for TensorBoard to tensorboard/.")
     ] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Watch it grow in the browser; needs sctd[view].")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
     """Make a 3D asset from a prompt; prints the path of asset.ply."""
+    if view:
+        need_viser("--view")
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
     options["output"] = inputs.given(
@@ -117,7 +127,22 @@ def generate(
         return
     folder = out or inputs.default_folder(settings.prompt, settings.seed)
     _check_folder(folder, resume=resume, overwrite=overwrite)
-    typer.echo(_run(settings, folder, resume=resume, overwrite=overwrite))
+    with _reporting(folder, view=view) as report:
+        typer.echo(_run(settings, folder, report, resume=resume, overwrite=overwrite))
+        if isinstance(report, WithViewer):
+            report.wait()
+
+
+@contextmanager
+def _reporting(folder: Path, *, view: bool) -> Iterator[Reporter]:
+    """Where the run tells how it goes; with a viewer for as long as the block lasts, if that is wanted."""
+    from .progress import reporter
+
+    if view:
+        with WithViewer(reporter(), folder) as watched:
+            yield watched
+    else:
+        yield reporter()
 
 
 def new_settings(
@@ -197,14 +222,11 @@ def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     inputs.check_writable(folder)
 
 
-def _run(settings: Config, folder: Path, *, resume: bool, overwrite: bool) -> Path:
+def _run(settings: Config, folder: Path, report: Reporter, *, resume: bool, overwrite: bool) -> Path:
     """The long part; returns the path of the asset."""
     try:
         from sctd import pipeline
 
-        from .progress import reporter
-
-        report = reporter()
         result = pipeline.generate(settings, folder, resume=resume, overwrite=overwrite, report=report)
     except KeyboardInterrupt as exc:
         # With a text, the run has saved a checkpoint and said so.

@@ -30,6 +30,7 @@ from . import (
     render,
     streams,
     suite,
+    view,
 )
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("batch")(batch.batch)
 app.command("render")(render.render)
+app.command("view")(view.view)
 app.command("export")(export.export)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")

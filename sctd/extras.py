@@ -39,6 +39,11 @@ def need_tensorboard(what: str) -> None:
     _need("tensorboardX", "tensorboard", what)
 
 
+def need_viser(what: str) -> None:
+    """Find out whether there can be an interactive viewer; as :func:`need_matplotlib`."""
+    _need("viser", "view", what)
+
+
 def _need(package: str, extra: str, what: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise InputError(

@@ -40,6 +40,7 @@ from sctd.run.folder import (
 )
 from sctd.run.interrupts import Interrupts
 from sctd.trainer import Launched, Scalars, Start, Trainer
+from sctd.viewer.window import Window
 
 
 class Reporter(Protocol):
@@ -119,6 +120,7 @@ def generate(
     report: Reporter | None = None,
     prior: Prior | None = None,
     stop: Callable[[], bool] | None = None,
+    alone: bool = True,
 ) -> RunResult:
     """Make a 3D asset from a prompt.
 
@@ -133,6 +135,7 @@ def generate(
         report: told about progress.
         prior: an already loaded one, instead of ``config.prior``.
         stop: asked after each iteration; True ends the run as Ctrl-C does, also outside the main thread.
+        alone: whether a viewer may pause and stop the run; beside others it may only look.
 
     Raises:
         InputError: unknown or unusable settings, prompt, prior or folder; nothing is left behind.
@@ -170,7 +173,10 @@ def generate(
         try:
             done = found.iteration if found else 0
             diary = stack.enter_context(diaries.Diary(folder.path, config, done, report.message))
-            seconds = _loop(trainer, folder, report, seconds, interrupts, stop or (lambda: False), diary)
+            window = Window(folder.path, obeys=alone)
+            stack.callback(window.close)
+            stops = stop or (lambda: False)
+            seconds = _loop(trainer, folder, report, seconds, interrupts, stops, diary, window)
             try:
                 return _finish(trainer, folder, report, seconds, diary)
             except KeyboardInterrupt as exc:
@@ -259,6 +265,7 @@ def _loop(
     interrupts: Interrupts,
     stop: Callable[[], bool],
     diary: diaries.Diary,
+    window: Window,
 ) -> float:
     """Do the iterations that are left; the run's seconds so far. Signals wait meanwhile."""
     total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
@@ -289,7 +296,9 @@ def _loop(
                 size = max(16, trainer.config.output.size // 2)
                 views = _orbit(trainer.gaussians.detach(), trainer.config, diaries.VIEWS, size)
                 diary.sheet(trainer.iteration, views)
-            stopping = interrupts.pending or stop()
+            window.show(trainer.iteration, lambda: trainer.gaussians)
+            began += window.pause(lambda: interrupts.pending or stop())
+            stopping = interrupts.pending or stop() or window.wants_stop
             if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
                 settle(0)
                 _save(trainer, folder, seconds)

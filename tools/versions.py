@@ -23,18 +23,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard")
+EXTRAS = ("bench", "cluster", "exr", "mesh", "tensorboard", "view")
 TESTS = {
-    "torch": ("trainer/test_scene.py", "trainer/test_optim.py", "diffusion/test_sctd.py"),
-    "diffusers": ("diffusion/test_prior.py", "diffusion/test_prior_single_file.py"),
-    "transformers": ("diffusion/test_text.py", "evaluate/test_clip_scores.py"),
-    "huggingface-hub": ("diffusion/test_prior_hub.py", "initial/test_initial_shap_e.py"),
-    "safetensors": ("trainer/test_files.py",),
+    "torch": ("splats/test_scene.py", "splats/test_optim.py", "methods/test_sctd.py"),
+    "diffusers": ("prior/test_prior.py", "prior/test_prior_single_file.py"),
+    "transformers": ("test_text.py", "evaluate/test_clip_scores.py"),
+    "huggingface-hub": ("prior/test_prior_hub.py", "initial/test_initial_shap_e.py"),
+    "safetensors": ("run/test_files.py",),
     "numpy": ("formats/test_axes.py", "embedded/test_scenes.py"),
     "fsspec": ("batch/test_store.py",),
     "pillow": ("export/test_export_pictures.py",),
-    "pydantic": ("trainer/test_config.py",),
-    "pyyaml": ("trainer/test_config.py",),
+    "pydantic": ("config/test_config.py",),
+    "pyyaml": ("config/test_config.py",),
     "typer": ("cli/test_cli_help.py", "cli/test_cli_bad_input.py"),
     "rich": ("cli/test_cli_progress.py",),
     "imageio-ffmpeg": ("export/test_export_pictures.py",),
@@ -42,9 +42,10 @@ TESTS = {
     "zstandard": ("formats/test_round_trips.py",),
     "scipy": ("initial/test_initial_clouds.py",),
     "OpenEXR": ("cli/test_cli_frames.py",),
-    "tensorboardX": ("trainer/test_diary.py",),
+    "tensorboardX": ("run/test_diary.py",),
     "mapbox-earcut": ("initial/test_obj.py",),
     "matplotlib": ("bench/test_bench_plot.py",),
+    "viser": ("viewer/test_view_server.py",),
     "ray": ("batch/test_batch_cluster.py",),
 }
 """Every dependency, and the tests that call what we call of it; none of tests/ops, which need a compiler."""

@@ -80,7 +80,7 @@ def _make(entry: Entry, store: Store, monitor: Monitor, stop: Callable[[], bool]
     folder = store.folder / entry.name
     begun = (folder / CONFIG).is_file()
     report = _Report(entry.name, monitor, stop, store)
-    result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop)
+    result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop, alone=False)
     written = [result.asset_ply, result.turntable_mp4, result.contact_png, result.page_html]
     written += [result.progress_mp4, result.losses_png]
     made = [path.name for path in written if path]

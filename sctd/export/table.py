@@ -20,6 +20,7 @@ from sctd.formats.table import WRITERS
 from sctd.formats.write_spz import write_spz
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
+from sctd.viewer.caption import Caption
 from sctd.viewer.page import LOSES, write_page
 
 ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0
@@ -39,6 +40,8 @@ class Options:
     """Of a turntable."""
     fps: int = 30
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    caption: Caption | None = None
+    """Of a page; None: the file's name."""
 
 
 Write = Callable[[Path, Gaussians, Options], None]
@@ -90,7 +93,7 @@ def _page(path: Path, gaussians: Gaussians, options: Options) -> None:
     output = OutputSettings(
         background=options.background, elevation_deg=ELEVATION, radius=RADIUS, fovy_rad=math.radians(FOV)
     )
-    write_page(path, gaussians, output=output)
+    write_page(path, gaussians, options.caption, output)
 
 
 def _contact(path: Path, gaussians: Gaussians, options: Options) -> None:

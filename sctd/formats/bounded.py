@@ -48,15 +48,19 @@ def check_declared(path: Path, kind: str, field: str, declared: int, needed: int
 
 
 def inflate(path: Path, kind: str, data: bytes, most: int) -> bytes:
-    """At most ``most`` bytes of a gzip stream; less where it is cut off.
+    """At most ``most`` >= 1 bytes of a gzip stream, all where it has fewer; then its checksum is right, too.
 
     Raises:
-        InputError: it is no gzip stream.
+        InputError: it is no gzip stream, is cut off, or its checksum is wrong.
     """
+    stream = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, max(1, most))
+        found = stream.decompress(data, most)
     except zlib.error as exc:
         raise damaged(path, kind, f"its gzip stream cannot be unpacked ({exc})") from exc
+    if len(found) < most and not stream.eof:
+        raise damaged(path, kind, f"it is cut off: its gzip stream ends after {len(found)} bytes")
+    return found
 
 
 def unzstd(path: Path, kind: str, field: str, data: bytes, length: int) -> bytes:

@@ -22,9 +22,8 @@ from sctd.formats.stored import Stored, stored
 
 _KIND = ".sog"
 _MOST_A_BYTE = 64
-"""Gaussians that a byte of a file can hold: twenty bytes each are usual, and equal ones cost little."""
-_MEMBER = 1 << 30
-_META = 1 << 26
+"""Gaussians, or bytes of a member, for a byte of a file: one usually has twenty, and equal ones few."""
+_SLACK = 1 << 20
 
 
 def read_sog(path: Path) -> Stored:
@@ -47,15 +46,15 @@ class _Bundle:
     def __init__(self, path: Path, bundle: zipfile.ZipFile) -> None:
         self.path = path
         self.bundle = bundle
+        self.length = path.stat().st_size
         self.meta = self._meta()
         version, count = self.meta.get("version"), self.meta.get("count")
         if version != sog.VERSION:
             raise InputError(
                 f"{path}: meta.json has version {version!r}, and {sog.VERSION} is read; export it anew"
             )
-        length = path.stat().st_size
-        if type(count) is not int or not 0 <= count <= _MOST_A_BYTE * length:
-            raise self.damaged(f"meta.json: count is {count!r} in a file of {length} bytes")
+        if type(count) is not int or not 0 <= count <= _MOST_A_BYTE * self.length:
+            raise self.damaged(f"meta.json: count is {count!r} in a file of {self.length} bytes")
         self.count = count
 
     def damaged(self, why: str) -> InputError:
@@ -63,20 +62,20 @@ class _Bundle:
 
     def _meta(self) -> dict[str, Any]:
         try:
-            tree = json.loads(self._member("meta.json", _META))
+            tree = json.loads(self._member("meta.json"))
         except (ValueError, RecursionError) as exc:
             raise self.damaged(f"meta.json cannot be read ({exc})") from exc
         if not isinstance(tree, dict):
             raise self.damaged("meta.json is no object")
         return tree
 
-    def _member(self, name: str, most: int) -> bytes:
+    def _member(self, name: str) -> bytes:
         try:
             size = self.bundle.getinfo(name).file_size
         except KeyError:
             raise self.damaged(f"it has no {name}") from None
-        if size > most:
-            raise self.damaged(f"{name} says {size} bytes")
+        if size > _MOST_A_BYTE * self.length + _SLACK:
+            raise self.damaged(f"{name} says {size} bytes in a file of {self.length}")
         return self.bundle.read(name)
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -122,7 +121,7 @@ class _Bundle:
         if not isinstance(files, list) or len(files) <= index or not isinstance(files[index], str):
             raise self.damaged(f"meta.json: {name}.files has no entry {index}")
         try:
-            with Image.open(io.BytesIO(self._member(files[index], _MEMBER))) as image:
+            with Image.open(io.BytesIO(self._member(files[index]))) as image:
                 if not least <= image.width * image.height <= most:
                     raise self.damaged(
                         f"{files[index]} has {image.width} x {image.height} pixels for {least} of {name}"

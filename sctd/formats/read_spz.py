@@ -21,6 +21,8 @@ from sctd.formats.smallest_three import join
 from sctd.formats.stored import Stored, stored
 
 _KIND = ".spz"
+_EXTENSIONS = 4096
+"""Bytes of a gzip stream behind its blocks that are looked at."""
 _DOUBT = (
     "{path}: it does not say which axis is up; taken as y down, as converters from .ply leave it. The "
     "specification of .spz has y up (render --up y; generate --set gaussians.init_up=y)"
@@ -67,7 +69,7 @@ def _legacy(path: Path, data: bytes) -> _Parts:
     magic, version, count, degree, bits, flags, _ = spz.LEGACY.unpack(head)
     sizes = _sizes(path, magic, version, (1, 2, 3), count, degree, bits, len(data))
     needed = spz.LEGACY.size + sum(sizes)
-    content = inflate(path, _KIND, data, needed + (4096 if flags & spz.HAS_EXTENSIONS else 0))
+    content = inflate(path, _KIND, data, needed + _EXTENSIONS)
     if len(content) < needed:
         raise damaged(
             path,
@@ -78,7 +80,8 @@ def _legacy(path: Path, data: bytes) -> _Parts:
     for size in sizes:
         blocks.append(content[at : at + size])
         at += size
-    return version, bits, count, degree, blocks, content[needed:]
+    extensions = content[needed:] if flags & spz.HAS_EXTENSIONS else b""
+    return version, bits, count, degree, blocks, extensions
 
 
 def _current(path: Path, data: bytes) -> _Parts:

@@ -18,7 +18,7 @@ from sctd.formats.smallest_three import split
 from sctd.gaussians import Gaussians
 
 LOSES = (
-    "positions have 24 bits, rotations 10, all else 8: scales in steps of 1/16 of their logarithm, "
+    "positions have 24 bits, rotations 10, all else 8: scales from e^-10 on in steps of e^(1/16), "
     "colour coefficients within +-3.33, those of the direction within +-1"
 )
 VERSIONS = (3, 4)

@@ -28,7 +28,7 @@ OPTIONS = [
 FEW = [*OPTIONS, "--prior", "embedded", "--steps", "8", "--set=output.checkpoint_every=2"]
 # local: a cluster that something else runs on this machine may end at any moment
 TWO = ["--cluster", "local", "--workers", "2", "--cpus-per-worker", "1"]
-MANY_SECONDS = 120
+MANY_SECONDS = 600
 """A test that waits longer has failed; no time is asserted otherwise."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 from benchmarks import methods
 from benchmarks.methods_page import GAP, TITLE, titled
 from sctd.batch.folder import create
+from sctd.batch.manifest import Manifest
 from sctd.config import load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Row
 
 NAMES, TEXTS = ("sctd", "sds"), ("a red ball", "a blue box")
-COMMAND = {"prompts": list(TEXTS), "seeds": 2, "evaluations": 50, "settings": []}
+COMMAND = {"prompts": list(TEXTS), "seeds": 2, "evaluations": 50, "settings": [], "published": False}
 
 
 def row(method: str, prompt: str, seed: int) -> Row:
@@ -36,6 +38,16 @@ def test_runs_are_planned_seed_by_seed() -> None:
     assert len(entries) == len({e.name for e in entries}) == 8
     assert {(e.config.method, e.config.iterations) for e in entries} == {("sctd", 5), ("sds", 9)}
     assert {(e.config.prompt, e.config.seed) for e in entries} == {(t, s) for t in TEXTS for s in (0, 1)}
+
+
+def test_the_baselines_can_be_as_published() -> None:
+    names = ("sctd", "cds", "gcs")
+    tuned = load_config("embedded", prompt="x")
+    got = load_config("embedded", None, methods.as_published(names), prompt="x")
+    published = load_config("sd21", prompt="x")
+    assert (got.cds, got.gcs, got.sctd, got.ism) == (published.cds, published.gcs, tuned.sctd, tuned.ism)
+    assert got.cds != tuned.cds
+    assert got.gcs != tuned.gcs
 
 
 def test_methods_are_judged_on_the_same_prompts_and_seeds() -> None:
@@ -58,8 +70,10 @@ def test_an_earlier_file_is_gone_on_from(tmp_path: Path) -> None:
     assert methods.known(path, COMMAND) == (rows, ["abc"])
     assert methods.known(path, {**COMMAND, "seeds": 3}) == (rows, ["abc"])
     assert methods.known(None, COMMAND) == ([], [])
-    with pytest.raises(InputError, match="other --evaluations or --set"):
+    with pytest.raises(InputError, match="other --evaluations, --published or --set"):
         methods.known(path, {**COMMAND, "evaluations": 51})
+    with pytest.raises(InputError, match="other --evaluations, --published or --set"):
+        methods.known(path, {**COMMAND, "published": True})
     path.write_text("{}")
     with pytest.raises(InputError, match=r"no results\.json of this benchmark"):
         methods.known(path, COMMAND)
@@ -76,6 +90,14 @@ def test_a_stopped_call_goes_on_though_its_page_has_its_first_runs(tmp_path: Pat
     create(tmp_path, rest)
     assert methods.missing(entries, [*first, *second], tmp_path) == rest
     assert methods.missing(entries, [*first, *second], tmp_path / "another") == entries[6:]
+
+
+def test_the_runs_are_made(tmp_path: Path) -> None:
+    small = ("prior=analytic", "cameras.size=16", "gaussians.count=20", "output.contact_views=0")
+    base = load_config("embedded", None, (*small, "output.turntable_frames=0"), prompt=TEXTS[0])
+    methods.make(methods.plan(base, NAMES, TEXTS[:1], 1, {"sctd": 1, "sds": 1}), tmp_path / "out", 2)
+    with closing(Manifest(tmp_path / "out")) as manifest:
+        assert [asset.state for asset in manifest.assets()] == ["done", "done"]
 
 
 def test_the_picture_has_every_run_under_its_title() -> None:

@@ -46,6 +46,13 @@ def test_every_ending_is_written_and_what_it_loses_is_said(
         assert (again.code, again.out) == (0, "c.ply\n")
 
 
+def test_the_page_of_a_run_has_its_prompt(sctd: Command, here: Path, asset: str) -> None:
+    assert sctd("export", asset, "-o", "run/asset.ply").code == 0
+    (here / "run" / "config.yaml").write_text("prompt: a <b>red</b> ball\n")
+    assert sctd("export", "run", "-o", "b.html").code == 0
+    assert "<h1>a &lt;b&gt;red&lt;/b&gt; ball</h1>" in (here / "b.html").read_text(encoding="utf-8")
+
+
 def test_a_run_is_exported_by_its_folder(sctd: Command, here: Path, asset: str) -> None:
     assert sctd("export", asset, "-o", "run/asset.ply").code == 0
     assert sctd("export", "run", "-o", "b.spz", "--spz-version", "4").code == 0

@@ -95,10 +95,10 @@ def jobs(backend: str = "cuda") -> list[Job]:
     python, gpu = sys.executable, ("-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider")
     outcome = r"^(FAILED|ERROR)|passed|failed"
     paths = {
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests" / "ops"), str(REPOSITORY)]),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests" / "support"), str(REPOSITORY)]),
         "PYTORCH_NO_CUDA_MEMORY_CACHING": "1",  # each tensor a piece of its own: an overrun is seen
     }
-    workload = [python, "tests/ops/kernel_workload.py", "1", backend]
+    workload = [python, "tests/support/kernel_workload.py", "1", backend]
     kernels = Job("every kernel, once", workload, r"^[0-9a-f]{64}$|Error", quick=True, environment=paths)
     if backend != "cuda":
         return [kernels]

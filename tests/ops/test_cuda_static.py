@@ -68,7 +68,7 @@ def test_triton_compiles_a_kernel_once_a_run(repository: Path) -> None:
     """Not once for each alignment of a pointer into the tables of levels; one in four has another."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [sys.executable, "tests/ops/triton_variants.py"],
+        [sys.executable, "tests/support/triton_variants.py"],
         cwd=repository, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     kernels = ("noise", "ode_step", "cfg_ode_steps", "perp_neg_ode_steps", "residual")

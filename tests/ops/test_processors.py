@@ -46,7 +46,7 @@ print(torch.backends.cpu.get_cpu_capability(), _native.isa(), *(t.variance.sum()
 
 def on(isa: str, *command: str) -> subprocess.CompletedProcess[str]:
     folder = Path(__file__).parent
-    paths = os.pathsep.join([str(folder), str(folder.parents[1])])
+    paths = os.pathsep.join(map(str, (folder, folder.parent / "support", folder.parents[1])))
     return subprocess.run(
         [sys.executable, *command],
         env={**os.environ, **LESSER[isa], "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},

@@ -203,7 +203,7 @@ def test_callers_on_several_threads() -> None:
 LESSER = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(_native.isa())]
 ISA_PROGRAM = """
 import sys, torch
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(":")
 from raster_scenes import make_scene
 from test_rasterize_edges import grads
 from sctd import _native
@@ -213,7 +213,8 @@ torch.save([_native.isa(), *grads(make_scene(300, 70, 50, 2, seed=8, bases=9), s
 
 @pytest.mark.parametrize("isa", LESSER)
 def test_instruction_sets_agree(isa: str, tmp_path: Path) -> None:
-    here = str(Path(__file__).parent)
+    folder = Path(__file__).parent
+    here = f"{folder}:{folder.parent / 'support'}"
     run = subprocess.run(
         [sys.executable, "-c", ISA_PROGRAM, here, str(tmp_path / "out.pt")],
         env={**os.environ, "SCTD_CPU_ISA": isa},

@@ -12,6 +12,7 @@ import pytest
 from emulation import simt_build
 
 HERE = Path(__file__).resolve().parent
+SUPPORT = HERE.parent / "support"
 CUDA = HERE.parents[1] / "csrc" / "cuda"
 
 
@@ -19,13 +20,13 @@ def run_workload(module: Path, seeds: int, preload: str = "") -> subprocess.Comp
     environment = {
         **os.environ,
         "SCTD_SIMT_MODULE": str(module),
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+        "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(HERE.parents[1])]),
         "LD_PRELOAD": preload,
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "halt_on_error=1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(HERE / "kernel_workload.py"), str(seeds)]
+    command = [sys.executable, str(SUPPORT / "kernel_workload.py"), str(seeds)]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""Shared by the diffusion tests: the tiny Stable Diffusion folders, written once per session."""
+"""Shared by the tests of priors: the tiny Stable Diffusion folders, written once per session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An epsilon-predicting pipeline, float16; read only."""
-    from .tiny import write_folder
+    from tiny import write_folder
 
     return write_folder(tmp_path_factory.mktemp("tiny") / "epsilon")
 

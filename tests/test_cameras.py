@@ -12,6 +12,8 @@ from sctd.cameras import eased_range, intrinsics, look_at, orbit_cameras, positi
 from sctd.config import load_config
 from sctd.config.asset import CameraSettings
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 def project(viewmat: Tensor, K: Tensor, point: tuple[float, float, float]) -> tuple[float, float, float]:
     """Pixel coordinates and depth of a world point."""
@@ -127,6 +129,21 @@ def test_released_jitter_moves_the_camera_but_not_its_words() -> None:
     assert torch.equal(moved.elevation, exact.elevation)
     difference = (moved.viewmats - exact.viewmats).abs().max()
     assert 1e-3 < difference < 0.5
+
+
+def test_gamma_crowds_the_cameras_round_the_middle_as_released() -> None:
+    """rand_cam_gamma: the distance from the middle is u^gamma, whose median is 0.5^1.5 of 180 degrees."""
+    settings = CameraSettings(
+        batch=64, azimuth="random", elevation_deg=(0, 30), high_probability=0, gamma=1.5
+    )
+    generator = torch.Generator().manual_seed(1)
+    found = [sample_cameras(settings, 0, generator) for _ in range(60)]
+    azimuth, elevation = (torch.cat([getattr(c, k) for c in found]) for k in ("azimuth", "elevation"))
+    off = torch.rad2deg(azimuth).abs()
+    assert float(off.median()) == pytest.approx(180 * 0.5**1.5, abs=4)
+    height = torch.rad2deg(elevation)
+    assert float((height - 15).abs().median()) == pytest.approx(15 * 0.5**1.5, abs=0.4)
+    assert 0 <= float(height.min()) < float(height.max()) <= 30
 
 
 def test_same_generator_state_same_cameras() -> None:

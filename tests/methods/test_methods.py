@@ -314,6 +314,22 @@ def test_every_iteration_finds_its_timesteps(prior, name):
         settings(name, t_min=121, t_max=120)
 
 
+@pytest.mark.parametrize("name", ["csd", "cds", "ism"])
+def test_the_others_draw_as_released(prior, name):
+    """Windows of the authors' configs, at the beginning of a run, in the middle and at its end."""
+    found = {i: run(prior, name, i, preset="sd21").numbers() for i in range(ITERATIONS)}
+    for i, told in found.items():
+        t, left = told["t"], 1 - min(i / (0.3 * ITERATIONS), 1)
+        if name == "csd":
+            assert 20 <= t <= 500
+        elif name == "ism":
+            assert 20 <= t <= 500 + 480 * left
+            assert t - told["s"] == min(t, int(80 + 20 * left))
+        else:
+            assert told["s"] == 700 - round(600 * (i / (ITERATIONS - 1)) ** 0.5)
+            assert 100 <= t - told["s"] < 300 or t == 980
+
+
 def test_gcs_draws_as_released():
     """Against the code's arithmetic, written out once more, over many draws of a run."""
     rule, generator = settings("gcs", "sd21"), torch.Generator().manual_seed(3)

@@ -1,6 +1,6 @@
 """How many variants of each kernel Triton would compile in a run: prints {kernel: variants} as JSON.
 
-    python tests/ops/triton_variants.py        (without TRITON_INTERPRET)
+    python tests/support/triton_variants.py        (without TRITON_INTERPRET)
 
 The ops launch on CPU tensors; in place of the launch Triton's own binder makes the key by which it finds a
 compiled kernel. Everything that changes in a run does: the timesteps, and how many Gaussians there are.

@@ -12,7 +12,7 @@ from small import ORIGINAL, small_config, small_prior
 
 from sctd.trainer import Scalars, Trainer
 
-pytestmark = pytest.mark.usefixtures("simt_module")
+pytestmark = pytest.mark.usefixtures("simt_module", "one_torch_thread")
 
 
 def train(before_step: Callable[[Trainer], None] = lambda trainer: None) -> tuple[Trainer, list[Scalars]]:

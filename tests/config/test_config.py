@@ -45,7 +45,7 @@ def same(told: Any, value: Any) -> bool:
     if isinstance(told, list):
         return len(told) == len(value) and all(map(same, told, value))
     if isinstance(told, float | int) and not isinstance(told, bool):
-        return told == pytest.approx(value, rel=1e-9)
+        return told == pytest.approx(value, rel=1e-9, abs=0)
     return bool(told == value)
 
 
@@ -58,13 +58,22 @@ def test_the_presets_hold_what_the_documentation_says(column: int, preset: str) 
 
 def test_every_number_of_sd21_has_its_source_in_the_documentation() -> None:
     tree = yaml.safe_load((PRESETS_FOLDER / "sd21.yaml").read_text(encoding="utf-8"))
-    ours = {"prior", "device"} | {f"output.{key}" for key in tree["output"]}
-    assert {key for key, _ in leaves(tree)} - ours <= documented().keys()
+    assert {key for key, _ in leaves(tree)} - {"prior", "device"} <= documented().keys()
     # and what the run takes from the defaults of sections that the released code sets as well
     defaults = {
         f"sctd.{key}" for key in ("guidance_scale", "segments", "t_min", "t_span", "delta_t", "warmup")
     }
     assert defaults <= documented().keys()
+
+
+def test_a_change_of_one_percent_in_any_number_of_sd21_is_seen() -> None:
+    told = documented()
+    for key, value in leaves(yaml.safe_load((PRESETS_FOLDER / "sd21.yaml").read_text(encoding="utf-8"))):
+        numbers = value if isinstance(value, list) else [value]
+        for i, number in enumerate(numbers):
+            if isinstance(number, float | int) and not isinstance(number, bool):
+                changed = [*numbers[:i], 1.01 * number or 0.01, *numbers[i + 1 :]]
+                assert not same(told[key][1], changed if isinstance(value, list) else changed[0]), key
 
 
 def test_the_embedded_preset_is_the_default_and_uses_fresh_noise() -> None:

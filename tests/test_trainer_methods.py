@@ -12,6 +12,8 @@ from sctd import methods
 from sctd.run.folder import LOG, read_log
 from sctd.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 class _Interrupting(Silent):
     def update(self, iteration: int, scalars: dict[str, float]) -> None:

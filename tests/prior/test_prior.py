@@ -262,7 +262,7 @@ def test_unknown_prediction_type(tiny_copy):
 
 
 def test_parts_of_different_models(tmp_path):
-    from .tiny import write_folder
+    from tiny import write_folder
 
     expect_refusal(write_folder(tmp_path / "odd", latent_channels=3), "the VAE has 3")
 

@@ -23,7 +23,7 @@ def log_without_times(folder: Path) -> list[dict[str, object]]:
 
 def kill_after(out: Path, iteration: int, overrides: tuple[str, ...], *, resume: bool) -> None:
     """Start the run in a process of its own and SIGKILL it once it reports an iteration, or later."""
-    script = Path(__file__).with_name("small.py")
+    script = Path(__file__).parents[1] / "support" / "small.py"
     command = [sys.executable, str(script), str(out), str(ITERATIONS), *overrides]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",

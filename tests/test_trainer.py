@@ -22,6 +22,8 @@ from sctd.render import render
 from sctd.run.folder import LOG, read_log
 from sctd.trainer import BAD_STEPS_IN_A_ROW, Trainer, _likely_cause, random_streams
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     parts = trainer.checkpoint(0.0).tensors

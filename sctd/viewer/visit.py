@@ -1,0 +1,123 @@
+"""The viewer's side of a run: what it is like now, finished or in progress, and what is wanted of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from sctd.errors import InputError
+from sctd.formats.table import read_gaussians
+from sctd.gaussians import Gaussians
+from sctd.run.checkpoint import latest, write_atomically
+from sctd.run.claims import Claim, is_held
+from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG
+from sctd.viewer.window import NOW, VIEW, WISH, Wish, read_moment, remove
+
+_TAIL = 4096
+"""Bytes at the end of a log that hold its last line."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run at a moment."""
+
+    gaussians: Gaussians
+    says: str
+    """Where it stands, in words."""
+    running: bool
+    obeys: bool = False
+    """Whether it can be paused and stopped."""
+
+
+class Visit:
+    """A look at one run, which nobody else has a look at meanwhile."""
+
+    def __init__(self, run: Path, say: Callable[[str], None]) -> None:
+        """Nothing is asked of the run yet.
+
+        Args:
+            say: told in a line each what a person should know of how files were read.
+
+        Raises:
+            InputError: it is no run's folder.
+            Held: another viewer is there already.
+        """
+        if not (run / CONFIG).is_file():
+            raise InputError(
+                f"{run} is not the folder of a run (no {CONFIG}); give one, or a file of Gaussians"
+            )
+        self.run, self._say = run, say
+        self._place = run / VIEW
+        self._stack = ExitStack()
+        self._version: object = None
+        if is_held(run):
+            self._stack.enter_context(Claim(self._place))
+            self.want(Wish())
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._place.is_dir():
+            (self._place / WISH).unlink(missing_ok=True)
+        self._stack.close()
+        if not is_held(self._place):
+            remove(self._place)
+
+    def want(self, wish: Wish) -> None:
+        """Ask the run for something."""
+        write_atomically(self._place / WISH, wish.to_json())
+
+    def news(self) -> Seen | None:
+        """The run as it is now; None: as it was at the last call."""
+        running = is_held(self.run)
+        # What it wrote last: its asset at the end, else what it shows the viewer, else a checkpoint.
+        paths = (self.run / ASSET, self._place / NOW, self.run / CHECKPOINTS)
+        version = running, *(_stamp(path) for path in paths), _stamp(self.run / LOG)
+        if version == self._version:
+            return None
+        if not running and self._place.is_dir():
+            self.want(Wish())  # a run that goes on later is not to be stopped again
+        self._version = version
+        moment = read_moment(self._place) if running else None
+        if moment is not None:
+            return Seen(moment.gaussians, f"{moment.iteration} iterations done", running, moment.obeys)
+        if not running and (self.run / ASSET).is_file():
+            return Seen(read_gaussians(self.run / ASSET, say=self._say), "finished", running)
+        found, problems = latest(self.run / CHECKPOINTS)
+        for problem in problems:
+            self._say(f"ignored a checkpoint: {problem}")
+        if found is None:
+            return None
+        gaussians = Gaussians.from_state_dict(found.tensors["gaussians"])
+        return Seen(gaussians, f"checkpoint after {found.iteration} iterations", running)
+
+    def losses(self) -> dict[str, float]:
+        """The numbers of the last line of its log."""
+        try:
+            with (self.run / LOG).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                lines = file.read().splitlines()
+        except OSError:
+            return {}
+        for line in reversed(lines):
+            try:
+                row = json.loads(line)
+            except ValueError:  # half a line: cut off at the front, or being written
+                continue
+            return {key: float(value) for key, value in row.items() if isinstance(value, (int, float))}
+        return {}
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,171 @@
+"""A run's window: who looks at a run in progress, from another process, and what the run shows it.
+
+In the run's folder, while a viewer is there and no longer:
+
+    .view/.lock              held by the viewer; it dies with it (`sctd/run/claims.py`)
+    .view/wish.json          what the viewer wants: {"pause": false, "stop": false}
+    .view/now.safetensors    the Gaussians of a moment ago, written by the run
+
+A run without a viewer looks for one twice a second. With one it spends at most a hundredth of its time on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from sctd.gaussians import Gaussians
+from sctd.machine.transfer import Readback
+from sctd.run.claims import is_held
+
+VIEW, WISH, NOW = ".view", "wish.json", "now.safetensors"
+LOOK_S = 0.5
+"""Seconds between two looks for a viewer and its wishes; Gaussians are shown no more often."""
+SHARE = 0.01
+"""Of a run's time that may go into showing it."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a viewer wants of a run."""
+
+    pause: bool = False
+    stop: bool = False
+
+    def to_json(self) -> bytes:
+        """What :func:`read_wish` reads."""
+        return json.dumps(asdict(self)).encode()
+
+
+def read_wish(place: Path) -> Wish:
+    """The wish in a folder; none where it cannot be read."""
+    try:
+        said = json.loads((place / WISH).read_bytes())
+        return Wish(pause=said["pause"] is True, stop=said["stop"] is True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Wish()
+
+
+class Window:
+    """One run's, for as long as its loop goes on. Used from the loop alone."""
+
+    def __init__(self, folder: Path, *, obeys: bool = True) -> None:
+        """Nobody looks yet.
+
+        Args:
+            folder: of the run.
+            obeys: whether a viewer may pause and stop the run; not in a batch, whose neighbours would wait.
+        """
+        self._place = folder / VIEW
+        self._obeys = obeys
+        self._wish = Wish()
+        self._look_at = self._show_at = 0.0
+        self._asked: tuple[int, Readback] | None = None
+        self._cost = 0.0
+
+    @property
+    def wants_stop(self) -> bool:
+        """Whether the viewer wants the run to save a checkpoint and end."""
+        return self._wish.stop
+
+    def show(self, iteration: int, gaussians: Callable[[], Gaussians]) -> None:
+        """An iteration was launched; now and then its Gaussians are copied, and written at the next one.
+
+        Args:
+            iteration: as many are done.
+            gaussians: asked for only if somebody looks.
+        """
+        if self._asked is not None:
+            self._write()
+        now = time.perf_counter()
+        if now < self._look_at or not self._look():
+            return
+        if now >= self._show_at:
+            # A copy, as the next iteration changes them in place; from a GPU without waiting for it.
+            copies = {name: p.detach().clone() for name, p in gaussians().parameters().items()}
+            self._asked = iteration, Readback(copies)
+            self._cost = time.perf_counter() - now
+
+    def pause(self, over: Callable[[], bool]) -> float:
+        """Wait for as long as the viewer wants, or until ``over``; seconds waited."""
+        if not self._wish.pause:
+            return 0.0
+        if self._asked is not None:
+            self._write()
+        began = time.perf_counter()
+        while self._wish.pause and not self._wish.stop and not over():
+            time.sleep(0.05)
+            self._look()
+        return time.perf_counter() - began
+
+    def close(self) -> None:
+        """Remove what a viewer left that was killed."""
+        if not is_held(self._place):
+            remove(self._place)
+
+    def _look(self) -> bool:
+        """Whether somebody looks; takes note of the wish."""
+        self._look_at = time.perf_counter() + LOOK_S
+        seen = is_held(self._place)
+        self._wish = read_wish(self._place) if seen and self._obeys else Wish()
+        return seen
+
+    def _write(self) -> None:
+        assert self._asked is not None
+        (iteration, copies), self._asked = self._asked, None
+        began = time.perf_counter()
+        facts = {"iteration": str(iteration), "obeys": json.dumps(self._obeys)}
+        temporary = self._place / f".{NOW}.{os.getpid()}.tmp"
+        try:
+            # No fsync: what is lost in a power cut is a picture of a moment.
+            safetensors.torch.save_file(copies.get(), str(temporary), metadata=facts)
+            os.replace(temporary, self._place / NOW)
+        except (OSError, safetensors.SafetensorError):  # the viewer has gone, or the disk is full
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        now = time.perf_counter()
+        self._show_at = now + max(LOOK_S, (self._cost + now - began) / SHARE)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a run shows."""
+
+    iteration: int
+    gaussians: Gaussians
+    obeys: bool
+    """Whether the run can be paused and stopped."""
+
+
+def read_moment(place: Path) -> Moment | None:
+    """What a run showed last; None: nothing yet."""
+    try:
+        with safetensors.safe_open(str(place / NOW), framework="pt") as file:
+            facts = file.metadata()
+            tensors = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
+        return Moment(
+            int(facts["iteration"]), Gaussians.from_state_dict(tensors), json.loads(facts["obeys"]) is True
+        )
+    except (OSError, safetensors.SafetensorError):
+        return None
+
+
+def remove(place: Path) -> None:
+    """Remove the files of a window, and its folder if nothing else is in it."""
+    if not place.is_dir():
+        return
+    for path in place.iterdir():
+        if path.name in (WISH, NOW, ".lock") or path.name.startswith((f".{NOW}.", f".{WISH}.")):
+            with suppress(OSError):
+                path.unlink()
+    with suppress(OSError):
+        place.rmdir()
