@@ -44,10 +44,8 @@ void integers(const std::string& type) {
         constexpr uint32_t kBits = 8 * sizeof(T);
         return n < kBits ? T(a >> n) : T(a < 0 ? -1 : 0);
     });
-    if constexpr (sizeof(T) > 2) {
-        using Twice = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
-        row<T, T, T>("mul.hi." + type, [](T a, T b) { return T(Twice(a) * Twice(b) >> (8 * sizeof(T))); });
-    }
+    using Twice = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
+    row<T, T, T>("mul.hi." + type, [](T a, T b) { return T(Twice(a) * Twice(b) >> (8 * sizeof(T))); });
     if constexpr (std::is_signed_v<T>) {
         row<T, T>("neg." + type, [](T a) { return T(U(0) - U(a)); });
         row<T, T>("abs." + type, [](T a) { return a < 0 ? T(U(0) - U(a)) : a; });
