@@ -35,7 +35,7 @@ from sctd.bench.timing import busy_seconds
 from sctd.bench.work import DEVICES, Operation, Work, bound
 from sctd.config import Config, load_config
 from sctd.errors import SctdError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.methods.base import Guidance
 from sctd.prior import card_memory as memory
 from sctd.prior.diffusers_prior import DiffusersPrior
@@ -43,7 +43,7 @@ from sctd.prior.load.architectures import write_configs
 from sctd.prior.load.parts import Parts, quiet
 from sctd.prior.load.sources import NETWORKS
 from sctd.render import Render
-from sctd.splats.regularisers import Term
+from sctd.representation import Term
 from sctd.trainer import Scalars, Trainer
 
 PROMPT = "a DSLR photo of a corgi wearing a top hat"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sctd.bench.machine import describe
-from sctd.bench.stages import STEP
 from sctd.bench.work import DEVICES
+from sctd.stages import STEP
 
 PAPER = {"iterations": 5000, "minutes": 32, "device": "A100 SXM", "evaluations": 20}
 """The publication's own time of a run, and what an iteration asks of the network: images in its calls."""

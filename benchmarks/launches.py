@@ -172,8 +172,8 @@ def record(overrides: Sequence[str] = (), iterations: int = 12) -> list[Seen]:
     config = load_config("sd21", None, overrides, prompt="a corgi wearing a top hat")
     with hollow_gpu() as recorder:
         trainer = Trainer(config, HollowPrior(recorder))
-        trainer.capacity.pairs = 1 << 20
-        statistics = trainer.densifier.statistics
+        trainer.asset.capacity.pairs = 1 << 20
+        statistics = trainer.asset.densifier.statistics
         for name, tensor in list(vars(statistics).items()):
             setattr(statistics, name, recorder.upload(tensor))
         found = []

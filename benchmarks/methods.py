@@ -21,19 +21,19 @@ import typer
 
 from benchmarks.methods_page import BASELINE, Results, picture, write_page
 from sctd import methods, suites
-from sctd.analysis.comparison import run_lengths
-from sctd.analysis.runs import read_run
 from sctd.batch.entry import Entry
 from sctd.batch.folder import create
 from sctd.batch.manifest import MANIFEST, Manifest
 from sctd.batch.run import carry_on
 from sctd.batch.store import Folder
+from sctd.compare.comparison import run_lengths
 from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
 from sctd.pipeline import Silent
 from sctd.run.folder import ASSET
+from sctd.run.read_back import read_run
 
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
 

@@ -26,8 +26,8 @@ def analyze(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Draw self- against cross-consistency of runs, and their timesteps and segments; prints the paths."""
-    from sctd.analysis.runs import find_runs, read_run
     from sctd.extras import need_matplotlib
+    from sctd.run.read_back import find_runs, read_run
 
     if out is None and csv is None:
         out = Path("analysis")

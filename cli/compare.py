@@ -16,7 +16,7 @@ from .generate import new_settings
 from .progress import reporter, say
 
 if TYPE_CHECKING:
-    from sctd.analysis.comparison import Job, Outcome
+    from sctd.compare.comparison import Job, Outcome
     from sctd.config import Config
     from sctd.prior.base import Prior
 
@@ -62,7 +62,7 @@ def compare(
     folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
     inputs.check_writable(folder)
 
-    from sctd.analysis.comparison import plan, run_lengths
+    from sctd.compare.comparison import plan, run_lengths
 
     jobs = plan(base, names, numbers, folder, run_lengths(base, names, evaluations))
     with Claim(folder, say):
@@ -77,7 +77,7 @@ def compare(
 
 
 def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
-    from sctd.analysis.comparison import carry_out_all
+    from sctd.compare.comparison import carry_out_all
     from sctd.pipeline import prior_of
 
     def load() -> Prior:
@@ -91,7 +91,7 @@ def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
 
 
 def _page(folder: Path, outcomes: list[Outcome], evaluations: int | None, clip: str | None) -> Path:
-    from sctd.analysis import page
+    from sctd.compare import page
     from sctd.evaluate.clip import Clip
     from sctd.evaluate.report import Judges, score_run
 

@@ -37,7 +37,7 @@ def evaluate(
 ) -> None:
     """Score runs: procedural truth (embedded prior), CLIP, T3Bench; means by method with 95% intervals."""
     from sctd import suites
-    from sctd.analysis.runs import find_runs, read_run
+    from sctd.run.read_back import find_runs, read_run
 
     if t3bench and reward is None:
         raise InputError("--t3bench needs --reward FOLDER: no reward model comes with sctd")
@@ -62,7 +62,7 @@ def evaluate(
     if json is not None:
         from json import dumps
 
-        from sctd.export.files import whole_file
+        from sctd.files import whole_file
 
         with made_folder(json.parent), whole_file(json) as temporary:
             temporary.write_text(dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")

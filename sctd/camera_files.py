@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sctd.cameras import CameraBatch
 from sctd.errors import InputError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 
 MOST = 10_000
 """Cameras of a file."""

@@ -189,7 +189,7 @@ def _threads() -> list[Check]:
 def _files() -> list[Check]:
     """What runs start from and what adapts a prior, and what of both is refused."""
     from sctd import initial
-    from sctd.initial.gltf_extensions import INSTEAD
+    from sctd.formats.gltf_extensions import INSTEAD
     from sctd.prior.load.lora_keys import OTHER_KINDS
 
     refused = f"glTF that requires {', '.join(INSTEAD)} or an extension that sctd does not know"

@@ -13,19 +13,18 @@ from typing import Protocol
 
 import torch
 
+from sctd import diary as diaries
 from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config, with_absolute_paths
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.machine.allocator import keep_freed_memory
-from sctd.machine.cores import use_threads
 from sctd.machine.waiting import considerate
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.render import render_images
 from sctd.run import checkpoint as checkpoints
-from sctd.run import diary as diaries
 from sctd.run.folder import (
     ASSET,
     CONTACT,
@@ -39,6 +38,7 @@ from sctd.run.folder import (
     write_failed,
 )
 from sctd.run.interrupts import Interrupts
+from sctd.run.threads import use_threads
 from sctd.trainer import Launched, Scalars, Start, Trainer
 from sctd.viewer.window import Window
 

@@ -20,13 +20,22 @@ from sctd.latents import render_to_latents
 from sctd.machine import transfer
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior
-from sctd.render import PairCapacity, Render, render
+from sctd.representation import Representation, Term
 from sctd.run.checkpoint import Checkpoint
-from sctd.splats import regularisers
-from sctd.splats.augment import sample_background, sample_scale_noise
-from sctd.splats.densify import Densifier
-from sctd.splats.optim import GaussianAdam
-from sctd.splats.regularisers import Term
+from sctd.splats.augment import sample_background
+from sctd.splats.regularisers import reconstruction
+from sctd.splats.trained import Splats
+from sctd.stages import (
+    METHOD,
+    REGULARISERS,
+    RENDER_BACKWARD,
+    SAMPLING,
+    SILENT,
+    STEP,
+    VAE_BACKWARD,
+    VAE_ENCODE,
+    Observer,
+)
 from sctd.text import ViewTexts
 
 BAD_STEPS_IN_A_ROW = 10
@@ -99,8 +108,6 @@ class Trainer:
         """
         self.config = config = config.paced()
         self.prior = prior
-        self.backend = backend
-        self.capacity = PairCapacity()
         self.iteration = 0
         """Iterations done, also the 0-based number of the next one."""
         self.skipped = 0
@@ -115,18 +122,22 @@ class Trainer:
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
-        first = start.gaussians.to(prior.device)
-        self.optimiser = GaussianAdam(first, config.optim, config.iterations)
-        self.densifier = Densifier(config.densify, self.optimiser, config.iterations)
+        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.device), config, backend)
+        self.observer: Observer = SILENT
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer of every stage from now on; :data:`sctd.stages.SILENT` ends it."""
+        self.observer = self.asset.observer = observer
 
     @property
     def gaussians(self) -> Gaussians:
-        """The current Gaussians, leaves with gradient."""
-        return self.optimiser.gaussians
+        """What the run would leave behind if it ended now."""
+        return self.asset.result()
 
     def step(self) -> Scalars:
         """One iteration, finished; what to log of it. :meth:`launch` and :meth:`settle` at once."""
-        return self.settle(self.launch())
+        with self.observer.within(STEP):
+            return self.settle(self.launch())
 
     def launch(self) -> Launched:
         """Queue one iteration on the device, without waiting for anything that would leave it idle."""
@@ -141,53 +152,41 @@ class Trainer:
 
         A call of its own, so that nothing of a failed attempt is in memory during the next.
         """
-        c, i, random = self.config, self.iteration, self.random
-        cameras = sample_cameras(c.cameras, i, random["cameras"])
-        background = sample_background(c.background, len(cameras), random["scene"])
-        scale_noise = sample_scale_noise(c.gaussians, len(self.gaussians), random["scene"])
-
-        rendered = render(
-            self.gaussians,
-            cameras,
-            background,
-            disparity=self.as_latent > 0 or c.regularisers.tv_disparity > 0,
-            variation=c.regularisers.tv_rgb > 0 or c.regularisers.tv_disparity > 0,
-            sh_degree=min(c.gaussians.sh_degree, i // c.gaussians.sh_raise_every),
-            scale_noise=scale_noise,
-            capacity=self.capacity.pairs,
-            backend=self.backend,
-        )
-        needed = self.capacity.needed(rendered)
-        z0, images, from_disparity, mirrored = render_to_latents(
-            self.prior,
-            rendered.rgb,
-            rendered.disparity,
-            random["method"],
-            as_latent=self.as_latent,
-            flip=self.flip,
-        )
+        c, i, random, within = self.config, self.iteration, self.random, self.observer.within
+        with within(SAMPLING):
+            cameras = sample_cameras(c.cameras, i, random["cameras"])
+            background = sample_background(c.background, len(cameras), random["scene"])
+        picture = self.asset.draw(cameras, background, i, random["scene"], disparity=self.as_latent > 0)
+        with within(VAE_ENCODE):
+            z0, images, from_disparity, mirrored = render_to_latents(
+                self.prior,
+                picture.rgb,
+                picture.disparity,
+                random["method"],
+                as_latent=self.as_latent,
+                flip=self.flip,
+            )
         views = cameras.over(background)
-        guidance = self.method(z0, views.mirrored() if mirrored else views, i, random["method"])
-        terms = regularisers.losses(c.regularisers, rendered)
-        if not from_disparity and i % c.regularisers.reconstruction_every == 0:
-            terms += regularisers.reconstruction(c.regularisers, self.prior, images, z0)
+        with within(METHOD):
+            guidance = self.method(z0, views.mirrored() if mirrored else views, i, random["method"])
+        with within(REGULARISERS):
+            terms = self.asset.terms(picture)
+            if not from_disparity and i % c.regularisers.reconstruction_every == 0:
+                terms += reconstruction(c.regularisers, self.prior, images, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
-        if self.capacity.overflowed(needed):
+        if not self.asset.complete(picture):
             return None
 
-        g_means2d = self._backward(rendered, (z0, images), guidance, terms)
-        names = [*self.optimiser.gradients(), "z0"]
-        norms, known, dimmed = self._update(rendered, g_means2d, guidance.grad)
-        self.optimiser.zero_grad()
+        self._backward(picture.rgb, (z0, images), guidance, terms)
+        done = self.asset.update(picture, i, guidance.grad, random["scene"])
         self.iteration += 1
         read = {
             **guidance.tensors,
             **{f"term {k}": term.sums for k, term in enumerate(terms)},
-            "norms": norms,
-            **({} if dimmed is None else {"dimmed": dimmed}),
+            "norms": done.norms,
+            **({} if done.dimmed is None else {"dimmed": done.dimmed}),
         }
-        known["gaussians"] = float(len(self.gaussians))
-        return Launched(i, guidance, rendered.rgb, terms, names, known, transfer.Readback(read))
+        return Launched(i, guidance, picture.rgb, terms, done.names, done.known, transfer.Readback(read))
 
     def settle(self, launched: Launched) -> Scalars:
         """Wait for an iteration, and for nothing that was launched after it; what to log of it.
@@ -210,45 +209,23 @@ class Trainer:
         return scalars | launched.known
 
     def _backward(
-        self, rendered: Render, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
-    ) -> Tensor | None:
+        self, rgb: Tensor, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+    ) -> None:
         """Gradients of all parameters: the method's from latents and pictures, the regularisers' beside it.
 
         Args:
+            rgb: the rendering; once its gradient is complete, what follows is the rasterizer's backward pass.
             seen: the latents, and the pictures that they encode.
-
-        Returns:
-            That of the projected centres, where densification watches it.
         """
-        watched: list[Tensor] = []
-        if self.densifier.watches(self.iteration):
-            rendered.meta["means2d"].register_hook(watched.append)
         z0, images = seen
         ends, gradients = [z0, *(term.sums for term in terms)], [guidance.grad, *(t.gradient for t in terms)]
         if guidance.of_pictures is not None:
             ends.append(images)
             gradients.append(guidance.of_pictures.to(images))
-        torch.autograd.backward(ends, gradients)
-        return watched[0] if watched else None
-
-    def _update(
-        self, rendered: Render, g_means2d: Tensor | None, grad: Tensor
-    ) -> tuple[Tensor, dict[str, float], Tensor | None]:
-        """One optimiser step and what follows it, which change nothing where a norm is not finite.
-
-        Returns:
-            Norms of the parameters' gradients and of the method's, what densification did, and whether the
-            colours were dimmed.
-        """
-        c, i = self.config, self.iteration
-        visible = (rendered.meta["radii"] > 0).any(-1).any(0) if c.optim.sparse else None
-        watched = grad.to(self.gaussians.means.dtype)
-        norms = self.optimiser.step(i, visible=visible, watched=watched, backend=self.backend)
-        if g_means2d is not None:
-            self.densifier.statistics.add(rendered, g_means2d, norms)
-        dimmed = regularisers.limit_brightness(c.regularisers, rendered, self.optimiser, i, norms)
-        regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
-        return norms, self.densifier.after_step(i, self.random["scene"], norms), dimmed
+        hook = rgb.register_hook(lambda _: self.observer.turn_into(RENDER_BACKWARD))
+        with self.observer.within(VAE_BACKWARD):
+            torch.autograd.backward(ends, gradients)
+        hook.remove()
 
     def _skip(self, launched: Launched, norms: Tensor) -> Scalars:
         """Count a step that changed no parameter, or end the run when there were too many in a row."""
@@ -285,9 +262,7 @@ class Trainer:
     def checkpoint(self, seconds: float) -> Checkpoint:
         """Everything that the next step depends on, and the run's time so far; nothing may be unsettled."""
         tensors = {
-            "gaussians": self.gaussians.state_dict(),
-            "adam": self.optimiser.state_dict(),
-            "statistics": self.densifier.statistics.state_dict(),
+            **self.asset.state_dict(),
             "rng": {name: generator.get_state() for name, generator in self.random.items()},
         }
         counters: dict[str, Any] = {
@@ -302,11 +277,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a state from :meth:`checkpoint` of a trainer with the same config."""
         parts, counters = checkpoint.tensors, checkpoint.counters
-        gaussians = Gaussians.from_state_dict(parts["gaussians"]).to(self.prior.device)
-        self.optimiser = GaussianAdam(gaussians, self.config.optim, self.config.iterations)
-        self.optimiser.load_state_dict(parts["adam"])
-        self.densifier = Densifier(self.config.densify, self.optimiser, self.config.iterations)
-        self.densifier.statistics.load_state_dict(parts["statistics"])
+        self.asset.load_state_dict(parts)
         for name, generator in self.random.items():
             generator.set_state(parts["rng"][name])
         self.iteration = checkpoint.iteration

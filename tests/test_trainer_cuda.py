@@ -50,8 +50,8 @@ def test_an_iteration_without_room_is_repeated_bit_for_bit() -> None:
     asked: list[int] = []
 
     def starve(trainer: Trainer) -> None:
-        asked.append(trainer.capacity.pairs)
-        trainer.capacity.pairs = 5
+        asked.append(trainer.asset.capacity.pairs)
+        trainer.asset.capacity.pairs = 5
 
     calm, logged = train()
     starved, again = train(starve)
@@ -69,7 +69,7 @@ def test_an_attempt_without_room_leaves_nothing_in_memory() -> None:
     """The networks' activations hang on its latents: those of two attempts would need twice the memory."""
     trainer = Trainer(small_config(20), small_prior(), "cuda-simt")
     trainer.step()
-    trainer.capacity.pairs = 5
+    trainer.asset.capacity.pairs = 5
     method, attempts, alive = trainer.method, [], []
 
     def watched(z0: torch.Tensor, *rest: Any) -> Any:

@@ -1,1 +1,1 @@
-"""What runs logged, drawn and compared: curves, histograms, methods side by side on one page."""
+"""What runs logged: curves and histograms, and their pictures."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sctd.analysis.runs import Run
 from sctd.config.base import TIMESTEPS
 from sctd.config.sctd import SctdSettings, segment_edges
-from sctd.export.files import whole_file
+from sctd.files import whole_file
+from sctd.run.read_back import Run
 
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""

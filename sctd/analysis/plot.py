@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sctd.analysis.curves import LOSSES, STEPS, Curve, Histogram, curves, histograms
-from sctd.analysis.runs import Run
-from sctd.export.files import whole_file
+from sctd.files import whole_file
+from sctd.run.read_back import Run
 
 COLORS = {
     "self_consistency": "#1b6ca8",

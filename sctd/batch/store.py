@@ -17,7 +17,7 @@ from sctd.batch import folder as folders
 from sctd.batch.entry import Entry
 from sctd.batch.manifest import MANIFEST, Asset, checksums
 from sctd.errors import InputError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.run.claims import is_held
 
 

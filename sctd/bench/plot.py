@@ -12,8 +12,8 @@ from sctd.bench.step import PRIOR, REST
 from sctd.bench.table import number, percent
 from sctd.bench.timing import spread
 from sctd.errors import InputError
-from sctd.export.files import whole_file
 from sctd.extras import need_matplotlib
+from sctd.files import whole_file
 
 COLORS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49")
 """By contender; apart in grey too."""

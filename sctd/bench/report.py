@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sctd.errors import InputError, SctdError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 
 SCHEMA: Literal[1] = 1
 """Raised when a row's fields change their meaning."""

@@ -1,4 +1,4 @@
-"""Timers round the functions of a training step, put on from outside: the step itself does not change."""
+"""Seconds of a training step by stage, as the trainer tells of them: the step itself does not change."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
-from torch import Tensor
-
-from sctd import trainer as trainer_module
-from sctd.splats import regularisers
+from sctd.stages import SILENT, Observer
 from sctd.trainer import Trainer
 
-STEP = "step"
-"""The whole; what no stage accounts for is its own time, called overhead."""
 OVERHEAD = "overhead"
 STAGES = (
     "sampling",
@@ -37,7 +31,7 @@ PRIOR_STAGES = ("VAE encode", "network", "VAE decode", "VAE backward")
 
 
 @dataclass
-class StageClock:
+class StageClock(Observer):
     """Wall and CPU seconds by stage; a stage that runs inside another is taken off that one's time."""
 
     wall: dict[str, float] = field(default_factory=dict)
@@ -95,54 +89,25 @@ class StageClock:
 
 @contextmanager
 def instrumented(trainer: Trainer, clock: StageClock) -> Iterator[None]:
-    """Inside the block every step of the trainer books its time on the clock."""
-
-    def backward(rendered: Any, *rest: Any) -> Any:
-        # The gradient of the picture is complete: what follows is the rasterizer's backward pass.
-        handle = rendered.rgb.register_hook(at_picture)
-        clock.enter("VAE backward")
-        try:
-            return plain_backward(rendered, *rest)
-        finally:
-            clock.leave()
-            handle.remove()
-
-    def at_picture(gradient: Tensor) -> None:
-        clock.turn_into("render backward")
-
-    def after_step(*arguments: Any) -> Any:
-        # a change replaces the statistics, whose method is timed too
-        found = clock.timed("densify", plain_after_step)(*arguments)
-        watch_statistics()
-        return found
-
-    def watch_statistics() -> None:
-        statistics = trainer.densifier.statistics
-        if "add" not in vars(statistics):
-            vars(statistics)["add"] = clock.timed("densify", statistics.add)
-
-    plain_backward, plain_after_step = trainer._backward, trainer.densifier.after_step
+    """Inside the block every step of the trainer books its time on the clock, and so does its prior."""
     prior = trainer.prior
     with ExitStack() as stack:
+        for name, stage in (("predict", "network"), ("decode_latents", "VAE decode")):
+            stack.enter_context(_replaced(prior, name, clock.timed(stage, getattr(prior, name))))
+        trainer.observe(clock)
+        stack.callback(trainer.observe, SILENT)
+        yield
 
-        def put(owner: Any, name: str, stage: str) -> None:
-            stack.enter_context(patch.object(owner, name, clock.timed(stage, getattr(owner, name))))
 
-        for name in ("sample_cameras", "sample_background", "sample_scale_noise"):
-            put(trainer_module, name, "sampling")
-        put(trainer_module, "render", "render")
-        put(trainer_module, "render_to_latents", "VAE encode")
-        put(prior, "predict", "network")
-        put(prior, "decode_latents", "VAE decode")
-        put(trainer, "method", "method")
-        for name in ("losses", "reconstruction", "limit_brightness", "project"):
-            put(regularisers, name, "regularisers")
-        put(trainer.optimiser, "step", "optimiser")
-        put(trainer, "step", STEP)
-        stack.enter_context(patch.object(trainer, "_backward", backward))
-        stack.enter_context(patch.object(trainer.densifier, "after_step", after_step))
-        watch_statistics()
-        try:
-            yield
-        finally:
-            vars(trainer.densifier.statistics).pop("add", None)
+@contextmanager
+def _replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """A method of this object alone, inside the block."""
+    own = vars(owner)
+    before = own.get(name)
+    own[name] = function
+    try:
+        yield
+    finally:
+        del own[name]
+        if before is not None:
+            own[name] = before

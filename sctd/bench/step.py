@@ -9,11 +9,12 @@ from typing import Any
 import sctd
 from sctd.bench.machine import facts
 from sctd.bench.report import Row, Setting
-from sctd.bench.stages import OVERHEAD, PRIOR_STAGES, STAGES, STEP, StageClock, instrumented
+from sctd.bench.stages import OVERHEAD, PRIOR_STAGES, STAGES, StageClock, instrumented
 from sctd.bench.timing import Samples, busy_seconds
 from sctd.config import Config, load_config
 from sctd.machine.allocator import keep_freed_memory
 from sctd.prior import load_prior
+from sctd.stages import STEP
 from sctd.trainer import Trainer
 
 Say = Callable[[str], None]

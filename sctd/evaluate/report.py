@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sctd.analysis.runs import ASSET, Run, read_run
 from sctd.cameras import orbit_cameras
 from sctd.config.prior import EMBEDDED
 from sctd.errors import InputError
@@ -18,6 +17,7 @@ from sctd.evaluate.t3bench import Reward, quality
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
+from sctd.run.read_back import ASSET, Run, read_run
 
 
 @dataclass(frozen=True)

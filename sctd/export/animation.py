@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError
-from sctd.export.files import whole_file
 from sctd.export.pictures import as_pictures
+from sctd.files import whole_file
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     ".gif": {"format": "GIF", "optimize": False},

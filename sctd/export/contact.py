@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from sctd.export.files import whole_file
 from sctd.export.pictures import as_pictures
+from sctd.files import whole_file
 
 GAP = 4
 """Pixels between two views: enough to tell them apart, few enough not to shrink them."""

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sctd.export.files import whole_file
 from sctd.export.layers import Layers
-from sctd.initial.srgb import srgb_to_linear
+from sctd.files import whole_file
+from sctd.formats.srgb import srgb_to_linear
 
 LAYERS = ("rgb", "alpha", "depth", "normals")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sctd.errors import InputError, SctdError
-from sctd.export.files import whole_file
 from sctd.export.pictures import as_pictures
+from sctd.files import whole_file
 
 # Constant quality: 18 is where people stop seeing a difference at these sizes.
 _QUALITY = ["-crf", "18", "-preset", "medium"]

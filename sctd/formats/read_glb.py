@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from sctd.errors import InputError
 from sctd.formats.axes import sh_rotation
+from sctd.formats.gltf_accessors import numbers
+from sctd.formats.gltf_file import Document, Json
+from sctd.formats.gltf_nodes import Nodes
 from sctd.formats.stored import Stored, stored
 from sctd.formats.write_glb import EXTENSION
-from sctd.initial.gltf_accessors import numbers
-from sctd.initial.gltf_file import Document, Json
-from sctd.initial.gltf_nodes import Nodes
 
 _OF_DAMAGED_FILES = (ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error)
 _COLUMNS = dict[str, NDArray[Any]]

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats.plain import as_bytes, plain, sigmoid, unit_quats
+from sctd.formats.srgb import srgb_to_linear
 from sctd.gaussians import SH_C0, Gaussians
-from sctd.initial.srgb import srgb_to_linear
 
 LOSES = "every number is kept but for float32's rounding; opacities within 1e-7 of 0 or 1 are cut there"
 EXTENSION = "KHR_gaussian_splatting"

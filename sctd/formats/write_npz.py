@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats.plain import plain
 from sctd.gaussians import Gaussians
 

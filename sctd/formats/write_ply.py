@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import plyfile
 
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats.plain import plain
 from sctd.gaussians import Gaussians
 

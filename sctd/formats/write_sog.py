@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats import sog
 from sctd.formats.plain import Columns, as_bytes, plain, sigmoid, unit_quats
 from sctd.formats.smallest_three import split

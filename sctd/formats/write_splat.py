@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats.plain import as_bytes, plain, sigmoid, unit_quats
 from sctd.formats.read_splat import RECORD
 from sctd.gaussians import SH_C0, Gaussians

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.errors import InputError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats import spz
 from sctd.formats.plain import Columns, as_bytes, plain, sigmoid, unit_quats
 from sctd.formats.smallest_three import split

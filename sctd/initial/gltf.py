@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.initial.gltf_accessors import indices, need_draco, numbers
-from sctd.initial.gltf_file import Document, Json, Say
+from sctd.formats.gltf_accessors import indices, need_draco, numbers
+from sctd.formats.gltf_file import Document, Json, Say
+from sctd.formats.gltf_nodes import Nodes, Skin
+from sctd.formats.srgb import srgb_to_linear
 from sctd.initial.gltf_materials import Materials, Placed
-from sctd.initial.gltf_nodes import Nodes, Skin
-from sctd.initial.srgb import srgb_to_linear
 from sctd.initial.surface import Glow, Layer, Opacity, Surface
 
 MOST_TRIANGLES = 20_000_000

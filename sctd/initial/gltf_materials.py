@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.initial.gltf_extensions import instead
-from sctd.initial.gltf_file import Document, Json
+from sctd.formats.gltf_extensions import instead
+from sctd.formats.gltf_file import Document, Json
 from sctd.initial.texture import Texture, Wrap, decode
 
 _WRAPS: dict[int, Wrap] = {10497: "repeat", 33071: "clamp", 33648: "mirror"}

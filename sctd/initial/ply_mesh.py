@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.formats.srgb import srgb_to_linear
 from sctd.initial.obj_materials import find_named
 from sctd.initial.polygons import triangulate
-from sctd.initial.srgb import srgb_to_linear
 from sctd.initial.surface import Layer, Surface
 from sctd.initial.texture import Texture, decode
 

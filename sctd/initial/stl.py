@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.initial.srgb import srgb_to_linear
+from sctd.formats.srgb import srgb_to_linear
 from sctd.initial.surface import Surface
 
 _HEADER = 84

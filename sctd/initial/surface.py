@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sctd.errors import InputError
-from sctd.initial.srgb import linear_to_srgb
+from sctd.formats.srgb import linear_to_srgb
 from sctd.initial.texture import Texture
 
 FARTHEST = 1e30

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sctd.initial.srgb import srgb_to_linear
+from sctd.formats.srgb import srgb_to_linear
 
 Wrap = Literal["repeat", "clamp", "mirror"]
 

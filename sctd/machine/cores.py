@@ -73,29 +73,3 @@ def usable_cores() -> int:
     """Threads that can run at once: the allowed cores, or fewer where a quota grants less, at least 1."""
     cores, granted = len(allowed_cores()), quota()
     return cores if granted is None else max(1, min(cores, int(granted)))
-
-
-def use_threads(threads: int = 0) -> None:
-    """Set how many threads the native kernels and torch take, before either has worked.
-
-    A number that the environment sets (``SCTD_NUM_THREADS``, ``OMP_NUM_THREADS``) stays. Torch counts the
-    allowed cores and knows no quota: with more threads than the quota grants, the kernel stops all of them
-    for a part of each tenth of a second.
-
-    Args:
-        threads: for the native kernels; 0 takes what can run at once. Torch's own number decides the last
-            bits of an asset, so it changes only where a quota forces it.
-    """
-    from sctd.ops import set_num_threads
-
-    usable = usable_cores()
-    limited = usable < len(allowed_cores())
-    if threads:
-        set_num_threads(threads)
-    elif limited and "SCTD_NUM_THREADS" not in os.environ:
-        set_num_threads(usable)
-    if limited and "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        if torch.get_num_threads() > usable:
-            torch.set_num_threads(usable)

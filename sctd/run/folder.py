@@ -19,7 +19,7 @@ from sctd.run.claims import LOCK, Claim, refuse_held
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
-"""What `sctd/run/diary.py` keeps."""
+"""What `sctd/diary.py` keeps."""
 MAY_CHANGE = ("output.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
 SPACE_NEEDED = 32 * 2**20

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from sctd.config.asset import RegulariserSettings
 from sctd.gaussians import SH_C0, Gaussians
-from sctd.machine import transfer
 from sctd.prior.base import Prior
 from sctd.render import Render
+from sctd.representation import Term
 from sctd.splats.optim import GaussianAdam
 
 COLOR_MARGIN = 1 / 512
 """Base colours stay this far from 0 and 1: at 0 the rasterizer's clamp would stop their gradient."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """Weighted losses whose values come in pieces, as kernels sum up what they pass."""
-
-    weights: dict[str, float]
-    """Of each loss, by the name that the log has for it; 0: it is not wanted."""
-    sums: Tensor
-    """[P, K]: column k adds up to the k-th loss."""
-
-    @property
-    def gradient(self) -> Tensor:
-        """Of the weighted losses by the sums, [P, K], to begin a backward pass with."""
-        return _row(tuple(self.weights.values()), self.sums.dtype, self.sums.device).expand_as(self.sums)
-
-    def values(self, sums: Tensor) -> dict[str, float]:
-        """The weighted losses, from the sums on the CPU."""
-        totals = dict(zip(self.weights, sums.sum(0).tolist(), strict=True))
-        return {name: weight * totals[name] for name, weight in self.weights.items() if weight}
-
-
-@lru_cache
-def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """On the device once and for all."""
-    return transfer.to_device(torch.tensor([weights], dtype=dtype), device)
 
 
 def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:

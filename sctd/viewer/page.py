@@ -23,7 +23,7 @@ import torch
 from sctd.cameras import orbit_cameras
 from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
-from sctd.export.files import whole_file
+from sctd.files import whole_file
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import Gaussians
 from sctd.names import slug

@@ -11,14 +11,14 @@ import pytest
 from small import small_config, small_prior
 
 from sctd import methods
-from sctd.analysis import budget, page
-from sctd.analysis.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
-from sctd.analysis.runs import read_run
+from sctd.compare import budget, page
+from sctd.compare.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
 from sctd.config import differences
 from sctd.errors import InputError
 from sctd.pipeline import Silent, generate
 from sctd.prior.base import Prior
 from sctd.run.folder import RunFolder
+from sctd.run.read_back import read_run
 
 STEPS = 8
 

@@ -12,9 +12,9 @@ from PIL import Image
 from small import small_run
 
 from sctd.analysis import curves, plot
-from sctd.analysis.runs import Run, evaluations_of, find_runs, read_run
 from sctd.config import load_config
 from sctd.errors import InputError
+from sctd.run.read_back import Run, evaluations_of, find_runs, read_run
 
 STEPS = 12
 

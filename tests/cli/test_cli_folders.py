@@ -216,7 +216,7 @@ def _fails_after(folder: Path) -> Callable[..., Any]:
     [
         (("generate", "a red ball", "--out", "deep/new"), "sctd.pipeline.prior_of"),
         (("compare", "a red ball", "--methods", "sds", "--out", "deep/new"), "sctd_cli.compare._carry_out"),
-        (("evaluate", "run", "--json", "deep/new/scores.json"), "sctd.export.files.os.fsync"),
+        (("evaluate", "run", "--json", "deep/new/scores.json"), "sctd.files.os.fsync"),
         (("prior", "sample", "a red ball", "--out", "deep/new/x.png"), "sctd.embedded.sample.sample_grid"),
         (("prior", "train", "--out", "deep/new"), "sctd.embedded.train.main"),
         (("render", "in.ply", "--out", "deep/new"), "sctd.render.render_images"),

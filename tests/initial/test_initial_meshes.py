@@ -14,8 +14,8 @@ from torch import Tensor
 from sctd.cameras import orbit_cameras
 from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
+from sctd.formats.srgb import linear_to_srgb, srgb_to_linear
 from sctd.gaussians import SH_C0, Gaussians
-from sctd.initial.srgb import linear_to_srgb, srgb_to_linear
 from sctd.initial.start import initialise
 from sctd.initial.surface import Layer, Surface, fit, sample
 from sctd.initial.texture import Texture

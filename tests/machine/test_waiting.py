@@ -58,11 +58,11 @@ def test_a_quota_counts_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 QUOTA = """
     import os, torch
     from sctd import ops
-    from sctd.machine import cores
+    from sctd.run import threads
     os.sched_setaffinity(0, {0, 1} & os.sched_getaffinity(0))
     before = torch.get_num_threads()
-    cores.quota = lambda: 1.2
-    cores.use_threads()
+    threads.usable_cores = lambda: 1
+    threads.use_threads()
     print(before, torch.get_num_threads(), ops.get_num_threads())
 """
 

@@ -18,9 +18,10 @@ from sctd.gaussians import SH_C0, Gaussians, from_points
 from sctd.initial.start import initialise
 from sctd.ops import total_variation
 from sctd.render import Render, render, render_images
+from sctd.representation import Term
 from sctd.splats.augment import sample_background, sample_scale_noise
 from sctd.splats.optim import GaussianAdam
-from sctd.splats.regularisers import Term, limit_brightness, losses, project, reconstruction
+from sctd.splats.regularisers import limit_brightness, losses, project, reconstruction
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -48,3 +48,38 @@ def circle(of: Graph) -> list[str]:
     except CycleError as exc:
         return list(exc.args[1])
     return []
+
+
+BACK = (("embedded", "evaluate"), ("prior", "embedded"))
+"""Arrows between rooms that run back up, (from, to); docs/architecture.md says why."""
+
+
+def rooms() -> dict[str, set[str]]:
+    """Folder of sctd, or file at its top => those that it imports, without itself.
+
+    The package's own __init__ is left out: it loads each public name at its first use.
+    """
+    found: dict[str, set[str]] = {}
+    for module, imported in graph().items():
+        if module != "sctd":
+            wanted = {name.split(".")[1] for name in imported if name != "sctd"}
+            found.setdefault(module.split(".")[1], set()).update(wanted - {module.split(".")[1]})
+    return found
+
+
+def layers() -> list[list[str]]:
+    """Rooms by the longest way down, the lowest first: a room imports from layers below its own alone."""
+    left = {room: {other for other in below if (room, other) not in BACK} for room, below in rooms().items()}
+    found: list[list[str]] = []
+    while left:
+        ready = sorted(room for room, below in left.items() if not below & left.keys())
+        assert ready, f"rooms in a circle: {', '.join(sorted(left))}"
+        found.append(ready)
+        for room in ready:
+            del left[room]
+    return found
+
+
+if __name__ == "__main__":
+    for number, names in reversed(list(enumerate(layers()))):
+        print(f"    {number}  {'  '.join(names)}")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 
 from sctd import methods
-from sctd.analysis.runs import evaluations_of
 from sctd.cameras import sample_cameras
 from sctd.config import Config
 from sctd.errors import InputError
 from sctd.prior.analytic import AnalyticPrior
+from sctd.run.read_back import evaluations_of
 from sctd.text import ViewTexts
 from sctd.trainer import random_streams
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import sctd
-from sctd.analysis.comparison import Outcome
 from sctd.analysis.curves import CONSISTENCY, curves
 from sctd.analysis.plot import plot_curves
-from sctd.analysis.runs import CONTACT
+from sctd.compare.comparison import Outcome
 from sctd.evaluate.report import METRICS, meaning
-from sctd.export.files import whole_file
+from sctd.files import whole_file
+from sctd.run.read_back import CONTACT
 
 PAGE, DATA, CURVES = "index.html", "page.json", "curves.png"
 TAIL = 0.1
@@ -43,7 +43,7 @@ def write(
     """Write the curves, page.json and the page into ``out``; the page's path.
 
     Args:
-        outcomes: seed by seed, as :func:`sctd.analysis.comparison.plan` orders them.
+        outcomes: seed by seed, as :func:`sctd.compare.comparison.plan` orders them.
         scores: of the finished runs, by the name of their folder.
         evaluations: the budget of every run, None where the number of iterations is equal.
     """

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sctd import initial, methods
-from sctd.analysis.runs import Run, is_finished, read_run
 from sctd.config import Config, differences
 from sctd.errors import InputError, SctdError
 from sctd.pipeline import Reporter, generate
 from sctd.prior.base import Prior
 from sctd.run.folder import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+from sctd.run.read_back import Run, is_finished, read_run
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     """Iterations of each method: those of the config, or as many as cost the given network evaluations.
 
     Raises:
-        InputError: a method is unknown, or see :func:`sctd.analysis.budget.iterations_for`.
+        InputError: a method is unknown, or see :func:`sctd.compare.budget.iterations_for`.
     """
     configs = {methods.check(name): base.with_changes(method=name) for name in names}
     if evaluations is None:
         return dict.fromkeys(configs, base.iterations)
-    from sctd.analysis.budget import iterations_for
+    from sctd.compare.budget import iterations_for
 
     return {name: iterations_for(config, evaluations) for name, config in configs.items()}
 

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from sctd.errors import InputError
-from sctd.initial import gltf_extensions
+from sctd.formats import gltf_extensions
 
 Say = Callable[[str], None]
 Json = dict[str, Any]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.errors import InputError
-from sctd.initial.gltf_accessors import numbers
-from sctd.initial.gltf_file import Document, Json
+from sctd.formats.gltf_accessors import numbers
+from sctd.formats.gltf_file import Document, Json
 
 Matrices = NDArray[np.float64]
 Skin = Matrices

@@ -135,7 +135,7 @@ class Diary:
         if not self._config.output.plot:
             return None
         from sctd.analysis.plot import plot_curves
-        from sctd.analysis.runs import read_run
+        from sctd.run.read_back import read_run
 
         try:
             run = read_run(self._folder)

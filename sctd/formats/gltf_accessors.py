@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.errors import InputError
-from sctd.initial.gltf_extensions import instead
-from sctd.initial.gltf_file import Document, Json, whole
+from sctd.formats.gltf_extensions import instead
+from sctd.formats.gltf_file import Document, Json, whole
 
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}

@@ -1,0 +1,125 @@
+"""What a run optimises, as the trainer sees it: it is drawn, has losses of its own, and is updated.
+
+Gaussians are one: :class:`sctd.splats.trained.Splats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from sctd.cameras import CameraBatch
+from sctd.gaussians import Gaussians
+from sctd.machine import transfer
+from sctd.stages import Observer
+
+
+class Picture(Protocol):
+    """What :meth:`Representation.draw` gives, and is given back."""
+
+    @property
+    def rgb(self) -> Tensor:
+        """Colours over the background, [B, 3, H, W], 0..1, differentiable."""
+        ...
+
+    @property
+    def disparity(self) -> Tensor | None:
+        """Its picture, [B, 1, H, W], 0..1, differentiable; None unless it was wanted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Term:
+    """Weighted losses whose values come in pieces, as kernels sum up what they pass."""
+
+    weights: dict[str, float]
+    """Of each loss, by the name that the log has for it; 0: it is not wanted."""
+    sums: Tensor
+    """[P, K]: column k adds up to the k-th loss."""
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the weighted losses by the sums, [P, K], to begin a backward pass with."""
+        return _row(tuple(self.weights.values()), self.sums.dtype, self.sums.device).expand_as(self.sums)
+
+    def values(self, sums: Tensor) -> dict[str, float]:
+        """The weighted losses, from the sums on the CPU."""
+        totals = dict(zip(self.weights, sums.sum(0).tolist(), strict=True))
+        return {name: weight * totals[name] for name, weight in self.weights.items() if weight}
+
+
+@lru_cache
+def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """On the device once and for all."""
+    return transfer.to_device(torch.tensor([weights], dtype=dtype), device)
+
+
+class Update(NamedTuple):
+    """What an update did."""
+
+    names: list[str]
+    """Whose gradients the norms are of; the last is the method's, "z0"."""
+    norms: Tensor
+    """[len(names)], on the device. Where one is not finite, nothing was changed."""
+    known: dict[str, float]
+    """What there is to log without asking the device."""
+    dimmed: Tensor | None
+    """Whether the colours were lowered, one bool on the device; None where nobody looked."""
+
+
+P = TypeVar("P", bound=Picture)
+
+
+class Representation(Protocol[P]):
+    """A thing in memory that a run makes; all randomness comes from the generator that is handed in."""
+
+    observer: Observer
+
+    def draw(
+        self,
+        cameras: CameraBatch,
+        background: Tensor,
+        iteration: int,
+        generator: torch.Generator,
+        *,
+        disparity: bool,
+    ) -> P:
+        """What the cameras see, over colours [B, 3].
+
+        Args:
+            disparity: whether the disparity is wanted beside the colours.
+        """
+        ...
+
+    def complete(self, picture: P) -> bool:
+        """Whether nothing is missing in the picture; else it is drawn again. Waits for the rendering."""
+        ...
+
+    def terms(self, picture: P) -> list[Term]:
+        """The losses of its own."""
+        ...
+
+    def update(self, picture: P, iteration: int, grad: Tensor, generator: torch.Generator) -> Update:
+        """One step of the optimiser and what follows it, after the backward pass.
+
+        Args:
+            grad: the method's gradient of the latents, whose norm decides too whether anything changes.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """For a checkpoint: tensors by part, then name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, dict[str, Tensor]]) -> None:
+        """Go back to a state of :meth:`state_dict`."""
+        ...
+
+    def result(self) -> Gaussians:
+        """What the run leaves behind, without gradient."""
+        ...
