@@ -42,8 +42,8 @@ from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.load.architectures import write_configs
 from sctd.prior.load.parts import Parts, quiet
 from sctd.prior.load.sources import NETWORKS
-from sctd.render import Render
 from sctd.representation import Term
+from sctd.splats.trained import Splats
 from sctd.trainer import Scalars, Trainer
 
 PROMPT = "a DSLR photo of a corgi wearing a top hat"
@@ -73,20 +73,16 @@ class Watched(Trainer):
         return scalars
 
     def _backward(
-        self, rendered: Render, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
-    ) -> Tensor | None:
+        self, rgb: Tensor, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+    ) -> None:
         _expect("latents", seen[0], self._latents)
         _expect("their gradient", guidance.grad, self._latents)
-        return super()._backward(rendered, seen, guidance, terms)
-
-    def _update(
-        self, rendered: Render, g_means2d: Tensor | None, grad: Tensor
-    ) -> tuple[Tensor, dict[str, float], Tensor | None]:
-        gradients = self.optimiser.gradients()
+        super()._backward(rgb, seen, guidance, terms)
+        assert isinstance(self.asset, Splats)
+        gradients = self.asset.optimiser.gradients()
         for name, parameter in self.gaussians.parameters().items():
             if parameter.numel():
                 _expect(f"gradient of {name}", gradients.get(name), tuple(parameter.shape))
-        return super()._update(rendered, g_means2d, grad)
 
 
 def _expect(what: str, x: Tensor | None, shape: tuple[int, ...]) -> None:

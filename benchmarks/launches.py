@@ -25,6 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from sctd import representation
 from sctd.bench.workload import make_workload
 from sctd.cameras import Viewpoints
 from sctd.config import load_config
@@ -32,7 +33,6 @@ from sctd.gaussians import Gaussians
 from sctd.machine import transfer
 from sctd.ops import AdamGroup, _backend, _raster_cores, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
-from sctd.splats import regularisers
 from sctd.trainer import Trainer
 
 _NO_WORK = ("empty", "new_empty", "detach", "alias", "lift_fresh")
@@ -161,7 +161,7 @@ def hollow_gpu() -> Iterator[Recorder]:
         stack.enter_context(patch.object(Gaussians, "to", moved))
         stack.enter_context(patch.object(transfer, "Readback", Numbers))
         stack.enter_context(patch.object(transfer, "to_device", recorder.upload))
-        for cache in (_raster_cores.core, regularisers._row):
+        for cache in (_raster_cores.core, representation._row):
             cache.cache_clear()
             stack.callback(cache.cache_clear)
         yield stack.enter_context(recorder)

@@ -35,15 +35,17 @@ def test_cuda_kernels_train_as_the_cpu_does(overrides: tuple[str, ...]) -> None:
     first, wanted = ours.step(), want.step()
     assert first.keys() == wanted.keys()
     assert first["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
-    for name, moment in want.optimiser.exp_avg.items():
+    for name, moment in want.asset.optimiser.exp_avg.items():
         tolerance = 1e-4 * moment.abs().max().item()
         assert tolerance > 0, name
-        torch.testing.assert_close(ours.optimiser.exp_avg[name], moment, rtol=0, atol=tolerance, msg=name)
+        torch.testing.assert_close(
+            ours.asset.optimiser.exp_avg[name], moment, rtol=0, atol=tolerance, msg=name
+        )
     for _ in range(5):
         assert ours.step()["loss"] == pytest.approx(want.step()["loss"], rel=0.05)
     assert len(ours.gaussians) == len(want.gaussians)
-    assert ours.capacity.pairs >= 1024
-    assert want.capacity.pairs == 0
+    assert ours.asset.capacity.pairs >= 1024
+    assert want.asset.capacity.pairs == 0
 
 
 def test_an_iteration_without_room_is_repeated_bit_for_bit() -> None:
