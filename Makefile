@@ -3,7 +3,7 @@
 #   make generate PROMPT="a red mushroom"     environment, build, generation; prints where the asset is
 #   make test                                 everything that CI checks on a CPU
 #
-# Others: make install | lint | format | types | unit | counts | viewer | simt | ptx | gpu | smoke | wheel | oldest | newest | clean
+# Others: make install | lint | format | types | unit | counts | viewer | simt | ptx | gpu-quick | gpu | smoke | wheel | oldest | newest | clean
 # Variables: PYTHON (python3), VENV (.venv), PROMPT, ARGS (more options of `sctd generate`), CXX, MAX_JOBS, JOBS (tests).
 # pip's own settings and environment variables are honoured, e.g. to take torch from another index.
 
@@ -109,7 +109,11 @@ simt: $(VENV)/.tools
 ptx: $(VENV)/.cuda
 	@$(WITH_NVCC) $(BIN)/python csrc/ptx/build.py
 
-# On a machine with a GPU: tests, compute-sanitizer, timings beside gsplat; writes the page to commit.
+# On a machine with a GPU: in about 5 minutes what matters most; then the rest, compute-sanitizer and timings of all sizes.
+# Both write the page to commit as results come, and go on where they were cut off.
+gpu-quick: $(VENV)/.cuda
+	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --quick --page docs/gpu_report.md
+
 gpu: $(VENV)/.cuda
 	$(WITH_NVCC) $(BIN)/python tests/gpu/report.py --page docs/gpu_report.md
 

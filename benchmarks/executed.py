@@ -39,6 +39,13 @@ STAGES = {
     "project backward": ("project_backward",),
 }
 """Name => beginnings of its kernels' names."""
+TARGETS = (
+    ((100_000, 512), "forward", 30.43, 21),
+    ((100_000, 512), "backward", 89.38, 80),
+    ((100_000, 512), "count + emit", 13.81, 5),
+    ((100_000, 128), "count + emit", 12.13, 4),
+)
+"""Picture, stage, M instructions that it took at first, and at most so many that it was to take."""
 
 Counts = dict[str, dict[str, int]]
 """Of each kernel: what was counted."""
@@ -109,13 +116,24 @@ def stages(counts: Counts) -> list[str]:
     return [f"{total / 1e6:.2f}" for total in totals]
 
 
+def against_targets(found: dict[tuple[int, int], Counts]) -> list[str]:
+    """Markdown: each target, what its stage took at first and takes now."""
+    lines = ["| Gaussians, edge | stage | at first, M | target, M | now, M |", "|---|---|---|---|---|"]
+    for picture, stage, first, target in TARGETS:
+        now = dict(zip(STAGES, stages(found[picture]), strict=True))[stage]
+        lines.append(f"| {picture[0]}, {picture[1]} | {stage} | {first:.2f} | {target:.2f} | {now} |")
+    return lines
+
+
 def tables() -> list[str]:
-    """Markdown: stages of every picture, then kernels of the largest."""
+    """Markdown: stages of every picture, their targets, then kernels of the largest."""
     found = {workload: executed_counts(*workload) for workload in SHOWN}
     lines = [
         f"| Gaussians, edge | {' | '.join(f'{stage}, M' for stage in STAGES)} |",
         "|---" * (len(STAGES) + 1) + "|",
         *(f"| {count}, {size} | {' | '.join(stages(of))} |" for (count, size), of in found.items()),
+        "",
+        *against_targets(found),
         "",
         "| kernel | warps | instructions, M | sectors, M | atomics, M |",
         "|---|---|---|---|---|",

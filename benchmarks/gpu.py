@@ -1,6 +1,6 @@
 """Times the CUDA rasterizer on the common workload, beside gsplat where it is installed. Needs a CUDA device.
 
-    python -m benchmarks.gpu [--json FILE]
+    python -m benchmarks.gpu [--cells N] [--repeats N] [--json FILE]
 
 Contenders take turns (A B A B ...), after warm-up, each call between two CUDA events with the second-level
 cache swept before it. What they draw is compared with the CPU backend first: a wrong one is not timed.
@@ -67,7 +67,7 @@ def milliseconds(call: Callable[[], object], sweep: Tensor) -> float:
     return float(start.elapsed_time(end))
 
 
-def measure(count: int, size: int) -> list[dict[str, Any]]:
+def measure(count: int, size: int, repeats: int = REPEATS) -> list[dict[str, Any]]:
     """One row for each contender: p20, p50, p80 of forward and of forward+backward, ms."""
     host = make_workload(count, size, cameras=1)
     scene = {k: v.cuda() if isinstance(v, Tensor) else v for k, v in host.items()}
@@ -92,7 +92,7 @@ def measure(count: int, size: int) -> list[dict[str, Any]]:
 
         calls[name] = {"forward": forward, "forward+backward": both}
     samples: dict[tuple[str, str], list[float]] = {}
-    for turn in range(WARM_UP + REPEATS):
+    for turn in range(WARM_UP + repeats):
         for name, kinds in calls.items():
             for kind, call in kinds.items():
                 taken = milliseconds(call, sweep)
@@ -133,12 +133,16 @@ def markdown(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main(json_file: Annotated[Path | None, typer.Option("--json", help="File for the rows.")] = None) -> None:
+def main(
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the rows.")] = None,
+    cells: Annotated[int, typer.Option(min=1, max=len(CELLS), help="Sizes, from the first.")] = len(CELLS),
+    repeats: Annotated[int, typer.Option(min=10, help="Turns of each contender.")] = REPEATS,
+) -> None:
     """Measure and print."""
     if not torch.cuda.is_available():
         print("error: benchmarks.gpu needs a CUDA device and a Torch built for it", file=sys.stderr)
         raise typer.Exit(2)
-    rows = [row for cell in CELLS for row in measure(*cell)]
+    rows = [row for cell in CELLS[:cells] for row in measure(*cell, repeats)]
     print("\n".join(markdown(rows)))
     if json_file is not None:
         json_file.write_text(json.dumps({"facts": facts(), "rows": rows}, indent=1))

@@ -61,19 +61,21 @@ inline void bind_cuda(py::module_& m) {
         },
         Release());
 
+    m.def("tiles_bands", &cuda::tiles_bands);
     m.def("tiles_count_scratch", &cuda::tiles_count_scratch);
     m.def("tiles_write_scratch", &cuda::tiles_write_scratch);
-    // means2d conics opacities depths radii | order rank_start | scratch
+    // means2d conics opacities depths radii | order rank_start records bands | scratch
     m.def(
         "tiles_count",
         [](int cameras, int count, int width, int height, const Addresses& at, uintptr_t stream) {
             cuda::TilesArgs a{};
             a.cameras = cameras, a.count = count, a.width = width, a.height = height;
-            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii, a.order, a.rank_start, a.scratch);
+            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii, a.order, a.rank_start, a.records,
+                 a.bands, a.scratch);
             cuda::tiles_count(a, stream_at(stream));
         },
         Release());
-    // means2d conics opacities depths radii order rank_start | tile_start pair_rank pair_slot pair_mask | scratch
+    // means2d conics opacities depths radii order rank_start | tile_start pair_index pair_slot pair_mask records | bands scratch
     m.def(
         "tiles_write",
         [](int cameras, int count, int width, int height, int64_t capacity, const Addresses& at,
@@ -81,7 +83,7 @@ inline void bind_cuda(py::module_& m) {
             cuda::TilesArgs a{};
             a.cameras = cameras, a.count = count, a.width = width, a.height = height, a.capacity = capacity;
             read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii, a.order, a.rank_start, a.tile_start,
-                 a.pair_rank, a.pair_slot, a.pair_mask, a.scratch);
+                 a.pair_index, a.pair_slot, a.pair_mask, a.records, a.bands, a.scratch);
             cuda::tiles_write(a, stream_at(stream));
         },
         Release());
@@ -92,8 +94,8 @@ inline void bind_cuda(py::module_& m) {
         [](const BlendShape& shape, const Addresses& at, uintptr_t stream) {
             cuda::BlendArgs a = cuda_blend_args(shape, false);
             read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order,
-                 a.rank_start, a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.renders, a.alphas,
-                 a.transmittance, a.last);
+                 a.rank_start, a.tile_start, a.pair_index, a.pair_slot, a.pair_mask, a.records, a.renders,
+                 a.alphas, a.transmittance, a.last);
             cuda::blend_forward(a, stream_at(stream));
         },
         Release());
@@ -106,9 +108,9 @@ inline void bind_cuda(py::module_& m) {
         [](const BlendShape& shape, bool deterministic, const Addresses& at, uintptr_t stream) {
             cuda::BlendArgs a = cuda_blend_args(shape, deterministic);
             read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.order,
-                 a.rank_start, a.tile_start, a.pair_rank, a.pair_slot, a.pair_mask, a.transmittance, a.last,
-                 a.g_renders, a.g_alphas, a.g_means2d, a.g_conics, a.g_colors, a.g_opacities, a.g_depths,
-                 a.g_backgrounds, a.g_means2d_abs, a.sums);
+                 a.rank_start, a.tile_start, a.pair_index, a.pair_slot, a.pair_mask, a.records,
+                 a.transmittance, a.last, a.g_renders, a.g_alphas, a.g_means2d, a.g_conics, a.g_colors,
+                 a.g_opacities, a.g_depths, a.g_backgrounds, a.g_means2d_abs, a.scratch);
             cuda::blend_backward(a, stream_at(stream));
         },
         Release());

@@ -60,8 +60,9 @@ class PairCapacity:
         if needed is None:
             return False
         pairs, had = check_pairs(int(needed.get()["pairs"])), self.pairs
-        # Half as much again: scenes grow slowly. Kept while it fits, as other sizes are other allocations.
-        if not had / 4 <= pairs <= 0.9 * had:
+        # Half as much again: scenes grow slowly. Kept while it fits, as other sizes are other allocations; no
+        # more than twice what is needed, as all of it is sorted.
+        if not had / 2 <= pairs <= 0.9 * had:
             self.pairs = min(max(1024, pairs + pairs // 2), MAX_PAIRS)
         return 0 < had < pairs
 

@@ -25,12 +25,15 @@ namespace sctd::cuda {
 namespace {
 
 constexpr int kBlock = 128, kMoments = 6;
+constexpr int kBackgroundBlock = 256, kParts = kWarp;  // of the background's gradient
 
-int total_channels(const BlendArgs& a) { return a.channels + (a.with_depth ? 1 : 0); }
+__host__ __device__ __forceinline__ int total_channels(const BlendArgs& a) {
+    return a.channels + (a.with_depth ? 1 : 0);
+}
 
 // Numbers of one row of sums: moments, channels, absolute gradient.
 __host__ __device__ __forceinline__ int row_size(const BlendArgs& a) {
-    return kMoments + a.channels + (a.with_depth ? 1 : 0) + (a.absgrad ? 2 : 0);
+    return kMoments + total_channels(a) + (a.absgrad ? 2 : 0);
 }
 
 template <int D>
@@ -59,44 +62,41 @@ struct Pixel {
     }
 };
 
-// A lane's sums over its pixels: v, v dy, v dy^2 (dx is the same for both), channels, absolute gradient. `First` pixels
-// assign, so that no sum starts with an addition to zero.
+// A lane's sums over its pixels: v, v q, v q^2 (the column's share of p is the same for both), channels, absolute gradient
+// but for its factors 2 across / log2(e) and 2 down / log2(e). `First` pixels assign, so that no sum starts with an addition
+// to zero.
 template <int D, bool Abs>
 struct LaneSums {
     float v, vy, vyy, color[D ? D : 1], abs_x, abs_y;
 
     template <bool First>
-    __device__ __forceinline__ void add(const Packed& g, float dx, float dy, float falloff, bool drawn,
-                                        Pixel<D>& p) {
-        const float alpha = drawn ? fminf(falloff, float(kAlphaMax)) : 0;
+    __device__ __forceinline__ void add(const Packed& g, float p, float q, float falloff, Pixel<D>& pixel) {
+        const float alpha = fminf(falloff, float(kAlphaMax));
         const float inverse = fast_reciprocal(1 - alpha);
-        const float front = p.transmittance * inverse, weight = alpha * front;
+        const float front = pixel.transmittance * inverse, weight = alpha * front;
         float cg = 0;
 #pragma unroll
         for (int d = 0; d < D; ++d) {
-            cg = madd(g.channel[d], p.g[d], cg);
-            color[d] = First ? weight * p.g[d] : madd(weight, p.g[d], color[d]);
+            cg = d == 0 ? g.channel[0] * pixel.g[0] : madd(g.channel[d], pixel.g[d], cg);
+            color[d] = First ? weight * pixel.g[d] : madd(weight, pixel.g[d], color[d]);
         }
         // at the cap alpha no longer depends on anything
-        const float contrast = cg - p.behind, one = (falloff <= float(kAlphaMax) ? weight : 0) * contrast;
-        p.behind = madd(alpha, contrast, p.behind);
-        p.transmittance = front;
-        const float one_y = one * dy;
+        const float contrast = cg - pixel.behind, one = (falloff <= float(kAlphaMax) ? weight : 0) * contrast;
+        pixel.behind = madd(alpha, contrast, pixel.behind);
+        pixel.transmittance = front;
+        const float one_y = one * q;
         v = First ? one : v + one, vy = First ? one_y : vy + one_y;
-        vyy = First ? one_y * dy : madd(one_y, dy, vyy);
+        vyy = First ? one_y * q : madd(one_y, q, vyy);
         if (Abs) {
-            // the conic from the packed kernel: A = -2 ka / log2(e), B = A shear, C = -2 kc / log2(e) + B shear
-            const float a = g.ka * float(-2 / kLog2E), b = a * g.shear,
-                        c = madd(b, g.shear, g.kc * float(-2 / kLog2E));
-            const float x = fabsf(one * madd(a, dx, b * dy)), y = fabsf(one * madd(b, dx, c * dy));
+            const float x = fabsf(one * p), y = fabsf(one * madd(g.lean, p, q));
             abs_x = First ? x : abs_x + x, abs_y = First ? y : abs_y + y;
         }
     }
 
-    // In the order of a row of sums.
-    __device__ __forceinline__ void spread(float dx, float (&out)[kMoments + D + 2 * Abs]) const {
-        const float vx = v * dx;
-        out[0] = v, out[1] = vx, out[2] = vy, out[3] = vx * dx, out[4] = vy * dx, out[5] = vyy;
+    // In the order of a row of sums. Moments are of `column`, across (x - mean_x), and q.
+    __device__ __forceinline__ void spread(float column, float (&out)[kMoments + D + 2 * Abs]) const {
+        const float vx = v * column;
+        out[0] = v, out[1] = vx, out[2] = vy, out[3] = vx * column, out[4] = vy * column, out[5] = vyy;
 #pragma unroll
         for (int d = 0; d < D; ++d) out[kMoments + d] = color[d];
         if constexpr (Abs) out[kMoments + D] = abs_x, out[kMoments + D + 1] = abs_y;
@@ -120,22 +120,24 @@ template <int D, bool Abs>
 __device__ __forceinline__ void backward_one(const Packed& shared, float x, Pixel<D> (&pixel)[kPixels],
                                              const Halves& halves, float* rows, int place) {
     const Packed g = shared;
-    const float dx = x - g.mean_x;
-    float dy[kPixels], power[kPixels];
+    const float column = along(g, x);
+    float p[kPixels], q[kPixels], power[kPixels];
     bool drawn[kPixels];
 #pragma unroll
-    for (int p = 0; p < kPixels; ++p) {
-        dy[p] = pixel[p].y - g.mean_y;
-        power[p] = log2_alpha(g, dx, dy[p]);
-        drawn[p] = power[p] >= kDrawn && g.index < pixel[p].last;
+    for (int i = 0; i < kPixels; ++i) {
+        power[i] = exponent(g, column, pixel[i].y, p[i], q[i]);
+        drawn[i] = power[i] <= kFaintest && g.index < pixel[i].last;
     }
     if (!__any_sync(kFull, drawn[0] || drawn[1])) return;
     COUNT_WARP(backward_reductions, 1);
+    float falloff[kPixels];
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) falloff[i] = fast_exp2(drawn[i] ? -power[i] : -HUGE_VALF);
     LaneSums<D, Abs> lane_sums;
-    lane_sums.template add<true>(g, dx, dy[0], fast_exp2(power[0]), drawn[0], pixel[0]);
-    lane_sums.template add<false>(g, dx, dy[1], fast_exp2(power[1]), drawn[1], pixel[1]);
+    lane_sums.template add<true>(g, p[0], q[0], falloff[0], pixel[0]);
+    lane_sums.template add<false>(g, p[1], q[1], falloff[1], pixel[1]);
     float sums[kMoments + D + 2 * Abs];
-    lane_sums.spread(dx, sums);
+    lane_sums.spread(column, sums);
     const float total = transposed_sum(sums, halves);
     // A deterministic row is written once: 0 + total.
     if (place >= 0) atomicAdd(at_byte(rows, g.row + place), total);
@@ -146,7 +148,9 @@ __global__ void __launch_bounds__(kTileThreads) blend_backward_kernel(BlendArgs 
     SHARED(Packed, slabs, kTileThreads);
     constexpr int kSums = kMoments + D + 2 * Abs;
     const SubTile s(a.width, a.height);
-    Packed* slab = slabs + s.warp * kWarp;
+    const Packing packing(s);
+    Packed* const slab = slabs + packing.part;
+    const Channels<D> channels(a, s, pass);
     const int32_t begin = a.tile_start[s.tile], size = a.tile_start[s.tile + 1] - begin;
     const int stride = row_size(a), mine = transposed_index<kSums>(s.lane);
     const Halves halves(s.lane);
@@ -159,15 +163,15 @@ __global__ void __launch_bounds__(kTileThreads) blend_backward_kernel(BlendArgs 
     // From the list's end, not from `longest`: the compiler must see that all lanes take the same turns.
     for (int32_t top = size - 1; top >= 0; top -= kWarp) {
         const int32_t k = top - s.lane;
-        const bool touches = k >= 0 && k < longest && (a.pair_mask[begin + k] >> s.warp & 1);
+        const bool touches = k >= 0 && k < longest && (a.pair_mask[begin + k] & packing.bit);
         const unsigned vote = __ballot_sync(kFull, touches);
         if (touches) {
-            Packed& out = slab[place_in(vote, s.lane)];
-            const int32_t rank = a.pair_rank[begin + k];
-            pack<D>(a, s, pass, rank, out);
+            const int32_t index = a.pair_index[begin + k];
+            Packed out = pack<D>(a.records[index], s, channels, index);
             out.index = k;
-            out.row = uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : a.order[rank]) *
-                      stride * 4;
+            out.row =
+                uint32_t(a.deterministic ? a.pair_slot[begin + k] * kWarps + s.warp : index) * stride * 4;
+            slab[packing.place(vote)] = out;
         }
         __syncwarp();
         const int n = __popc(vote);
@@ -201,9 +205,13 @@ __global__ void moments_to_gradients_kernel(BlendArgs a, const float* rows) {
     const float* sum = rows + at * row_size(a);
     const float* conic = a.conics + 3 * at;
     const float opacity = a.opacities[at];
-    float moments[kMoments], g[6] = {};
-    for (int k = 0; k < kMoments; ++k) moments[k] = sum[k];
-    if (opacity > 0) moments_to_gradient(conic[0], conic[1], conic[2], opacity, moments, g);  // else: unseen
+    float moments[kMoments] = {}, g[6] = {}, across = 0, down = 0;
+    if (opacity > 0) {  // else: unseen
+        across = a.records[at].across, down = a.records[at].down;
+        const float x = 1 / across, y = 1 / down, scale[kMoments] = {1, x, y, x * x, x * y, y * y};
+        for (int k = 0; k < kMoments; ++k) moments[k] = sum[k] * scale[k];
+        moments_to_gradient(conic[0], conic[1], conic[2], opacity, moments, g);
+    }
     a.g_means2d[2 * at] = g[0], a.g_means2d[2 * at + 1] = g[1];
     for (int k = 0; k < 3; ++k) a.g_conics[3 * at + k] = g[2 + k];
     a.g_opacities[at] = g[5];
@@ -211,9 +219,10 @@ __global__ void moments_to_gradients_kernel(BlendArgs a, const float* rows) {
     if (a.colors_per_camera || a.cameras == 1)
         for (int d = 0; d < a.channels; ++d) a.g_colors[a.channels * at + d] = channels[d];
     a.g_depths[at] = a.with_depth ? channels[a.channels] : 0.0f;
-    if (a.absgrad)
-        for (int k = 0; k < 2; ++k)
-            a.g_means2d_abs[2 * at + k] = channels[a.channels + (a.with_depth ? 1 : 0) + k];
+    if (!a.absgrad) return;
+    const float* absolute = channels + total_channels(a);
+    a.g_means2d_abs[2 * at] = absolute[0] * float(2 / kLog2E) * across;
+    a.g_means2d_abs[2 * at + 1] = absolute[1] * float(2 / kLog2E) * down;
 }
 
 // Colours shared by the cameras: the sum over the cameras, in order.
@@ -227,21 +236,28 @@ __global__ void add_cameras_kernel(BlendArgs a, const float* rows) {
     a.g_colors[i] = sum;
 }
 
-// A block for each (camera, channel): the pixels' T g, added in a fixed order.
-__global__ void __launch_bounds__(1024) background_gradient_kernel(BlendArgs a) {
-    SHARED(double, per_warp, 1024 / kWarp);
-    const int camera = blockIdx.y, channel = blockIdx.x, total = a.channels + (a.with_depth ? 1 : 0);
+// A block for each (part of the pixels, channel, camera): the part's sum of T g, in a fixed order.
+__global__ void __launch_bounds__(kBackgroundBlock) background_parts_kernel(BlendArgs a, double* parts) {
+    SHARED(double, per_warp, kBackgroundBlock / kWarp);
+    const int channel = blockIdx.y, camera = blockIdx.z, total = total_channels(a);
     const int64_t pixels = int64_t(a.width) * a.height, base = camera * pixels;
     double sum = 0;
-    for (int64_t i = threadIdx.x; i < pixels; i += blockDim.x)
+    for (int64_t i = int64_t(blockIdx.x) * kBackgroundBlock + threadIdx.x; i < pixels;
+         i += kParts * kBackgroundBlock)
         sum += double(a.transmittance[base + i]) * double(a.g_renders[(base + i) * total + channel]);
     sum = warp_sum(sum);
     if (threadIdx.x % kWarp == 0) per_warp[threadIdx.x / kWarp] = sum;
     __syncthreads();
     if (threadIdx.x != 0) return;
     double all = 0;
-    for (unsigned w = 0; w < blockDim.x / kWarp; ++w) all += per_warp[w];
-    a.g_backgrounds[camera * a.channels + channel] = float(all);
+    for (int w = 0; w < kBackgroundBlock / kWarp; ++w) all += per_warp[w];
+    parts[(int64_t(camera) * a.channels + channel) * kParts + blockIdx.x] = all;
+}
+
+// A warp for each (camera, channel): the sum of its parts.
+__global__ void background_gradient_kernel(BlendArgs a, const double* parts) {
+    const double sum = warp_sum(parts[int64_t(blockIdx.x) * kParts + threadIdx.x]);
+    if (threadIdx.x == 0) a.g_backgrounds[blockIdx.x] = float(sum);
 }
 
 template <int D>
@@ -254,11 +270,15 @@ void launch(const BlendArgs& a, unsigned tiles, Pass pass, float* rows, Stream s
 
 int64_t sum_rows(const BlendArgs& a) { return int64_t(a.cameras) * a.count; }
 int64_t slot_rows(const BlendArgs& a) { return a.deterministic ? a.capacity * kWarps : 0; }
+int64_t background_parts(const BlendArgs& a) { return int64_t(a.cameras) * a.channels * kParts; }
+size_t sums_size(const BlendArgs& a) {
+    return size_t(sum_rows(a) + slot_rows(a)) * row_size(a) * sizeof(float);
+}
 
 }  // namespace
 
 size_t blend_backward_scratch(const BlendArgs& a) {
-    return size_t(sum_rows(a) + slot_rows(a)) * row_size(a) * sizeof(float);
+    return size_t(background_parts(a)) * sizeof(double) + sums_size(a);
 }
 
 void blend_backward(const BlendArgs& a, Stream stream) {
@@ -266,11 +286,16 @@ void blend_backward(const BlendArgs& a, Stream stream) {
         unsigned(a.cameras) * ((a.width + kTile - 1) / kTile) * ((a.height + kTile - 1) / kTile);
     const int total = total_channels(a);
     const int64_t n = sum_rows(a);
-    if (a.g_backgrounds && a.channels > 0)
-        LAUNCH(background_gradient_kernel, dim3(a.channels, a.cameras), 1024, stream, a);
+    double* const parts = static_cast<double*>(a.scratch);
+    if (a.g_backgrounds && a.channels > 0) {
+        LAUNCH(background_parts_kernel, dim3(kParts, a.channels, a.cameras), kBackgroundBlock, stream, a,
+               parts);
+        LAUNCH(background_gradient_kernel, unsigned(a.channels * a.cameras), kWarp, stream, a, parts);
+    }
     if (n == 0) return;
-    fill_bytes(a.sums, 0, blend_backward_scratch(a), stream);
-    float *const rows = a.sums, *const slots = a.sums + n * row_size(a);
+    float *const rows = reinterpret_cast<float*>(parts + background_parts(a)), *const slots =
+                                                                                   rows + n * row_size(a);
+    fill_bytes(rows, 0, sums_size(a), stream);
     int first = 0;
     do {
         const Pass pass{first, total};

@@ -27,66 +27,83 @@ struct Pixel {
 };
 
 // Alpha of a footprint at a pixel, 0 where it is not drawn.
-__device__ __forceinline__ float alpha_at(const Packed& g, float dx, float dy) {
-    const float power = log2_alpha(g, dx, dy);
-    const float alpha = fminf(fast_exp2(power), float(kAlphaMax));
-    return power >= kDrawn ? alpha : 0;
+__device__ __forceinline__ float alpha_at(const Packed& g, float column, float y) {
+    float p, q;
+    const float power = exponent(g, column, y, p, q);
+    const float alpha = fminf(fast_exp2(-power), float(kAlphaMax));
+    return power <= kFaintest ? alpha : 0;
 }
 
-// Blends two footprints into the lane's pixels; false, and nothing done, when that would finish a pixel of the warp. So the
-// common loop has no branch but this one, which all lanes take together.
+// Blends one footprint of this alpha at the lane's pixels, which may finish them. Without branches: lanes would part.
 template <int D>
-__device__ __forceinline__ bool blend_two(const Packed* g, float x, Pixel<D> (&pixel)[kPixels]) {
-    float weight[2][kPixels], t[kPixels];
-#pragma unroll
-    for (int p = 0; p < kPixels; ++p) t[p] = pixel[p].transmittance;
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-        for (int p = 0; p < kPixels; ++p) {
-            const float alpha = alpha_at(g[i], x - g[i].mean_x, pixel[p].y - g[i].mean_y);
-            weight[i][p] = alpha * t[p];
-            t[p] = madd(-alpha, t[p], t[p]);  // one rounding: the backward pass divides by 1 - alpha again
-        }
-    // transmittance never grows: who stops at the first is below the limit after the second too
-    const bool stops = t[0] <= float(kTransmittanceMin) || t[1] <= float(kTransmittanceMin);
-    if (__any_sync(kFull, stops)) return false;
+__device__ __forceinline__ void blend_one(const Packed& g, const float (&alpha)[kPixels],
+                                          Pixel<D> (&pixel)[kPixels]) {
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) {
-        pixel[p].add(g[0], weight[0][p]);
-        pixel[p].add(g[1], weight[1][p]);
-        pixel[p].transmittance = t[p];
-    }
-    return true;
-}
-
-// The same for one footprint that may finish pixels.
-template <int D>
-__device__ __forceinline__ void blend_last(const Packed& g, float x, Pixel<D> (&pixel)[kPixels]) {
-#pragma unroll
-    for (int p = 0; p < kPixels; ++p) {
-        const float alpha = alpha_at(g, x - g.mean_x, pixel[p].y - g.mean_y), before = pixel[p].transmittance;
-        const float after = madd(-alpha, before, before);
-        if (after <= float(kTransmittanceMin)) {
-            pixel[p].y = kFarAway, pixel[p].last = g.index;
-        } else {
-            pixel[p].add(g, alpha * before);
-            pixel[p].transmittance = after;
-        }
+        const float drawn = pixel[p].y == kFarAway ? 0 : alpha[p];  // the one before may have finished it
+        const float before = pixel[p].transmittance, after = madd(-drawn, before, before);
+        const bool stops = after <= float(kTransmittanceMin);
+        pixel[p].add(g, stops ? 0 : drawn * before);
+        pixel[p].transmittance = stops ? before : after;
+        pixel[p].y = stops ? kFarAway : pixel[p].y;
+        pixel[p].last = stops ? g.index : pixel[p].last;
     }
 }
 
+// Two footprints at the lane's pixels: their alphas, their weights and the transmittance behind them.
+struct Two {
+    float alpha[2][kPixels], weight[2][kPixels], t[kPixels];
+
+    template <int D>
+    __device__ __forceinline__ Two(const Packed (&g)[2], float x, const Pixel<D> (&pixel)[kPixels]) {
+#pragma unroll
+        for (int p = 0; p < kPixels; ++p) t[p] = pixel[p].transmittance;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+            const float column = along(g[i], x);
+#pragma unroll
+            for (int p = 0; p < kPixels; ++p) {
+                alpha[i][p] = alpha_at(g[i], column, pixel[p].y);
+                weight[i][p] = alpha[i][p] * t[p];
+                t[p] = madd(-alpha[i][p], t[p],
+                            t[p]);  // one rounding: the backward pass divides by 1 - alpha again
+            }
+        }
+    }
+    // Whether they finish a pixel. Transmittance never grows: who stops at the first is below the limit after the second too.
+    __device__ __forceinline__ bool stop() const { return fminf(t[0], t[1]) <= float(kTransmittanceMin); }
+};
+
+// Blends footprints into the lane's pixels, two at a time; where their number is odd, one more that is none. True when every
+// pixel of the warp is done. The inner loop has no branch but two that all lanes take together: out of it where two footprints
+// would finish a pixel of the warp, and at the end.
 template <int D>
-__device__ __forceinline__ void blend_slab(const Packed* g, int n, float x, Pixel<D> (&pixel)[kPixels]) {
-    while (n > 0) {    // not g < end: only of n does the compiler know that all lanes share it
+__device__ __forceinline__ bool blend_slab(const Packed* g, const Packed* end, float x,
+                                           Pixel<D> (&pixel)[kPixels]) {
+    if (g >= end) return false;
+    for (;;) {
         __syncwarp();  // keeps the rare path below out of the inner loop
-        while (blend_two(g, x, pixel)) {
-            g += 2, n -= 2;
-            if (n <= 0) return;
+        for (;;) {
+            const Packed pair[2] = {g[0], g[1]};
+            const Two two(pair, x, pixel);
+            if (__any_sync(kFull, two.stop())) {
+                blend_one(g[0], two.alpha[0], pixel);
+                blend_one(g[1], two.alpha[1], pixel);
+                break;
+            }
+#pragma unroll
+            for (int p = 0; p < kPixels; ++p) {
+                pixel[p].add(pair[0], two.weight[0][p]);
+                pixel[p].add(pair[1], two.weight[1][p]);
+                pixel[p].transmittance = two.t[p];
+            }
+            g += 2;
+            if (g >= end) return false;
         }
-        blend_last(g[0], x, pixel);
-        blend_last(g[1], x, pixel);
-        g += 2, n -= 2;
+        const bool finished = pixel[0].y == kFarAway && pixel[1].y == kFarAway;
+        if (__all_sync(kFull, finished)) return true;
+        g += 2;
+        if (g >= end) return false;
     }
 }
 
@@ -114,8 +131,10 @@ __device__ __forceinline__ void store(const BlendArgs& a, const SubTile& s, Pass
 template <int D>
 __global__ void __launch_bounds__(kTileThreads) blend_forward_kernel(BlendArgs a, Pass pass) {
     SHARED(Packed, slabs, kTileThreads);
+    SHARED(int32_t, lists, 2 * kTileThreads);
     const SubTile s(a.width, a.height);
-    Packed* slab = slabs + s.warp * kWarp;
+    const Packing packing(s);
+    const Channels<D> channels(a, s, pass);
     const int32_t begin = a.tile_start[s.tile], size = a.tile_start[s.tile + 1] - begin;
     const float x = float(s.column) + 0.5f;
     Pixel<D> pixel[kPixels];
@@ -125,26 +144,36 @@ __global__ void __launch_bounds__(kTileThreads) blend_forward_kernel(BlendArgs a
         pixel[p].y = inside ? float(s.row[p]) + 0.5f : kFarAway;
         pixel[p].last = size;
     }
-    for (int32_t first = 0; first < size; first += kWarp) {
-        const bool done = pixel[0].y == kFarAway && pixel[1].y == kFarAway;
-        if (__all_sync(kFull, done)) break;
-        const int32_t k = first + s.lane;
-        const bool mine = k < size && (a.pair_mask[begin + k] >> s.warp & 1);
-        const unsigned vote = __ballot_sync(kFull, mine);
-        if (mine) {
-            Packed& out = slab[place_in(vote, s.lane)];
-            pack<D>(a, s, pass, a.pair_rank[begin + k], out);
+    Packed* const slab = slabs + packing.part;
+    int32_t* const list = lists + 2 * packing.part;  // pairs that wait: they touch the sub-tile
+    int waiting = 0;
+    for (int32_t next = 0; next < size || waiting > 0;) {
+        for (; next < size && waiting < kWarp; next += kWarp) {
+            const int32_t k = next + s.lane;
+            const bool touches = k < size && (a.pair_mask[begin + k] & packing.bit);
+            const unsigned vote = __ballot_sync(kFull, touches);
+            if (touches) list[waiting + packing.place(vote)] = k;
+            waiting += __popc(vote);
+        }
+        __syncwarp();
+        const int n = waiting < kWarp ? waiting : kWarp;
+        const bool stays = kWarp + s.lane < waiting;
+        const int32_t kept = stays ? list[kWarp + s.lane] : 0;
+        if (s.lane < n) {
+            const int32_t k = list[s.lane], index = a.pair_index[begin + k];
+            Packed out = pack<D>(a.records[index], s, channels, index);
             out.index = k;
-        }
-        const int n = __popc(vote);
-        if (s.lane == n) {  // the loop takes two at a time: one that is never drawn, and no NaN in it
-            slab[n] = Packed{};
-            slab[n].limit = -kFarAway;
+            slab[s.lane] = out;
+        } else if (s.lane == n) {  // the loop takes two at a time: one that is never drawn, and no NaN in it
+            Packed none{};
+            none.faint = kFarAway;
+            slab[n] = none;
         }
         __syncwarp();
+        if (stays) list[s.lane] = kept;
+        waiting -= n;
         COUNT_WARP(forward_items, n);
-        blend_slab(slab, n, x, pixel);
-        __syncwarp();
+        if (blend_slab(slab, slab + n, x, pixel)) break;
     }
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) store<D>(a, s, pass, pixel[p], s.row[p]);

@@ -23,19 +23,15 @@ constexpr int kMaxChannels = 4;  // of one pass; more go through in several
 // A pixel that is done is moved this far away (px), where every exponent is minus infinity: no test in the loop.
 constexpr float kFarAway = 1e30f;
 
-// A footprint as the loops read it, three 16-byte words.
+// A footprint as the loops read it, three 16-byte words: the Record, seen from the sub-tile's corner.
+//     alpha = 2^-(p^2 + q^2 + faint),   q = down y + above,   p = (across x + left) + lean q
 struct alignas(16) Packed {
-    float mean_x, mean_y;  // px, from the sub-tile's corner
-    float shear, ka,
-        kc;       // alpha = 2^(limit - ka u^2 - kc dy^2), u = dx + shear dy; -0.5 log2(e) is in ka and kc
-    float limit;  // log2(opacity)
-    float channel[kMaxChannels];
+    float across, left, down, above;
+    float lean, faint;
     int32_t index;  // in the tile's list
     uint32_t row;   // where in the sums the backward pass adds
+    float channel[kMaxChannels];
 };
-
-// Smallest exponent that is drawn: log2(1 / 255).
-constexpr float kDrawn = -7.994353436858858f;
 
 struct SubTile {
     int camera, tile, warp, lane;
@@ -60,33 +56,60 @@ struct Pass {
     int first, total;
 };
 
-__device__ __forceinline__ float channel_of(const BlendArgs& a, int64_t at, int channel) {
-    if (channel >= a.channels) return a.depths[at];
-    return a.colors[a.channels * (a.colors_per_camera ? at : at % a.count) + channel];
-}
-
+// Where a pass finds the channels of a footprint: the last may be the depth, which lies elsewhere.
 template <int D>
-__device__ __forceinline__ void pack(const BlendArgs& a, const SubTile& s, Pass pass, int32_t rank,
-                                     Packed& out) {
-    const int64_t at = a.order[rank];
-    const float* conic = a.conics + 3 * at;
-    const float a11 = conic[0], shear = conic[1] / a11;
-    out.mean_x = a.means2d[2 * at] - float(s.x), out.mean_y = a.means2d[2 * at + 1] - float(s.y);
-    out.shear = shear;
-    out.ka = float(-0.5 * kLog2E) * a11;
-    out.kc = float(-0.5 * kLog2E) * (conic[2] - conic[1] * shear);
-    out.limit = vlog(a.opacities[at]) * float(kLog2E);
+struct Channels {
+    const float *first, *last;
+    int stride, last_stride;
+
+    __device__ __forceinline__ Channels(const BlendArgs& a, const SubTile& s, Pass pass) {
+        const bool depth = D > 0 && pass.first + D > a.channels;
+        const int64_t shared =
+            a.colors_per_camera ? 0 : int64_t(s.camera) * a.count;  // rows of other cameras
+        first = a.colors + (pass.first - shared * a.channels), stride = a.channels;
+        last = depth ? a.depths : first + (D - 1), last_stride = depth ? 1 : stride;
+    }
+    __device__ __forceinline__ void read(int32_t index, float (&out)[kMaxChannels]) const {
+        const float* at = first + int64_t(index) * stride;
 #pragma unroll
-    for (int d = 0; d < D; ++d) out.channel[d] = channel_of(a, at, pass.first + d);
+        for (int d = 0; d < D - 1; ++d) out[d] = at[d];
+        if (D > 0) out[D - 1] = last[int64_t(index) * last_stride];
+    }
+};
+
+// A footprint as seen from a sub-tile.
+template <int D>
+__device__ __forceinline__ Packed pack(const Record& r, const SubTile& s, const Channels<D>& channels,
+                                       int32_t index) {
+    Packed out{};
+    out.across = r.across, out.left = r.across * (float(s.x) - r.mean_x);
+    out.down = r.down, out.above = r.down * (float(s.y) - r.mean_y);
+    out.lean = r.lean, out.faint = r.faint;
+    channels.read(index, out.channel);
+    return out;
 }
 
-// log2 of opacity times the Gaussian at a pixel. Rounds alike wherever it is called.
-__device__ __forceinline__ float log2_alpha(const Packed& g, float dx, float dy) {
-    const float u = madd(g.shear, dy, dx);
-    return madd(g.ka * u, u, madd(g.kc * dy, dy, g.limit));
+// The share of a column of pixels in p.
+__device__ __forceinline__ float along(const Packed& g, float x) { return madd(g.across, x, g.left); }
+
+// The exponent at a pixel, minus log2 of alpha; p and q as above. Rounds alike wherever it is called.
+__device__ __forceinline__ float exponent(const Packed& g, float column, float y, float& p, float& q) {
+    q = madd(g.down, y, g.above);
+    p = madd(g.lean, q, column);
+    return madd(p, p, madd(q, q, g.faint));
 }
 
-// Lanes before this one among those of a vote.
-__device__ __forceinline__ int place_in(unsigned vote, int lane) { return __popc(vote & ((1u << lane) - 1)); }
+// What a warp keeps at hand to pack: its bit in a pair's mask, the lanes before this one, where its part of a slab begins.
+struct Packing {
+    unsigned bit, before;
+    int part;
+
+    __device__ __forceinline__ explicit Packing(const SubTile& s)
+        : bit(opaque(1u << s.warp)),
+          before(opaque((1u << s.lane) - 1)),
+          part(int(opaque(unsigned(s.warp * kWarp)))) {}
+    // Of a lane among those of a vote.
+    __device__ __forceinline__ int place(unsigned vote) const { return __popc(vote & before); }
+};
 
 }  // namespace sctd::cuda

@@ -5,7 +5,7 @@ What differs between the two is spelled once, here:
   LAUNCH(kernel, grid, block, stream, args...)   a launch; a refused one throws
   SHARED(T, name, n)                             n elements of shared memory, T* name
   COUNT_WARP(name, n)                            adds n to a counter of the emulation, once a warp; nothing on a GPU
-  fast_exp2, fast_reciprocal                     one instruction each on a GPU (2^-22 and 1 ulp relative)
+  fast_exp2, fast_reciprocal, fast_sqrt          one instruction or two on a GPU (2^-22, 1 ulp, 2^-22 relative)
 Kernels are compiled without contraction: forward and backward must round alike, so every fused multiply-add is a madd.
 */
 #pragma once
@@ -62,6 +62,12 @@ __device__ __forceinline__ float fast_reciprocal(float x) {
     return y;
 }
 
+__device__ __forceinline__ float fast_sqrt(float x) {
+    float y;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 // The same value, of which the compiler knows nothing more.
 __device__ __forceinline__ unsigned opaque(unsigned x) {
     asm volatile("" : "+r"(x));
@@ -81,6 +87,7 @@ inline void fill_bytes(void* at, int value, size_t size, Stream) {
 }
 inline float fast_exp2(float x) { return exp2f(x); }
 inline float fast_reciprocal(float x) { return 1 / x; }
+inline float fast_sqrt(float x) { return sqrtf(x); }
 
 #endif
 

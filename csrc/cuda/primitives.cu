@@ -23,36 +23,38 @@ struct SaturatingSum {
 
 #if defined(__CUDACC__)
 
+// CUB's template is of the type of n: with 64 bits it takes the variants for larger inputs, fewer items a thread.
 size_t radix_sort_pairs_scratch(int64_t n) {
     size_t bytes = 0;
     const uint32_t* keys = nullptr;
     const int32_t* values = nullptr;
     check_cuda(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, static_cast<uint32_t*>(nullptr), values,
-                                               static_cast<int32_t*>(nullptr), n),
+                                               static_cast<int32_t*>(nullptr), int(n)),
                "radix_sort_pairs_scratch");
     return bytes;
 }
 
 void radix_sort_pairs(void* scratch, size_t scratch_bytes, const uint32_t* keys_in, uint32_t* keys_out,
                       const int32_t* values_in, int32_t* values_out, int64_t n, int end_bit, Stream stream) {
-    check_cuda(cub::DeviceRadixSort::SortPairs(scratch, scratch_bytes, keys_in, keys_out, values_in,
-                                               values_out, n, 0, end_bit, static_cast<cudaStream_t>(stream)),
-               "radix_sort_pairs");
+    check_cuda(
+        cub::DeviceRadixSort::SortPairs(scratch, scratch_bytes, keys_in, keys_out, values_in, values_out,
+                                        int(n), 0, end_bit, static_cast<cudaStream_t>(stream)),
+        "radix_sort_pairs");
 }
 
 size_t exclusive_sum_scratch(int64_t n) {
     size_t bytes = 0;
     const int32_t* in = nullptr;
     check_cuda(cub::DeviceScan::ExclusiveScan(nullptr, bytes, in, static_cast<int32_t*>(nullptr),
-                                              SaturatingSum(), int32_t(0), n),
+                                              SaturatingSum(), int32_t(0), int(n)),
                "exclusive_sum_scratch");
     return bytes;
 }
 
 void exclusive_sum(void* scratch, size_t scratch_bytes, const int32_t* in, int32_t* out, int64_t n,
                    Stream stream) {
-    check_cuda(cub::DeviceScan::ExclusiveScan(scratch, scratch_bytes, in, out, SaturatingSum(), int32_t(0), n,
-                                              static_cast<cudaStream_t>(stream)),
+    check_cuda(cub::DeviceScan::ExclusiveScan(scratch, scratch_bytes, in, out, SaturatingSum(), int32_t(0),
+                                              int(n), static_cast<cudaStream_t>(stream)),
                "exclusive_sum");
 }
 

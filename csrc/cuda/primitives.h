@@ -1,7 +1,7 @@
 /*
 primitives.h - the two parallel primitives that are not ours: a stable radix sort and a prefix sum, from CUB.
 
-Both take scratch in CUB's two-phase way; *_scratch tells the bytes. Under g++ they are std::stable_sort and a loop.
+Both take scratch in CUB's two-phase way; *_scratch tells the bytes. n is at most 2^31 - 1. Under g++ they are std::stable_sort and a loop.
 */
 #pragma once
 

@@ -46,7 +46,13 @@ struct Halves {
 };
 
 __device__ __forceinline__ float pick(unsigned mask, float a, float b) {
+#if defined(__CUDACC__)
+    float y;
+    asm("lop3.b32 %0, %1, %2, %3, 0xCA;" : "=f"(y) : "r"(mask), "f"(a), "f"(b));  // mask ? a : b, bit by bit
+    return y;
+#else
     return __uint_as_float((__float_as_uint(a) & mask) | (__float_as_uint(b) & ~mask));
+#endif
 }
 
 // Round log2(offset) and all that follow; v[0] ends as the lane's total. The upper lanes keep the second half.

@@ -44,10 +44,8 @@ void integers(const std::string& type) {
         constexpr uint32_t kBits = 8 * sizeof(T);
         return n < kBits ? T(a >> n) : T(a < 0 ? -1 : 0);
     });
-    if constexpr (sizeof(T) > 2) {
-        using Twice = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
-        row<T, T, T>("mul.hi." + type, [](T a, T b) { return T(Twice(a) * Twice(b) >> (8 * sizeof(T))); });
-    }
+    using Twice = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
+    row<T, T, T>("mul.hi." + type, [](T a, T b) { return T(Twice(a) * Twice(b) >> (8 * sizeof(T))); });
     if constexpr (std::is_signed_v<T>) {
         row<T, T>("neg." + type, [](T a) { return T(U(0) - U(a)); });
         row<T, T>("abs." + type, [](T a) { return a < 0 ? T(U(0) - U(a)) : a; });
@@ -73,6 +71,28 @@ void bits(const std::string& type) {
         row<T, T, uint32_t>("shl." + type,
                             [](T a, uint32_t n) { return n < 8 * sizeof(T) ? T(uint64_t(a) << n) : T(0); });
     }
+}
+
+// bfi: the low n bits of a, put into b from bit `at` on.
+void inserted_bits() {
+    row<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>(
+        "bfi.b32", [](uint32_t a, uint32_t b, uint32_t at, uint32_t n) {
+            at &= 255, n &= 255;
+            if (at >= 32 || n == 0) return b;
+            const uint32_t low = n >= 32 ? ~0u : (1u << n) - 1;
+            return (b & ~(low << at)) | (a & low) << at;
+        });
+}
+
+// lop3: any function of three bits, as the table of its eight results.
+void three_bits() {
+    row<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>(
+        "lop3.b32", [](uint32_t a, uint32_t b, uint32_t c, uint32_t results) {
+            uint32_t out = 0;
+            for (int k = 0; k < 8; ++k)
+                if (results >> k & 1) out |= (k & 4 ? a : ~a) & (k & 2 ? b : ~b) & (k & 1 ? c : ~c);
+            return out;
+        });
 }
 
 // setp, and with a predicate more: setp.lt.and p, a, b, q
@@ -197,6 +217,7 @@ void add_arithmetic() {
     integers<int64_t>("s64"), integers<uint64_t>("u64");
     widening<int16_t, int32_t>("s16"), widening<uint16_t, uint32_t>("u16");
     widening<int32_t, int64_t>("s32"), widening<uint32_t, uint64_t>("u32");
+    three_bits(), inserted_bits();
     bits<bool>("pred"), bits<uint16_t>("b16"), bits<uint32_t>("b32"), bits<uint64_t>("b64");
     equality<int16_t>("s16"), equality<uint16_t>("u16"), equality<int32_t>("s32"), equality<uint32_t>("u32");
     equality<int64_t>("s64"), equality<uint64_t>("u64"), equality<uint16_t>("b16"), equality<uint32_t>("b32");

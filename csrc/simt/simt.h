@@ -116,6 +116,7 @@ inline float atomicAdd(float* address, float value) { return sctd::simt::atomic_
 inline int atomicAdd(int* address, int value) { return sctd::simt::atomic_add(address, value); }
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline uint32_t __float_as_uint(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);

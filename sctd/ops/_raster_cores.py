@@ -18,22 +18,24 @@ from sctd.ops._backend import cuda_module, native
 from sctd.ops._checks import addresses, addresses_for, stream_of
 
 Tensors = Sequence[Tensor | None]
+Lists = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""What :func:`sctd.ops._raster_ops.tile_lists_now` returns."""
+RECORD = 8
+"""Numbers of a footprint's record: Record in csrc/cuda/kernels.h."""
 
 
 class Core(Protocol):
     """What the ops need of a native core. ``sizes`` are the arguments of ProjectShape or BlendShape."""
 
     mask_dtype: torch.dtype
-    has_order: bool  # whether the first of the tile lists is used, else it is empty
+    has_order: bool  # whether the first and the last of the tile lists are used, else they are empty
     optional_g_alphas: bool  # whether blend_backward takes None for zeros
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]: ...
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists: ...
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
@@ -95,14 +97,14 @@ def _f64(tensors: Tensors) -> bool:
     return tensors[0] is not None and tensors[0].dtype == torch.float64
 
 
-def list_arrays(
-    depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Unfilled: three arrays of the Gaussians, the Gaussians, the tiles; three of the pairs."""
+def list_arrays(depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core) -> Lists:
+    """Unfilled: three arrays of the Gaussians, the Gaussians, the tiles; three of the pairs; records."""
     count = depths.numel()
-    sizes = (count if core.has_order else 0, count + 1, tiles + 1, pairs, pairs)
+    footprints = count if core.has_order else 0
+    sizes = (footprints, count + 1, tiles + 1, pairs, pairs)
     order, start, tile_start, index, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
-    return order, start, tile_start, index, slot, depths.new_empty(pairs, dtype=core.mask_dtype)
+    mask = depths.new_empty(pairs, dtype=core.mask_dtype)
+    return order, start, tile_start, index, slot, mask, depths.new_empty(footprints, RECORD)
 
 
 def count_tiles(cameras: int, width: int, height: int, edge: int = 16) -> int:
@@ -135,9 +137,7 @@ class CpuCore:
         at = addresses(*inputs, *others, g_sh, g_viewmats)
         self.module.project_backward(_f64(inputs), self.module.ProjectShape(*sizes), at)
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists:
         """Exactly as many pairs as there are; ``capacity`` is CUDA's."""
         depths = footprints[3]
         cameras, count = depths.shape
@@ -152,18 +152,18 @@ class CpuCore:
                 f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
             ) from None
         out = list_arrays(depths, count_tiles(cameras, *size), check_pairs(found.pairs), self)
-        found.write(addresses(*out[1:]))
+        found.write(addresses(*out[1:6]))
         return out
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        at = addresses(*inputs[:6], *inputs[7:], *out)  # but for the order
+        at = addresses(*inputs[:6], *inputs[7:12], *out)  # but for order and records
         self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), at)
 
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None:
         """Always deterministic."""
-        at = addresses(*inputs[:6], *inputs[7:], *out)
+        at = addresses(*inputs[:6], *inputs[7:12], *inputs[13:], *out)
         self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), at)
 
 
@@ -192,30 +192,31 @@ class CudaCore:
             self.module.project_forward(shape, addresses_for(self.module, *inputs, *out), stream)
 
     def project_backward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        cameras, count = sizes[:2]
-        scratch = self._scratch(inputs[0], self.module.project_backward_scratch(count, cameras))
+        cameras, count, sh_degree = *sizes[:2], sizes[5]
+        size = self.module.project_backward_scratch(count, cameras, sh_degree, out[-1] is not None)
+        scratch = self._scratch(inputs[0], size)
         shape = self.module.ProjectShape(*sizes)
         with stream_of(inputs[0]) as stream:
             self.module.project_backward(shape, addresses_for(self.module, *inputs, *out, scratch), stream)
 
-    def tile_lists(
-        self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def tile_lists(self, footprints: Sequence[Tensor], size: tuple[int, int], capacity: int) -> Lists:
         """At most ``capacity`` pairs, without waiting for the device; 0: all of them, which waits once."""
         depths = footprints[3]
         cameras, count = depths.shape
         order, rank_start = (
             depths.new_empty(n, dtype=torch.int32) for n in (depths.numel(), depths.numel() + 1)
         )
+        records = depths.new_empty(depths.numel(), RECORD)
         with stream_of(depths) as stream:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
-            at = addresses_for(self.module, *footprints, order, rank_start, scratch)
+            bands = self._scratch(depths, self.module.tiles_bands(depths.numel()))
+            at = addresses_for(self.module, *footprints, order, rank_start, records, bands, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
             pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
             tiles = count_tiles(cameras, *size)
-            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:])
+            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:6], records)
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
-            at = addresses_for(self.module, *footprints, *out, scratch)
+            at = addresses_for(self.module, *footprints, *out, bands, scratch)
             self.module.tiles_write(cameras, count, *size, pairs, at, stream)
         return out
 

@@ -53,8 +53,8 @@ class _Blend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
         renders, alphas, *state = ops.blend_now(*inputs)
-        ctx.save_for_backward(*inputs[:12], *state)
-        ctx.settings = inputs[12:]
+        ctx.save_for_backward(*inputs[:13], *state)
+        ctx.settings = inputs[13:]
         ctx.shapes = renders.shape, alphas.shape
         ctx.set_materialize_grads(False)
         return renders, alphas
@@ -72,7 +72,7 @@ class _Blend(torch.autograd.Function):
         out = ops.blend_backward_now(*arguments)
         if ctx.settings[3]:
             saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-        return (*out[:5], out[5] if seen else None, *[None] * (6 + len(ctx.settings)))
+        return (*out[:5], out[5] if seen else None, *[None] * (7 + len(ctx.settings)))
 
 
 def project(*inputs: Any) -> tuple[Tensor, ...]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 
 from sctd.ops._first_order import first_order
-from sctd.ops._raster_cores import core, count_tiles, list_arrays
+from sctd.ops._raster_cores import Lists, core, count_tiles, list_arrays
 
 DEVICES = ("cpu", "cuda")
 
@@ -226,12 +226,12 @@ def tile_lists_now(
     height: int,
     capacity: int,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """=> order [CN], rank_start [CN+1], tile_start [tiles+1], and of the M pairs rank, slot, mask.
+) -> Lists:
+    """=> order [CN], rank_start [CN+1], tile_start [tiles+1]; M pairs' index, slot, mask; records [CN,8].
 
-    So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask. What each
-    holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and the last
-    of rank_start is how many pairs were wanted; else, and with capacity 0, M is known only afterwards.
+    So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask, empty.
+    What each holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and
+    the last of rank_start is how many pairs were wanted; else, and with capacity 0, M is known afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)
@@ -241,9 +241,7 @@ tile_lists = _register("tile_lists", tile_lists_now)
 
 
 @tile_lists.register_fake
-def _(
-    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _(means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any) -> Lists:
     width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
@@ -251,9 +249,9 @@ def _(
 
 
 def _blend_sizes(
-    colors: Tensor, depths: Tensor, pair_rank: Tensor, size: tuple[int, int], depth: bool, absgrad: bool
+    colors: Tensor, depths: Tensor, pair_index: Tensor, size: tuple[int, int], depth: bool, absgrad: bool
 ) -> tuple[Any, ...]:
-    return (*depths.shape, colors.shape[-1], pair_rank.shape[0], *size, colors.dim() == 3, depth, absgrad)
+    return (*depths.shape, colors.shape[-1], pair_index.shape[0], *size, colors.dim() == 3, depth, absgrad)
 
 
 def blend_now(
@@ -266,9 +264,10 @@ def blend_now(
     order: Tensor,
     rank_start: Tensor,
     tile_start: Tensor,
-    pair_rank: Tensor,
+    pair_index: Tensor,
     pair_slot: Tensor,
     pair_mask: Tensor,
+    records: Tensor,
     width: int,
     height: int,
     with_depth: bool,
@@ -278,9 +277,9 @@ def blend_now(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; and for the backward pass transmittance, last [C,H,W]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
-    lists = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask)
+    lists = (order, rank_start, tile_start, pair_index, pair_slot, pair_mask, records)
     out = _blend_fake(colors, depths, width, height, with_depth)
-    sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    sizes = _blend_sizes(colors, depths, pair_index, (width, height), with_depth, absgrad)
     core(backend).blend_forward(sizes, (*inputs, *lists), out)
     return out
 
@@ -311,9 +310,10 @@ def _(
     order: Tensor,
     rank_start: Tensor,
     tile_start: Tensor,
-    pair_rank: Tensor,
+    pair_index: Tensor,
     pair_slot: Tensor,
     pair_mask: Tensor,
+    records: Tensor,
     width: int,
     height: int,
     with_depth: bool,
@@ -334,9 +334,10 @@ def blend_backward_now(
     order: Tensor,
     rank_start: Tensor,
     tile_start: Tensor,
-    pair_rank: Tensor,
+    pair_index: Tensor,
     pair_slot: Tensor,
     pair_mask: Tensor,
+    records: Tensor,
     transmittance: Tensor,
     last: Tensor,
     g_renders: Tensor,
@@ -351,7 +352,7 @@ def blend_backward_now(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
-    saved = (order, rank_start, tile_start, pair_rank, pair_slot, pair_mask, transmittance, last)
+    saved = (order, rank_start, tile_start, pair_index, pair_slot, pair_mask, records, transmittance, last)
     grads = _contiguous(g_renders, g_alphas)  # named: they must outlive the call below
     out = tuple(
         torch.empty_like(t, memory_format=torch.contiguous_format)
@@ -361,7 +362,7 @@ def blend_backward_now(
     if with_backgrounds and backgrounds is not None:
         g_backgrounds = torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
     g_abs = torch.empty_like(out[0]) if absgrad else None
-    sizes = _blend_sizes(colors, depths, pair_rank, (width, height), with_depth, absgrad)
+    sizes = _blend_sizes(colors, depths, pair_index, (width, height), with_depth, absgrad)
     gradients = (*out, g_backgrounds, g_abs)
     core(backend).blend_backward(sizes, deterministic, (*inputs, *saved, *grads), gradients)
     none = means2d.new_empty(0)
@@ -386,14 +387,14 @@ def _(
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
-    wanted = backgrounds is not None and rest[10]
+    wanted = backgrounds is not None and rest[11]
     background = means2d.new_empty(backgrounds.shape if wanted and backgrounds is not None else 0)
     return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-3] else 0)
 
 
 def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:12], *output[2:])
-    ctx.settings = inputs[12:]
+    ctx.save_for_backward(*inputs[:13], *output[2:])
+    ctx.settings = inputs[13:]
 
 
 @first_order("rasterization")
@@ -403,7 +404,7 @@ def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> t
     out = torch.ops.sctd.blend_backward(*saved, g_renders, g_alphas, seen, *ctx.settings)
     if ctx.settings[3]:
         saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-    return (*out[:5], out[5] if seen else None, *[None] * (6 + len(ctx.settings)))
+    return (*out[:5], out[5] if seen else None, *[None] * (7 + len(ctx.settings)))
 
 
 blend.register_autograd(_blend_vjp, setup_context=_blend_setup)

@@ -1,15 +1,19 @@
-"""Everything to run on the first machine that has a GPU, and the page to commit of it.
+"""Everything to run on a machine that has a GPU, and the page to commit of it.
 
-    make gpu        or: python tests/gpu/report.py [--page docs/gpu_report.md]
+    make gpu-quick, then make gpu    or: python tests/gpu/report.py [--quick] [--page docs/gpu_report.md]
 
-1 the tests marked gpu: every CUDA kernel against its definition, graphs, streams, full size
-2 compute-sanitizer over every kernel: memory, races, barriers, uninitialised memory
-3 timings, beside gsplat where it is installed
-The page holds what came out, passed or not; the exit code is 1 unless all passed.
+Quick, about 5 minutes: every CUDA kernel against its definition, one whole generation with the embedded
+prior, timings beside gsplat, of a training step too. The rest: every test marked gpu, compute-sanitizer over
+every kernel (memory, races, barriers, uninitialised memory), timings of all sizes.
+The most valuable parts come first. Each part's result is kept in build/gpu_report.json as it comes, and the
+page written; a part that has passed is not run again for the same files and device: what was cut off goes on.
+--emulated runs what emulation can, under SCTD_SIMT_MODULE, and says so: a rehearsal of this file.
+The page holds what came out, passed or not; the exit code is 1 unless all that was asked for passed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,17 +21,28 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+KEPT = REPOSITORY / "build" / "gpu_report.json"
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 KERNELS = "sctd"
 """What the mangled names of our kernels have in common, and those of torch and CUB have not."""
 MINUTES = 20
 """After so long a part has failed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part to run. ``summary`` is a pattern of the lines of its output to quote."""
+
+    name: str
+    command: Sequence[str]
+    summary: str
+    quick: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,19 +90,84 @@ def sanitizing(tool: str) -> list[str]:
     return [sanitizer(), "--tool", tool, "--error-exitcode", "9", "--kernel-name", f"kns={KERNELS}"]
 
 
-def parts(timings: Path) -> list[Part]:
-    """All of it, in order."""
-    python = sys.executable
-    found = [run("tests", [python, "-m", "pytest", "-m", "gpu", "-q"], r"^(FAILED|ERROR)|passed|failed")]
+def jobs(backend: str = "cuda") -> list[Job]:
+    """All of it, the most valuable first; with the backend "cuda-simt" what emulation can do."""
+    python, gpu = sys.executable, ("-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider")
+    outcome = r"^(FAILED|ERROR)|passed|failed"
     paths = {
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests" / "ops"), str(REPOSITORY)]),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests" / "support"), str(REPOSITORY)]),
         "PYTORCH_NO_CUDA_MEMORY_CACHING": "1",  # each tensor a piece of its own: an overrun is seen
     }
-    for tool in SANITIZERS:
-        workload = [python, "tests/support/kernel_workload.py", "1", "cuda"]
-        found.append(run(tool, [*sanitizing(tool), *workload], "ERROR SUMMARY|Error|RACECHECK", paths))
-    found.append(run("timings", [python, "-m", "benchmarks.gpu", "--json", str(timings)], r"^\|"))
-    return found
+    workload = [python, "tests/support/kernel_workload.py", "1", backend]
+    kernels = Job("every kernel, once", workload, r"^[0-9a-f]{64}$|Error", quick=True, environment=paths)
+    if backend != "cuda":
+        return [kernels]
+    made = "--prior embedded --device cuda --steps 200 --out build/gpu_asset -- 'a red mushroom'"
+    sctd = shutil.which("sctd") or str(Path(python).with_name("sctd"))
+    step = [sctd, "bench", "step", "--steps", "40", "--set", "device=cuda"]
+    return [
+        kernels,
+        Job("kernels against their definitions", [python, *gpu, "tests/ops"], outcome, quick=True),
+        Job(
+            "a generation",
+            ["sh", "-c", f"rm -rf build/gpu_asset && exec {sctd} generate {made}"],
+            r"asset|step|iterations|error",
+            quick=True,
+        ),
+        Job(
+            "timings", [python, "-m", "benchmarks.gpu", "--cells", "3", "--repeats", "40"], r"^\|", quick=True
+        ),
+        Job("a training step", step, r"\|", quick=True),
+        Job("all tests", [python, *gpu], outcome),
+        *(
+            Job(tool, [*sanitizing(tool), *workload], "ERROR SUMMARY|Error|RACECHECK", environment=paths)
+            for tool in SANITIZERS
+        ),
+        Job("timings of all sizes", [python, "-m", "benchmarks.gpu"], r"^\|"),
+    ]
+
+
+def fingerprint() -> str:
+    """Of everything that could change a result: the files that git knows, as they lie here."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True)
+    digest = hashlib.sha256()
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = REPOSITORY / name
+        if path.is_file() and path.suffix not in (".md", ".png"):
+            digest.update(name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_all(
+    wanted: Iterable[Job],
+    kept: Path,
+    of: str,
+    write: Callable[[list[Part]], None],
+    runner: Callable[..., Part] = run,
+) -> list[Part]:
+    """Run the jobs in order; ``write`` gets all results after each.
+
+    Args:
+        kept: file of the results so far; those of a job that passed stand in for it.
+        of: what the results belong to; where the file's belong to something else, it starts anew.
+    """
+    stored = json.loads(kept.read_text()) if kept.exists() else {}
+    results = (
+        {part["name"]: Part(**part) for part in stored.get("parts", ())} if stored.get("of") == of else {}
+    )
+    asked = list(wanted)
+    for job in asked:
+        before = results.get(job.name)
+        if before is not None and before.passed and before.command == " ".join(job.command):
+            continue
+        results[job.name] = runner(job.name, job.command, job.summary, job.environment)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps({"of": of, "parts": [asdict(r) for r in results.values()]}, indent=1))
+        part.replace(kept)
+        write(list(results.values()))
+    write(list(results.values()))
+    return [results[job.name] for job in asked]
 
 
 def page(found: Sequence[Part], facts: dict[str, str]) -> str:
@@ -101,24 +181,35 @@ def page(found: Sequence[Part], facts: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    target = Path(sys.argv[sys.argv.index("--page") + 1]) if "--page" in sys.argv else None
+def device_facts() -> dict[str, str]:
+    """The device and its driver."""
+    from benchmarks.gpu import facts
+
+    driver = run("driver", ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], ".")
+    return {**facts(), "driver": driver.said}
+
+
+def main(arguments: Sequence[str]) -> int:
+    target = Path(arguments[arguments.index("--page") + 1]) if "--page" in arguments else None
+    emulated, quick = "--emulated" in arguments, "--quick" in arguments
     import torch
 
-    if not torch.cuda.is_available():
+    if not (emulated or torch.cuda.is_available()):
         print("error: make gpu needs a CUDA device and a Torch built for it", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        timings = Path(folder) / "timings.json"
-        found = parts(timings)
-        facts = json.loads(timings.read_text())["facts"] if timings.exists() else {}
-    driver = run("driver", ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], ".")
-    text = page(found, {**facts, "driver": driver.said})
-    print(text)
-    if target is not None:
-        target.write_text(text, encoding="utf-8")
+    facts = {"device": "none: EMULATED on a CPU, nothing here is of a GPU"} if emulated else device_facts()
+    kept = KEPT.with_name("gpu_report_emulated.json") if emulated else KEPT
+
+    def write(parts: list[Part]) -> None:
+        if target is not None:
+            target.write_text(page(parts, facts), encoding="utf-8")
+
+    wanted = [job for job in jobs("cuda-simt" if emulated else "cuda") if job.quick or not quick]
+    found = run_all(wanted, kept, fingerprint() + facts["device"], write)
+    print(page(found, facts))
     return 0 if all(part.passed for part in found) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.insert(0, str(REPOSITORY))
+    sys.exit(main(sys.argv[1:]))

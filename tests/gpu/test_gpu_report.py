@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,71 @@ def test_the_page_shows_failures(report: ModuleType) -> None:
     assert "```\nERROR SUMMARY: 1 error\n```" in text
     assert "\n| a |\n|---|\n" in text
     assert "| device | some GPU |" in text
+
+
+def tiny(report: ModuleType, folder: Path, name: str, command: str) -> Any:
+    """A job that notes that it ran, in place of one that takes minutes on a GPU."""
+    noted = f"open('runs', 'a').write('{name} ')"
+    code = f"import os; os.chdir({str(folder)!r}); {noted}; {command}"
+    return report.Job(name, [sys.executable, "-c", code], "said")
+
+
+def test_results_are_written_as_they_come_and_a_second_run_goes_on(
+    report: ModuleType, tmp_path: Path
+) -> None:
+    """Tiny commands stand in for the parts: the order, the file and the resumption are what is tested."""
+    kept, pages = tmp_path / "build" / "kept.json", []
+    jobs = [
+        tiny(report, tmp_path, "first", "print('said 1')"),
+        tiny(report, tmp_path, "second", "raise SystemExit(not os.path.exists('mended'))"),
+        tiny(report, tmp_path, "third", "print('said 3')"),
+    ]
+
+    def write(parts: list[Any]) -> None:
+        pages.append([(part.name, part.passed) for part in parts])
+
+    def cut_off(name: str, *rest: Any) -> Any:
+        if name == "third":
+            raise KeyboardInterrupt
+        return report.run(name, *rest)
+
+    with pytest.raises(KeyboardInterrupt):
+        report.run_all(jobs, kept, "these files", write, cut_off)
+    assert pages == [[("first", True)], [("first", True), ("second", False)]]
+    assert (tmp_path / "runs").read_text() == "first second "
+    (tmp_path / "mended").touch()
+    found = report.run_all(jobs, kept, "these files", write)
+    assert [(part.name, part.passed, part.said) for part in found] == [
+        ("first", True, "said 1"), ("second", True, ""), ("third", True, "said 3"),
+    ]  # fmt: skip
+    assert (tmp_path / "runs").read_text() == "first second second third ", "what passed is not run again"
+    report.run_all(jobs, kept, "other files", write)
+    assert (tmp_path / "runs").read_text().endswith(" third first second third ")
+
+
+def test_the_most_valuable_parts_come_first(report: ModuleType) -> None:
+    jobs = report.jobs()
+    assert [job.quick for job in jobs] == sorted((job.quick for job in jobs), reverse=True)
+    assert [job.name for job in jobs if not job.quick] == [
+        "all tests",
+        *report.SANITIZERS,
+        "timings of all sizes",
+    ]
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert sum(" generate " in " ".join(job.command) for job in jobs if job.quick) == 1
+
+
+def test_the_report_of_an_emulated_device_says_that_it_is_one(
+    report: ModuleType, simt_module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real workload, run, kept and written as on a GPU."""
+    monkeypatch.setattr(report, "KEPT", tmp_path / "kept.json")
+    target = tmp_path / "page.md"
+    assert report.main(["--emulated", "--quick", "--page", str(target)]) == 0
+    text = target.read_text()
+    assert "| device | none: EMULATED on a CPU, nothing here is of a GPU |" in text
+    assert "## every kernel, once: passed" in text
+    assert re.search(r"^[0-9a-f]{64}$", text, re.MULTILINE), "the digest of what it computed"
 
 
 @pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck", "initcheck"])

@@ -76,8 +76,9 @@ def lanes(dtype: str, values: Any) -> np.ndarray[Any, Any]:
 
 
 def compute(executor: ModuleType, opcode: str, kinds: str, *values: Any) -> np.ndarray[Any, Any]:
-    """The results of one instruction; `kinds` are numpy's types of result and sources, one of three."""
-    out, *sources = kinds.split()
+    """The results of one instruction; `kinds` are numpy's types of result and sources, then =literals."""
+    out, *sources = (kind for kind in kinds.split() if not kind.startswith("="))
+    literals = [kind[1:] for kind in kinds.split() if kind.startswith("=")]
     load = {2: ("b16", "%h"), 4: ("b32", "%r"), 8: ("b64", "%d")}
     body, names = [], []
     arrays = [lanes(kind, v) for kind, v in zip(sources, values, strict=True)]
@@ -87,7 +88,10 @@ def compute(executor: ModuleType, opcode: str, kinds: str, *values: Any) -> np.n
         names.append(f"{letter}{i + 1}")
         body.append(f"    ld.global.{type_} {names[-1]}, [{['%a', '%b'][i]}];")
     type_, letter = load[np.dtype(out).itemsize]
-    body += [f"    {opcode} {letter}0, {', '.join(names)};", f"    st.global.{type_} [%c], {letter}0;"]
+    body += [
+        f"    {opcode} {letter}0, {', '.join(names + literals)};",
+        f"    st.global.{type_} [%c], {letter}0;",
+    ]
     result = lanes(out, 0)
     run(executor, program("\n".join(body)), [*arrays, result])
     return result[:, 0]
@@ -116,6 +120,7 @@ def bfloat(x: Any) -> Any:
 
 
 FINITE = X[np.isfinite(X)]
+BITS = K.view("u4")
 INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "add.rn.f32": ("f4 f4 f4", (X, Y), f32(np.add)),
     "mul.f32": ("f4 f4 f4", (X, Y), f32(np.multiply)),
@@ -131,6 +136,10 @@ INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "shr.s32": ("i4 i4 u4", (K, J.view("u4")), lambda a, n: a >> np.minimum(n, 31).astype("i4")),
     "div.s32": ("i4 i4 i4", (K[:6], J), lambda a, b: np.trunc(a / b).astype("i4")),
     "popc.b32": ("u4 u4", (K.view("u4"),), lambda a: np.array([int(x).bit_count() for x in a], "u4")),
+    "lop3.b32": ("u4 u4 u4 =0x33333333 =0xCA", (BITS, BITS[::-1]),
+        lambda a, b: (a & b) | (~a & np.uint32(0x33333333))),
+    "bfi.b32": ("u4 u4 u4 =5 =9", (BITS, BITS[::-1]),
+        lambda a, b: (b & ~np.uint32(511 << 5)) | (a & np.uint32(511)) << np.uint32(5)),
     "cvt.rni.f32.f32": ("f4 f4", (X,), np.rint),
     "cvt.rzi.s32.f32": ("i4 f4", (X[:6],), lambda a: a.astype("i4")),
     "cvt.rmi.f32.f32": ("f4 f4", (X,), np.floor),

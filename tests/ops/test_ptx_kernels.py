@@ -95,14 +95,14 @@ PLANTED: dict[str, Bug] = {
         *("project.cu", "mine] = total;\n        __syncthreads();", "mine] = total;"),
         "reads memory that nothing has written; kernel project_backward_kernel",
     ),
-    "no barrier after one warp wrote for all": (
+    "no barrier after the warps' norms": (
         "adam.cu",
-        "clip[0] = float(factor);\n    }\n    __syncthreads();",
-        "clip[0] = float(factor);\n    }",
-        "reads memory that nothing has written; kernel adam_kernel",
+        "norms[group] = a.norms[group] = norm;\n    __syncthreads();",
+        "norms[group] = a.norms[group] = norm;",
+        "reads memory that nothing has written; kernel adam_factors_kernel",
     ),
     "a warp leaves a loop early": (
-        *("blend_forward.cu", "if (__all_sync(kFull, done)) break;", "if (done) break;"),
+        *("blend_forward.cu", "if (__all_sync(kFull, finished)) return true;", "if (finished) return true;"),
         "deadlock: .*kernel blend_forward_kernel",
     ),
     "threads leave before a barrier": (
@@ -112,7 +112,7 @@ PLANTED: dict[str, Bug] = {
         "deadlock: .*has left; kernel project_backward_kernel",
     ),
     "an addition that is not atomic": (
-        *("tiles.cu", "atomicAdd(&totals[base + owner], x.tiles())", "totals[base + owner] += x.tiles()"),
+        *("tiles.cu", "atomicAdd(&totals[base + owner], tiles)", "totals[base + owner] += tiles"),
         "",
     ),
     "a mask without the caller": (
@@ -126,7 +126,7 @@ PLANTED: dict[str, Bug] = {
         "its mask does not name|reads lane 31, which is not in its mask",
     ),
     "padding that nobody writes": (
-        *("blend_forward.cu", "slab[n] = Packed{};", ""),
+        *("blend_forward.cu", "slab[n] = none;", "(void)none;"),
         "reads memory that nothing has written; kernel blend_forward_kernel",
     ),
     "an output that is forgotten": (
@@ -134,8 +134,8 @@ PLANTED: dict[str, Bug] = {
         "reads memory that nothing has written; kernel blend_backward_kernel",
     ),
     "a slab that is too small": (
-        *("blend_forward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
-        "out of range: .*of shared memory; kernel blend_forward_kernel",
+        *("blend_backward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
+        "out of range: .*of shared memory; kernel blend_backward_kernel",
     ),
     "a row too many": (
         *("project.cu", "if (i >= a.count) return;", "if (i > a.count) return;"),

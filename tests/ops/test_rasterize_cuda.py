@@ -145,12 +145,12 @@ def test_a_picture_is_no_wider_than_the_cpu_can_count() -> None:
 def test_a_small_capacity_stands_two_billion_pairs() -> None:
     """The count stops at the largest number, and nothing is written beyond the capacity."""
     count = 2**31 // ACROSS + 100
-    order, start, tile_start, rank, slot, _ = tile_lists_now(*picture_wide(count), *WIDE, 1000, "cuda-simt")
+    order, start, tile_start, index, slot, *_ = tile_lists_now(*picture_wide(count), *WIDE, 1000, "cuda-simt")
     wanted = ACROSS * torch.arange(count + 1)
     assert torch.equal(start.long(), wanted.clamp(max=2**31 - 1))
     assert torch.equal(order, torch.arange(count).int())
     assert torch.equal(slot, torch.arange(1000).int())
-    assert not rank.any()
+    assert not index.any()
     assert torch.equal(tile_start.long(), torch.arange(ACROSS + 1).clamp(max=1000))
     rendered = Render(*[torch.zeros(0)] * 5, {"pairs_needed": start[-1]})
     capacity = PairCapacity()
