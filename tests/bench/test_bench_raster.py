@@ -17,7 +17,7 @@ from sctd.bench.check import Job, agreement, make_truth
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peaks import Peaks
 from sctd.bench.raster import WORK, roofline
-from sctd.bench.timing import Measured, Samples
+from sctd.bench.timing import MOST_SAMPLES, Measured, Samples
 from sctd.bench.workload import LEAVES, Cell, make_workload
 
 TINY = ("--cells", "60@16", "--cameras", "2", "--seconds", "0.05", "--repeats", "3", "--no-memory")
@@ -34,7 +34,9 @@ def test_a_tiny_cell(bench: Callable[..., Any], tmp_path: Path) -> None:
         (provider, measure) for provider in ("sctd", "reference") for measure in WORK
     ]
     for row in rows:
-        assert (row.status, row.device_class, len(row.wall_ms), len(row.cpu_ms)) == ("ok", "cpu", 3, 3)
+        assert (row.status, row.device_class) == ("ok", "cpu")
+        # Three turns; in each, a contender that is much faster than the other gets more than one sample.
+        assert 3 <= len(row.wall_ms) == len(row.cpu_ms) <= 3 * MOST_SAMPLES
         assert min(row.wall_ms) > 0
         assert row.values["image_error"] <= row.values["image_allowed"] == 1e-5
         assert row.values["gradient_error"] <= row.values["gradient_allowed"] == 1e-4

@@ -117,6 +117,7 @@ def jobs(backend: str = "cuda") -> list[Job]:
         Job(
             "timings", [python, "-m", "benchmarks.gpu", "--cells", "3", "--repeats", "40"], r"^\|", quick=True
         ),
+        Job("timings of ops", [python, "-m", "benchmarks.gpu_ops"], r"^\|", quick=True),
         Job("a training step", step, r"\|", quick=True),
         Job("all tests", [python, *gpu], outcome),
         *(

@@ -148,7 +148,9 @@ def test_compute_sanitizer_is_told_names_that_our_kernels_have(
     assert all("cub" in name for name in names - ours)
 
 
-@pytest.mark.parametrize("command", [["-m", "benchmarks.gpu"], ["tests/gpu/report.py"]])
+@pytest.mark.parametrize(
+    "command", [["-m", "benchmarks.gpu"], ["-m", "benchmarks.gpu_ops"], ["tests/gpu/report.py"]]
+)
 def test_without_a_gpu_it_says_so(command: list[str], repository: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
