@@ -108,7 +108,7 @@ def _animation(path: Path, gaussians: Gaussians, options: Options) -> None:
     save_animation(path, _orbit(gaussians, options, options.frames), options.fps)
 
 
-_PICTURES = "these are pictures, the Gaussians are not in it"
+_PICTURES = "pictures alone: the Gaussians cannot be read back from them"
 EXPORTERS: dict[str, Exporter] = {
     **{ending: Exporter(_numbers(writer.write), writer.loses) for ending, writer in WRITERS.items()},
     ".spz": Exporter(_spz, WRITERS[".spz"].loses),

@@ -31,7 +31,7 @@ from sctd.render import render
 from sctd.viewer.caption import Caption
 
 WEB = Path(__file__).parent / "web"
-LOSES = "nothing: the page holds the .ply, which its button saves"
+LOSES = "every number is kept: the page holds the .ply, which its button saves"
 POSTER_SIZE = 512
 """Pixels."""
 
