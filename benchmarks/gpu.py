@@ -12,9 +12,10 @@ import json
 import platform
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 import typer
@@ -32,6 +33,9 @@ TOLERANCE = {"sctd": 1e-4, "sctd, capacity": 1e-4, "gsplat": 5e-3}
 gsplat leaves out what lies beyond 3.33 standard deviations."""
 
 Rasterizer = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
+Clock = Callable[[Callable[[], object]], float]
+"""Runs a call once and says its milliseconds."""
+K = TypeVar("K")
 
 
 def contenders(scene: dict[str, Any]) -> dict[str, Rasterizer]:
@@ -67,6 +71,18 @@ def milliseconds(call: Callable[[], object], sweep: Tensor) -> float:
     return float(start.elapsed_time(end))
 
 
+def in_turn(calls: Mapping[K, Callable[[], object]], clock: Clock, repeats: int) -> dict[K, dict[str, float]]:
+    """p20, p50 and p80 of every call, ms: so many turns of all of them, after a warm-up."""
+    samples: dict[K, list[float]] = {key: [] for key in calls}
+    for turn in range(WARM_UP + repeats):
+        for key, call in calls.items():
+            taken = clock(call)
+            if turn >= WARM_UP:
+                samples[key].append(taken)
+    deciles = {key: statistics.quantiles(taken, n=10) for key, taken in samples.items()}
+    return {key: {"p20": at[1], "p50": at[4], "p80": at[7]} for key, at in deciles.items()}
+
+
 def measure(count: int, size: int, repeats: int = REPEATS) -> list[dict[str, Any]]:
     """One row for each contender: p20, p50, p80 of forward and of forward+backward, ms."""
     host = make_workload(count, size, cameras=1)
@@ -90,19 +106,10 @@ def measure(count: int, size: int, repeats: int = REPEATS) -> list[dict[str, Any
         def both(rasterize: Rasterizer = rasterize) -> None:
             torch.autograd.grad((rasterize(**scene)[0] * weight).sum(), leaves)
 
-        calls[name] = {"forward": forward, "forward+backward": both}
-    samples: dict[tuple[str, str], list[float]] = {}
-    for turn in range(WARM_UP + repeats):
-        for name, kinds in calls.items():
-            for kind, call in kinds.items():
-                taken = milliseconds(call, sweep)
-                if turn >= WARM_UP:
-                    samples.setdefault((name, kind), []).append(taken)
+        calls[name, "forward"], calls[name, "forward+backward"] = forward, both
+    times = in_turn(calls, partial(milliseconds, sweep=sweep), repeats)
     for row in rows:
-        for kind in ("forward", "forward+backward"):
-            if taken_ms := samples.get((row["contender"], kind)):
-                deciles = statistics.quantiles(taken_ms, n=10)
-                row[kind] = {"p20": deciles[1], "p50": deciles[4], "p80": deciles[7]}
+        row |= {kind: found for (name, kind), found in times.items() if name == row["contender"]}
     return rows
 
 

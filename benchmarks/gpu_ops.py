@@ -10,7 +10,6 @@ the second-level cache swept before it.
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,12 +19,10 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from benchmarks.gpu import SWEEP_BYTES, WARM_UP, facts, milliseconds
+from benchmarks.gpu import SWEEP_BYTES, Clock, facts, in_turn, milliseconds
 from sctd.bench.ops import OPS, SHAPES, Op, error, make_inputs
 
 CONTENDERS = {"sctd": "auto", "plain torch": "reference"}
-Clock = Callable[[Callable[[], object]], float]
-"""Runs a call once and says its milliseconds."""
 
 
 def measure(name: str, shape: str, device: torch.device, clock: Clock, repeats: int) -> list[dict[str, Any]]:
@@ -48,17 +45,10 @@ def measure(name: str, shape: str, device: torch.device, clock: Clock, repeats: 
             rows[-1]["wrong"] = f"error {off:.1e}, allowed {allowed:.1e}: not timed"
             continue
         calls[contender] = partial(_call, op, [x.clone() for x in inputs], level, backend)
-    samples: dict[str, list[float]] = {contender: [] for contender in calls}
-    for turn in range(WARM_UP + repeats):
-        for contender, call in calls.items():
-            taken = clock(call)
-            if turn >= WARM_UP:
-                samples[contender].append(taken)
+    times = in_turn(calls, clock, repeats)
     for row in rows:
-        if taken_ms := samples.get(row["contender"]):
-            deciles = statistics.quantiles(taken_ms, n=10)
-            row |= {"p20": deciles[1], "p50": deciles[4], "p80": deciles[7]}
-            row["gb_per_s"] = traffic / row["p50"] / 1e6
+        if found := times.get(row["contender"]):
+            row |= {**found, "gb_per_s": traffic / found["p50"] / 1e6}
     return rows
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from sctd.errors import InputError
+from sctd.export import ELEVATION, FOV, RADIUS
 from sctd.run.claims import made_folder
 
 from . import inputs
@@ -62,9 +63,9 @@ def render(
     views: Annotated[int, typer.Option(min=1, max=64, help="Views on the contact sheet.")] = 8,
     frames: Annotated[int, typer.Option(min=1, max=2000, help="Frames of the turntable or path.")] = 90,
     fps: Annotated[int, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
-    elevation: Annotated[float, typer.Option(min=-89, max=89, help="Camera elevation, degrees.")] = 15.0,
-    radius: Annotated[float, typer.Option(min=0.05, max=1000, help="Camera distance, world units.")] = 3.15,
-    fov: Annotated[float, typer.Option(min=1, max=150, help="Vertical field of view, degrees.")] = 40.0,
+    elevation: Annotated[float, typer.Option(min=-89, max=89, help="Camera elevation, degrees.")] = ELEVATION,
+    radius: Annotated[float, typer.Option(min=0.05, max=1000, help="Camera distance, world units.")] = RADIUS,
+    fov: Annotated[float, typer.Option(min=1, max=150, help="Vertical field of view, degrees.")] = FOV,
     background: Annotated[str, typer.Option(help=inputs.BACKGROUND_HELP)] = "white",
     up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,

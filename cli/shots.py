@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sctd.errors import InputError
+from sctd.export import KINDS, LAYERS
 from sctd.extras import need_exr
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from sctd.gaussians import Gaussians
 
 FOLDER = "frames"
-LAYERS = ("rgb", "alpha", "depth", "normals")
-KINDS = ("png", "exr", "npy", "mp4")
 
 
 @dataclass(frozen=True)

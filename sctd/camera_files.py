@@ -191,9 +191,5 @@ def _intrinsics(
     return torch.tensor(K, dtype=torch.float64), target
 
 
-def _is_row(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 4 and all(map(_is_number, values))
-
-
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)

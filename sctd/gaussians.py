@@ -156,3 +156,14 @@ def round_gaussians(points: Tensor, colors: Tensor, settings: GaussianSettings) 
         scale_factor=settings.init_scale_factor,
         sh_degree=settings.sh_degree,
     )
+
+
+def rotations(quats: Tensor) -> Tensor:
+    """Quaternions wxyz of any length, [N, 4] => rotation matrices, [N, 3, 3]."""
+    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)

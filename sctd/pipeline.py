@@ -294,7 +294,7 @@ def _loop(
             if diary.due(trainer.iteration):
                 settle(0)
                 size = max(16, trainer.config.output.size // 2)
-                views = _orbit(trainer.gaussians.detach(), trainer.config, diaries.VIEWS, size)
+                views = _orbit(trainer.gaussians, trainer.config, diaries.VIEWS, size)
                 diary.sheet(trainer.iteration, views)
             window.show(trainer.iteration, lambda: trainer.gaussians)
             began += window.pause(lambda: interrupts.pending or stop())
@@ -335,7 +335,7 @@ def _finish(
     from sctd.viewer.caption import Caption
     from sctd.viewer.page import write_page
 
-    gaussians, config = trainer.gaussians.detach(), trainer.config
+    gaussians, config = trainer.gaussians, trainer.config
     asset, turntable, contact, page = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT, PAGE))
     report.stage("writing the asset")
     write_ply(asset, gaussians)

@@ -61,14 +61,14 @@ def work(
                     flying[shared.start(partial(_make, entry, store, monitor, stop))] = entry
             if not flying:
                 return
-            for job in shared.advance():
-                entry = flying.pop(job)
-                if out_of_memory(job.error) and in_flight > 1:
+            for task in shared.advance():
+                entry = flying.pop(task)
+                if out_of_memory(task.error) and in_flight > 1:
                     in_flight = max(1, len(flying))
                     monitor.message(f"{entry.name}: out of memory; from now on {in_flight} assets in flight")
                     yield Outcome(entry.name, "stopped")
                 else:
-                    yield _outcome(entry, job)
+                    yield _outcome(entry, task)
                 more = True
             monitor.tick()
     finally:
@@ -89,8 +89,8 @@ def _make(entry: Entry, store: Store, monitor: Monitor, stop: Callable[[], bool]
     return Outcome(entry.name, "done", seconds=result.seconds, iterations=result.iterations, checksums=sums)
 
 
-def _outcome(entry: Entry, job: Task[Outcome]) -> Outcome:
-    error, result = job.error, job.result
+def _outcome(entry: Entry, task: Task[Outcome]) -> Outcome:
+    error, result = task.error, task.result
     if isinstance(error, OutputError):
         raise error
     if isinstance(error, KeyboardInterrupt):

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from sctd.export.layers import Layers
 from sctd.files import whole_file
+from sctd.formats.plain import as_bytes
 from sctd.formats.srgb import srgb_to_linear
-
-LAYERS = ("rgb", "alpha", "depth", "normals")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Style:
     """What of the layers is written, and how."""
 
     layers: tuple[str, ...] = ("rgb",)
-    """Of LAYERS."""
+    """Of :data:`sctd.export.LAYERS`."""
     transparent: bool = False
     """Colours without a background, with alpha."""
     span: tuple[float, float] = (0.0, 1.0)
@@ -58,10 +57,10 @@ def save_png(folder: Path, name: str, layers: Layers, style: Style) -> list[Path
     near, far = style.span
     share = np.clip((far - layers.depth) / max(far - near, 1e-9), 0, 1)
     pictures: dict[str, NDArray[Any]] = {
-        "rgb": _bytes(color),
-        "alpha": _bytes(layers.alpha),
+        "rgb": as_bytes(255 * color),
+        "alpha": as_bytes(255 * layers.alpha),
         "depth": np.where(layers.depth > 0, np.rint(share * 65535), 0).astype(np.uint16),
-        "normals": _bytes(layers.normals / 2 + 0.5),
+        "normals": as_bytes(255 * (layers.normals / 2 + 0.5)),
     }
     paths = []
     for layer in style.layers:
@@ -106,11 +105,6 @@ def save_npy(folder: Path, name: str, layers: Layers, style: Style) -> list[Path
         with whole_file(paths[-1]) as temporary, temporary.open("wb") as stream:
             np.save(stream, arrays[layer])
     return paths
-
-
-def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return rounded
 
 
 SAVERS: dict[str, Save] = {"png": save_png, "exr": save_exr, "npy": save_npy}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
-from sctd.gaussians import Gaussians
+from sctd.gaussians import Gaussians, rotations
 from sctd.ops import rasterization
 
 _UNSEEN = 1e-4
@@ -69,16 +69,7 @@ def render_layers(
 
 def shortest_axes(quats: Tensor, scales: Tensor) -> Tensor:
     """The direction in which each Gaussian is thinnest, [N, 3] of length 1; either sign."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=1).unbind(1)
-    columns = torch.stack(
-        (
-            torch.stack((1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)), dim=1),
-            torch.stack((2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)), dim=1),
-            torch.stack((2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)), dim=1),
-        ),
-        dim=1,
-    )  # [N, axis, xyz]
-    return columns[torch.arange(len(scales)), scales.argmin(dim=1)]
+    return rotations(quats)[torch.arange(len(scales)), :, scales.argmin(dim=1)]
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from sctd.cameras import orbit_cameras
 from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
+from sctd.export import ELEVATION, FOV, RADIUS
 from sctd.export.animation import save_animation
 from sctd.export.contact import save_contact
 from sctd.export.video import save_turntable
@@ -22,9 +23,6 @@ from sctd.gaussians import Gaussians
 from sctd.render import render_images
 from sctd.viewer.caption import Caption
 from sctd.viewer.page import LOSES, write_page
-
-ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0
-"""Where the cameras of pictures stand, degrees, world units, degrees; `sctd render` sets them."""
 
 
 @dataclass(frozen=True)

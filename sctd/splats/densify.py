@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sctd.config.asset import DensifySettings
-from sctd.gaussians import Gaussians
+from sctd.gaussians import Gaussians, rotations
 from sctd.machine import transfer
 from sctd.render import Render
 from sctd.splats.optim import GaussianAdam
@@ -153,17 +153,6 @@ class Densifier:
         logit = math.log(self.settings.reset_opacity / (1 - self.settings.reset_opacity))
         self.optimiser.gaussians.opacities.clamp_(max=logit)
         self.optimiser.reset_moments("opacities")
-
-
-def rotations(quats: Tensor) -> Tensor:
-    """Quaternions wxyz of any length, [N, 4] => rotation matrices, [N, 3, 3]."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def gather(gaussians: Gaussians, source: Tensor) -> Gaussians:

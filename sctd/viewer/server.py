@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -20,13 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from sctd.config.asset import OutputSettings
-from sctd.gaussians import Gaussians
-from sctd.viewer.splats import Mode, Splats, rotations
+from sctd.gaussians import Gaussians, rotations
+from sctd.viewer.splats import Mode, Splats
 
 GAP = 1.1
 """World units from the middle to each of two assets, to the sides of the camera."""
 BACKGROUNDS = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
-MODES = ("colour", "alpha", "depth")
 
 
 class Viewer:
@@ -110,7 +109,7 @@ class Viewer:
     def _panel(self, view: OutputSettings) -> None:
         gui = self._server.gui
         self._told = gui.add_markdown("", order=0)
-        self._mode = gui.add_dropdown("Shows", MODES, order=2)
+        self._mode = gui.add_dropdown("Shows", get_args(Mode), order=2)
         self._background = gui.add_dropdown("Background", tuple(BACKGROUNDS), order=3)
         self._fov = gui.add_slider(
             "Field of view", min=5, max=120, step=1, initial_value=round(math.degrees(view.fovy_rad)), order=4

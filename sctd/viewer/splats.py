@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sctd.gaussians import Gaussians
+from sctd.gaussians import Gaussians, rotations
 from sctd.ops.reference_raster import sh_basis
 
 Mode = Literal["colour", "alpha", "depth"]
@@ -67,14 +67,3 @@ class Splats:
     def depends_on_view(self) -> bool:
         """Whether colours change with the direction of view."""
         return self.sh.shape[1] > 1
-
-
-def rotations(quats: Tensor) -> Tensor:
-    """Matrices [N, 3, 3] of quaternions wxyz [N, 4] of any length."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=1).unbind(1)
-    rows = (
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return torch.stack(rows, dim=1).reshape(-1, 3, 3)

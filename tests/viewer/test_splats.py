@@ -6,9 +6,10 @@ import torch
 from seen import flag_bearer
 
 from sctd.cameras import CameraBatch, look_at
+from sctd.gaussians import rotations
 from sctd.ops.reference_raster import sh_basis
 from sctd.render import render
-from sctd.viewer.splats import Splats, rotations
+from sctd.viewer.splats import Splats
 
 EYE = torch.tensor([1.0, 0.8, 2.5])
 

@@ -18,11 +18,11 @@ from sctd.prior.base import Prior, Timestep
 class Client:
     """Implements :class:`sctd.prior.base.Prior` with the calls of a :class:`.SharedPrior`."""
 
-    job: Task[Any]
-    """The run that sits here."""
+    task: Task[Any]
+    """The run whose calls these are."""
 
     def __init__(self, prior: Prior, known_texts: MutableMapping[str, Tensor], torch_threads: int) -> None:
-        """Nobody sits here yet.
+        """No run uses it yet.
 
         Args:
             prior: whose calls are shared.
@@ -119,13 +119,13 @@ class Client:
         return self._through("decode", latents)
 
     def _ask(self, kind: str, first: Tensor, *others: Tensor | int | None) -> Tensor:
-        answer: Tensor = self.job.ask(Call(kind, (first.detach(), *others)))[0]
+        answer: Tensor = self.task.ask(Call(kind, (first.detach(), *others)))[0]
         return answer
 
     def _through(self, kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
         if not (torch.is_grad_enabled() and first.requires_grad):
             return self._ask(kind, first, *others)
-        out: Tensor = _Through.apply(self.job, kind, first, *others)  # type: ignore[no-untyped-call]
+        out: Tensor = _Through.apply(self.task, kind, first, *others)  # type: ignore[no-untyped-call]
         return out
 
     def _one_memory(self, embeddings: Tensor) -> Tensor:
@@ -144,10 +144,10 @@ class _Through(torch.autograd.Function):
     """A differentiable call whose backward pass asks too."""
 
     @staticmethod
-    def forward(ctx: Any, job: Task[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
+    def forward(ctx: Any, task: Task[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
         """The run's part of the joint result."""
-        out, ctx.joint, ctx.index = job.ask(Call(kind, (first.detach(), *others), grad=True))
-        ctx.job, ctx.others = job, len(others)
+        out, ctx.joint, ctx.index = task.ask(Call(kind, (first.detach(), *others), grad=True))
+        ctx.task, ctx.others = task, len(others)
         result: Tensor = out
         return result
 
@@ -156,5 +156,5 @@ class _Through(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The run's part of the joint gradient."""
         joint, ctx.joint = ctx.joint, None
-        pulled: Tensor = ctx.job.ask(Pull(joint, ctx.index, grad))
+        pulled: Tensor = ctx.task.ask(Pull(joint, ctx.index, grad))
         return None, None, pulled, *[None] * ctx.others

@@ -51,7 +51,7 @@ class SharedPrior:
         """Embeddings [1, L, D] that are in use, so that equal texts of several runs are the same memory."""
         self.torch_threads = prior.torch_threads
         self._say = say
-        self._jobs: list[Task[Any]] = []
+        self._tasks: list[Task[Any]] = []
         self._asked = 0
         self._verdicts: dict[object, bool] = {}
         self._limited: set[str] = set()
@@ -70,10 +70,10 @@ class SharedPrior:
             with torch.autograd.set_multithreading_enabled(False):
                 return function(client)
 
-        job = Task(run)
-        client.job = job
-        self._jobs.append(job)
-        return job
+        task = Task(run)
+        client.task = task
+        self._tasks.append(task)
+        return task
 
     def advance(self) -> list[Task[Any]]:
         """Let every run go on until it asks, in the order they started, and answer some of what they ask.
@@ -81,22 +81,22 @@ class SharedPrior:
         Returns:
             The runs that are over, whose places are free; nothing was answered then, so that others may join.
         """
-        for job in [job for job in self._jobs if job.request is None]:
-            job.resume()
+        for task in [task for task in self._tasks if task.request is None]:
+            task.resume()
             self._asked += 1
-            if not job.done:
-                job.request.order = self._asked
-        over = [job for job in self._jobs if job.done]
-        self._jobs = [job for job in self._jobs if not job.done]
-        if self._jobs and not over:
+            if not task.done:
+                task.request.order = self._asked
+        over = [task for task in self._tasks if task.done]
+        self._tasks = [task for task in self._tasks if not task.done]
+        if self._tasks and not over:
             self._serve(self._next())
         return over
 
     def close(self) -> None:
         """End the runs that are not over; what they have saved stays."""
-        for job in self._jobs:
-            job.abandon()
-        self._jobs.clear()
+        for task in self._tasks:
+            task.abandon()
+        self._tasks.clear()
 
     def _next(self) -> list[Task[Any]]:
         """The runs to serve now, those that have waited longest first.
@@ -105,62 +105,62 @@ class SharedPrior:
         end wait for it: this keeps iterations in step, so that most calls are joined by all runs, and no run
         waits for more than an iteration of the others.
         """
-        rank = min(job.request.rank for job in self._jobs)
+        rank = min(task.request.rank for task in self._tasks)
         groups: dict[object, list[Task[Any]]] = {}
-        for job in self._jobs:
-            if job.request.rank == rank:
-                groups.setdefault(job.request.kin, []).append(job)
+        for task in self._tasks:
+            if task.request.rank == rank:
+                groups.setdefault(task.request.kin, []).append(task)
         largest = max(groups.values(), key=lambda group: len(group))
-        return sorted(largest, key=lambda job: job.request.order)
+        return sorted(largest, key=lambda task: task.request.order)
 
-    def _serve(self, jobs: list[Task[Any]]) -> None:
-        if isinstance(jobs[0].request, Pull):
-            self._pull(jobs)
+    def _serve(self, tasks: list[Task[Any]]) -> None:
+        if isinstance(tasks[0].request, Pull):
+            self._pull(tasks)
             return
-        jobs = jobs[: self.most]
-        while jobs:
-            part = jobs
+        tasks = tasks[: self.most]
+        while tasks:
+            part = tasks
             try:
-                part = jobs[: self._together([job.request for job in jobs])]
+                part = tasks[: self._together([task.request for task in tasks])]
                 self._call(part)
             except Exception as exc:
                 if len(part) > 1 and out_of_memory(exc):
                     self._lower(len(part))
                     return  # the rest asks again, fewer at a time
-                for job in part:
-                    job.fail(exc)
-            jobs = jobs[len(part) :]
+                for task in part:
+                    task.fail(exc)
+            tasks = tasks[len(part) :]
 
-    def _call(self, jobs: list[Task[Any]]) -> None:
-        calls: list[Call] = [job.request for job in jobs]
+    def _call(self, tasks: list[Task[Any]]) -> None:
+        calls: list[Call] = [task.request for task in tasks]
         whole = join(calls)
         leaf, out = forward(self.prior, whole)
         parts = split(out.detach(), calls)
         joint = Joint(calls, leaf, out) if whole.grad else None
-        for index, (job, part) in enumerate(zip(jobs, parts, strict=True)):
-            job.answer((part, joint, index))
+        for index, (task, part) in enumerate(zip(tasks, parts, strict=True)):
+            task.answer((part, joint, index))
 
-    def _pull(self, jobs: list[Task[Any]]) -> None:
+    def _pull(self, tasks: list[Task[Any]]) -> None:
         """The gradients of one joint call, for those of its runs that ask."""
-        joint: Joint = jobs[0].request.joint
-        grads = {job.request.index: job.request.grad for job in jobs}
+        joint: Joint = tasks[0].request.joint
+        grads = {task.request.index: task.request.grad for task in tasks}
         try:
             pulled = joint.pull(grads)
         except Exception as exc:
             if not out_of_memory(exc):
-                for job in jobs:
-                    job.fail(exc)
+                for task in tasks:
+                    task.fail(exc)
                 return
             if len(joint.calls) > 1:
                 self._lower(len(joint.calls))
             joint.forget()
             pulled = {}
-        for job in jobs:
-            index = job.request.index
+        for task in tasks:
+            index = task.request.index
             try:
-                job.answer(pulled[index] if pulled else joint.pull_again(self.prior, index, grads[index]))
+                task.answer(pulled[index] if pulled else joint.pull_again(self.prior, index, grads[index]))
             except Exception as exc:
-                job.fail(exc)
+                task.fail(exc)
 
     def _together(self, calls: Sequence[Call]) -> int:
         """How many of these, from the first on, can be one call."""

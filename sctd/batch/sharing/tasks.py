@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Abandoned(BaseException):
-    """Raised in a job that its owner gives up; no handler of ordinary errors stops it."""
+    """Raised in a task that its owner gives up; no handler of ordinary errors stops it."""
 
 
 class Task(Generic[R]):
@@ -30,14 +30,14 @@ class Task(Generic[R]):
         self._answer: Any = None
         self._failure: BaseException | None = None
         self.request: Any = None
-        """What the job waits for; None when it waits for nothing but to be resumed."""
+        """What the task waits for; None when it waits for nothing but to be resumed."""
         self.done = False
         self.result: R | None = None
         self.error: BaseException | None = None
         """What the function raised, once done."""
 
     def ask(self, request: Any) -> Any:
-        """In the job: pause with a request; returns its answer or raises its failure."""
+        """In the task: pause with a request; returns its answer or raises its failure."""
         self.request = request
         self._back.release()
         self._go.acquire()
@@ -48,15 +48,15 @@ class Task(Generic[R]):
         return answer
 
     def answer(self, value: Any) -> None:
-        """Have the job's request answered; it goes on at the next :meth:`resume`."""
+        """Have the task's request answered; it goes on at the next :meth:`resume`."""
         self.request, self._answer = None, value
 
     def fail(self, failure: BaseException) -> None:
-        """Have the job's request raise an error; it goes on at the next :meth:`resume`."""
+        """Have the task's request raise an error; it goes on at the next :meth:`resume`."""
         self.request, self._failure = None, failure
 
     def resume(self) -> None:
-        """Let the job run until it asks or is done."""
+        """Let the task run until it asks or is done."""
         if not self._thread.is_alive():
             self._thread.start()
         self._away = True
@@ -65,7 +65,7 @@ class Task(Generic[R]):
         self._away = False
 
     def abandon(self) -> None:
-        """End the job with an :class:`Abandoned` at its next request, however often it asks."""
+        """End the task with an :class:`Abandoned` at its next request, however often it asks."""
         if self._away:  # an interrupt came while it ran
             self._back.acquire()
             self._away = False
@@ -77,7 +77,7 @@ class Task(Generic[R]):
         self._go.acquire()
         try:
             self.result = self._function()
-        except BaseException as exc:  # whatever it is, the owner must learn that the job is over
+        except BaseException as exc:  # whatever it is, the owner must learn that the task is over
             self.error = exc
         self.request, self.done = None, True
         self._back.release()
