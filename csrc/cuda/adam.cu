@@ -31,7 +31,7 @@ constexpr int kFactorsBlock = 288;  // a warp for each group
 static_assert(kFactorsBlock == (kMaxAdamGroups + 1) * kWarp, "");
 
 __host__ __device__ __forceinline__ int norm_blocks(const AdamGroup& group) {
-    const int blocks = (group.n + kBlock * kNormItems - 1) / (kBlock * kNormItems);
+    const int blocks = (group.n - 1) / (kBlock * kNormItems) + 1;  // the sum would exceed an int
     return blocks < kNormBlocks ? blocks : kNormBlocks;
 }
 
