@@ -107,7 +107,8 @@ class Oracle(Stand):
         alpha, sigma = self._levels.level(t)
         truth = self._truth.repeat(len(latents) // len(self._truth), 1, 1, 1)
         v = (alpha * latents - truth) / sigma
-        asked = (embeddings != self._empty).flatten(1).any(1)
+        # The encoder's rounding hangs on how many texts it is given at once: equal, but for that, is empty.
+        asked = (embeddings - self._empty).flatten(1).norm(dim=1) > 1e-3 * self._empty.norm()
         return torch.where(asked[:, None, None, None], v, own)
 
 
