@@ -19,7 +19,7 @@ WITH_NVCC = PATH="$$PATH:$$(echo $(abspath $(VENV))/lib/python*/site-packages/nv
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install generate test lint format types unit counts viewer simt ptx gpu smoke wheel oldest newest clean
+.PHONY: help install generate test lint format types unit counts viewer simt ptx gpu-quick gpu smoke wheel oldest newest clean
 .DELETE_ON_ERROR:
 # What a recipe reads from the environment reaches the shell as data: quotes or semicolons in a prompt stay words.
 export PROMPT
