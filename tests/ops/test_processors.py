@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from sctd import _native
+from instruction_sets import LOWERED
 
 LESSER = {
     # torch's own kernels, ours, MKL's, oneDNN's
@@ -31,8 +30,6 @@ LESSER = {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
     },
 }
-HERE = list(LESSER)[: ("baseline", "avx2", "avx512").index(_native.isa())] or ["baseline"]
-"""What this processor can be lowered to; the least is tried on itself."""
 PART = "(cpu and (sizes or channels or each_camera or obeys or matches_reference)) or rounds"
 FILES = ("test_rasterize.py", "test_ode.py", "test_adam.py", "test_rounding.py")
 MODEL = """
@@ -58,7 +55,7 @@ def on(isa: str, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("isa", HERE)
+@pytest.mark.parametrize("isa", LOWERED)
 def test_the_rule_holds_on(isa: str) -> None:
     files = [f"tests/ops/{name}" for name in FILES]
     done = on(isa, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", PART)
@@ -69,7 +66,7 @@ def test_the_rule_holds_on(isa: str) -> None:
     assert "skipped" not in done.stdout
 
 
-@pytest.mark.parametrize("isa", HERE)
+@pytest.mark.parametrize("isa", LOWERED)
 def test_the_model_is_the_same_on(isa: str) -> None:
     """And the code is really that of the lesser one."""
     from raster_scenes import make_scene

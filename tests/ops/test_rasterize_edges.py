@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from instruction_sets import LOWERED
 from raster_scenes import Scene, device_of, make_scene
 from torch import Tensor
 
-from sctd import _native
 from sctd.errors import BackendUnavailable, InputError
-from sctd.machine.environment import INSTRUCTION_SETS
 from sctd.ops import get_num_threads, rasterization, set_num_threads
 
 with_reference = pytest.mark.parametrize(
@@ -200,7 +199,6 @@ def test_callers_on_several_threads() -> None:
                 assert torch.equal(a, b)
 
 
-LESSER = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(_native.isa())]
 ISA_PROGRAM = """
 import sys, torch
 sys.path[:0] = sys.argv[1].split(":")
@@ -211,7 +209,7 @@ torch.save([_native.isa(), *grads(make_scene(300, 70, 50, 2, seed=8, bases=9), s
 """
 
 
-@pytest.mark.parametrize("isa", LESSER)
+@pytest.mark.parametrize("isa", LOWERED)
 def test_instruction_sets_agree(isa: str, tmp_path: Path) -> None:
     folder = Path(__file__).parent
     here = f"{folder}:{folder.parent / 'support'}"
