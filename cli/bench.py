@@ -12,8 +12,8 @@ import typer
 
 from sctd.errors import InputError
 from sctd.run.claims import made_folder
+from sctd.run.places import check_writable
 
-from . import inputs
 from .progress import say
 
 if TYPE_CHECKING:
@@ -207,9 +207,10 @@ def _plan(seconds: float, repeats: int, cache: str) -> Plan:
 
 
 def _check_prompt(prompt: str) -> None:
-    from sctd.embedded.world import check_prompt
+    from sctd.config.prior import PriorSettings
+    from sctd.preflight import check_prompt
 
-    check_prompt(inputs.check_prompt(prompt))
+    check_prompt(prompt, PriorSettings())
 
 
 def _quiet_torch() -> None:
@@ -229,7 +230,7 @@ def _report(
         if path is not None:
             if path.is_dir():
                 raise InputError(f"{path} is a folder; give the name of a file")
-            inputs.check_writable(path.parent, needed=1 << 20)
+            check_writable(path.parent, needed=1 << 20)
     if plot is not None:
         from sctd.bench.plot import check_plot
 
