@@ -138,9 +138,9 @@ def check_prompt(prompt: str, prior: PriorSettings | None = None) -> str:
             "(settings files go to --config, priors to --prior)"
         )
     if prior is not None and prior.name == EMBEDDED:
-        from sctd.embedded import world
+        from sctd.embedded.world import world_of
 
-        world.check_prompt(prompt)
+        world_of().check_prompt(prompt)
     return prompt
 
 
