@@ -151,7 +151,7 @@ def _latest(folder: RunFolder, report: Reporter) -> checkpoints.Checkpoint | Non
 def _restore(trainer: Trainer, found: checkpoints.Checkpoint, report: Reporter) -> float:
     """Go to a checkpoint; seconds that the run took until then."""
     trainer.restore(found)
-    for what, now in (("torch", torch.__version__), ("torch_threads", trainer.prior.torch_threads)):
+    for what, now in (("torch", torch.__version__), ("torch_threads", trainer.prior.traits.threads_now())):
         if found.counters[what] != now:
             report.message(
                 f"the checkpoint was made with {what} {found.counters[what]}, this is {now}: "

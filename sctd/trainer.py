@@ -114,7 +114,7 @@ class Trainer:
         """Iterations without an update because a number was not finite."""
         self.skipped_in_a_row = 0
         self._offender = "an iteration before this sitting"
-        start = start or Start.of(config, prior.device)
+        start = start or Start.of(config, prior.traits.device)
         self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
         make = methods.get(config.method)
@@ -122,7 +122,7 @@ class Trainer:
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
-        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.device), config, backend)
+        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.traits.device), config, backend)
         self.observer: Observer = SILENT
 
     def observe(self, observer: Observer) -> None:
@@ -243,7 +243,7 @@ class Trainer:
             raise TrainingFailure(
                 f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {launched.iteration} ({where}), "
                 f"gave numbers that are not finite, first in {offender!r}: "
-                f"{_likely_cause(offender, self.prior.dtype)}"
+                f"{_likely_cause(offender, self.prior.traits.dtype)}"
             )
         self._offender = offender
         return {"offender": offender, "skipped": float(self.skipped)}
@@ -256,7 +256,7 @@ class Trainer:
         if 0 < self.iteration == self.skipped:
             raise TrainingFailure(
                 f"all {self.iteration} iterations gave numbers that are not finite, "
-                f"first in {self._offender!r}: {_likely_cause(self._offender, self.prior.dtype)}"
+                f"first in {self._offender!r}: {_likely_cause(self._offender, self.prior.traits.dtype)}"
             )
 
     def checkpoint(self, seconds: float) -> Checkpoint:
@@ -270,7 +270,7 @@ class Trainer:
             "skipped_in_a_row": self.skipped_in_a_row,
             "seconds": seconds,
             "torch": torch.__version__,
-            "torch_threads": self.prior.torch_threads,
+            "torch_threads": self.prior.traits.threads_now(),
         }
         return Checkpoint(self.iteration, tensors, counters)
 

@@ -1,15 +1,20 @@
-"""What the distillation methods share: the network under a run's texts, the noise, norms."""
+"""What the distillation methods share: the network under a run's texts, the residual, the noise, norms."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
+from sctd.config.methods import DrawsTimesteps
 from sctd.machine import transfer
+from sctd.methods.base import Guidance, Number
 from sctd.prior.base import Prior
+from sctd.schedule import Schedule
+from sctd.solver import noise_in
 from sctd.text import ViewTexts
 
 # Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
@@ -19,9 +24,10 @@ _FIXED_NOISE_STREAM = 0x5C7D
 class Network:
     """A prior under the texts of a run; counts what it is asked."""
 
-    def __init__(self, prior: Prior, texts: ViewTexts) -> None:
+    def __init__(self, prior: Prior, texts: ViewTexts, schedule: Schedule) -> None:
         self.prior = prior
         self.texts = texts
+        self._schedule = schedule
         self.evaluations = 0
         """Images whose noise was predicted since :meth:`begin`."""
         self._cameras: Tensor | None = None
@@ -42,9 +48,8 @@ class Network:
 
     def noises(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
         """eps(z, t, text) under each text, in z's precision, all in one batch."""
-        self.evaluations += len(texts) * z.shape[0]
-        eps = self.prior.predict_noise(*self._batch(z, t, texts)).to(z)
-        return eps.split(z.shape[0])  # type: ignore[no-any-return]
+        kind = self.prior.traits.prediction
+        return tuple(noise_in(self._schedule, z, out, t, kind) for out in self.outputs(z, t, *texts))
 
     def null_noise(self, z: Tensor, t: int) -> Tensor:
         """eps(z, t, '')."""
@@ -62,6 +67,58 @@ class Network:
         if len(views) == 1:  # not copied, so that the prior sees a text that stands for the whole batch
             return z, t, views[0], *cameras
         return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views), *cameras
+
+
+class Residual(NamedTuple):
+    """What :meth:`Distillation.residual` gives: the gradient is weight times the residual."""
+
+    weight: float
+    residual: Tensor
+    """[B, C, h, w]."""
+    scalars: dict[str, Number]
+    """For the log, beside the weight, the evaluations and the residual's norms."""
+    made: dict[str, Tensor]
+    """The tensors on the way to it, after z0, in the order of computation."""
+
+
+S = TypeVar("S", bound=DrawsTimesteps)
+
+
+class Distillation(ABC, Generic[S]):
+    """A method whose gradient is a weighted residual of noises; see :class:`sctd.methods.base.Method`."""
+
+    def __init__(self, prior: Prior, texts: ViewTexts, settings: S, *, iterations: int, seed: int) -> None:
+        """See :class:`sctd.methods.base.MethodFactory`."""
+        self._settings = settings
+        self._schedule = Schedule(prior.traits.alphas_cumprod, settings.t_max)
+        self._network = Network(prior, texts, self._schedule)
+        self._noise = self.noise(settings, seed)
+        self._iterations = iterations
+
+    def noise(self, settings: S, seed: int) -> NoiseSource:
+        """Where the noise comes from: fresh and normal, unless a method says otherwise."""
+        return NoiseSource(fixed=False, offset=0.0, seed=seed)
+
+    @abstractmethod
+    def residual(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Residual:
+        """The residual of one iteration.
+
+        Args:
+            z0: latents of the renderings, detached, [B, C, h, w].
+            y: the prompt's text for each camera, [B, L, D].
+        """
+
+    @torch.no_grad()
+    def __call__(
+        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
+    ) -> Guidance:
+        """See :class:`sctd.methods.base.Method`."""
+        z0, y = z0.detach(), self._network.begin(cameras)
+        weight, residual, scalars, made = self.residual(z0, y, iteration, generator)
+        told = {"weight": weight, "evaluations": float(self._network.evaluations)}
+        return Guidance(
+            weight * residual, {**scalars, **told, "residual": norms(residual)}, lambda: {"z0": z0, **made}
+        )
 
 
 class NoiseSource:

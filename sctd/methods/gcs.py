@@ -44,9 +44,9 @@ class Gcs:
         self, prior: Prior, texts: ViewTexts, settings: GcsSettings, *, iterations: int, seed: int
     ) -> None:
         """See :class:`sctd.methods.base.MethodFactory`."""
-        self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
+        self._schedule = Schedule(prior.traits.alphas_cumprod, settings.t_max)
+        self._network = Network(prior, texts, self._schedule)
         self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=settings.noise_offset, seed=seed)
         self._iterations = iterations
         self._draw = {"released": _released, "anywhere": _anywhere}[settings.timestep_sampling]
@@ -132,7 +132,8 @@ class Gcs:
         f_y = self._schedule.clean(g_cond, eps_w, e)
         if self._settings.cp_weight == 0:
             return f_e - f_y, torch.zeros_like(f_e), torch.zeros_like(f_e)
-        pixels = network.prior.decode_latents(f_e) - network.prior.decode_latents(f_y)
+        decoded = [network.prior.decode(latents).clamp(0, 1) for latents in (f_e, f_y)]
+        pixels = decoded[0] - decoded[1]
         return f_e - f_y, 2 * pixels, pixels
 
 
