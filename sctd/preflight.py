@@ -54,9 +54,15 @@ def check_config(config: Config, *, resume: bool = False, prior_is_loaded: bool 
         InputError: the first setting that cannot be used.
     """
     check_settings(config, resume=resume)
-    check_prompt(config.prompt, None if prior_is_loaded else config.prior)
-    if not prior_is_loaded:
-        check_prior(config.prior)
+    for part in config.parts():
+        check_prompt(part.prompt, None if prior_is_loaded else part.prior)
+        if not prior_is_loaded:
+            check_prior(part.prior)
+        elif part.prior != config.prior:
+            raise InputError(
+                f"a stage has a prior of its own, {part.prior}, where one prior is loaded for the whole run; "
+                "leave it out of the stage"
+            )
 
 
 def check_settings(config: Config, *, resume: bool = False) -> None:
@@ -68,7 +74,8 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
     Raises:
         InputError: one line that says what to do.
     """
-    registry.check(config.method)
+    for part in config.parts():
+        registry.check(part.method)
     if config.output.plot:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
