@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
@@ -117,13 +116,11 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *others: object) -> None:
         if kind is not None and self._begun and not self.worked:
             with suppress(OSError):
                 _remove_run(self.path)
-        self._claim.__exit__(kind, value, trace)
+        self._claim.__exit__(kind, *others)
 
 
 def _remove_run(path: Path) -> None:
@@ -259,9 +256,7 @@ class IterationLog:
     def __enter__(self) -> IterationLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
