@@ -35,7 +35,7 @@ from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import load_sampler, sample_latents, save_grid, views_all_round
 from sctd.embedded.truth import asset_views, psnr, score_views, truth_from
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import COLORS, KINDS, Subject
+from sctd.embedded.words import SMALL, Subject
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior, Timestep
 from sctd.schedule import Schedule
@@ -249,7 +249,7 @@ def main(
         path.write_text(json.dumps(results, indent=1))
 
     rng = random.Random(SEED)
-    every_kind = [Subject(kind, rng.choice(list(COLORS))) for kind in KINDS]
+    every_kind = [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
     for name, measure in (("denoised", denoised), ("sampled", sampled)):
         if name not in results:
             results[name] = measure(prior, every_kind)

@@ -26,12 +26,12 @@ Results = dict[str, Any]
 def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: Path) -> None:
     """A row a prompt: VIEWS views of the truth, then of each method's asset; white where there is none."""
     from sctd.embedded.truth import asset_views, truth_views
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
     from sctd.formats.table import read_gaussians
 
     rows = []
     for prompt, *made in zip(prompts, *assets.values(), strict=True):
-        truth = truth_views(check_prompt(prompt), VIEWS)[0]
+        truth = truth_views(world_of().check_prompt(prompt), VIEWS)[0]
         columns = [truth]
         for asset in made:
             there = asset.is_file()

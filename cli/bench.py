@@ -201,9 +201,9 @@ def _measure_runs(
 
 
 def _check_prompt(prompt: str) -> None:
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
 
-    check_prompt(inputs.check_prompt(prompt))
+    world_of().check_prompt(inputs.check_prompt(prompt))
 
 
 def _quiet_torch() -> None:

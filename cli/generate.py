@@ -159,9 +159,9 @@ def _check_known(settings: Config) -> None:
     inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
     methods.check(settings.method)
     if settings.prior.name == EMBEDDED:
-        from sctd.embedded.world import check_prompt
+        from sctd.embedded.world import world_of
 
-        check_prompt(settings.prompt)
+        world_of().check_prompt(settings.prompt)
     if settings.prior.name != ANALYTIC:
         sources.find(settings.prior)
 

@@ -86,9 +86,9 @@ def sample(
 ) -> None:
     """Draw a grid of pictures from the embedded prior; prints its path."""
     prompt = inputs.check_prompt(prompt)
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
 
-    check_prompt(prompt)
+    world_of().check_prompt(prompt)
     path = out if out is not None else Path(f"{inputs.slug(prompt)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"--out must end in .png, got {str(path)!r}")

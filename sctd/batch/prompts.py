@@ -20,7 +20,7 @@ from sctd.batch.entry import Entry
 from sctd.batch.store import is_url, read_bytes
 from sctd.config import Config, config_of, differences, load_tree
 from sctd.config.prior import EMBEDDED
-from sctd.embedded.world import check_prompt
+from sctd.embedded.world import world_of
 from sctd.errors import InputError
 from sctd.names import slug
 from sctd.texts import GivenTwice, read_json
@@ -220,7 +220,7 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
     _check(config)
     if config.prior.name == EMBEDDED:
-        check_prompt(config.prompt)
+        world_of().check_prompt(config.prompt)
     return config
 
 

@@ -33,9 +33,9 @@ def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dty
     parts = vae.replace(parts, settings, kind)
     check = None
     if settings.name == EMBEDDED:
-        from sctd.embedded.world import check_prompt
+        from sctd.embedded.world import world_of
 
-        check = check_prompt
+        check = world_of().check_prompt
     return DiffusersPrior(parts, settings.name, where, kind, check, settings)
 
 
