@@ -34,9 +34,9 @@ from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
-from sctd.pipeline import Silent
 from sctd.run.folder import ASSET
 from sctd.run.read_back import read_run
+from sctd.run.report import Silent
 
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
 

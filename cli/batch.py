@@ -12,6 +12,7 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
+from sctd.run.places import check_writable
 
 from . import inputs
 from .failures import FAILED, Interrupted
@@ -21,7 +22,7 @@ from .progress import reporter, say
 if TYPE_CHECKING:
     from sctd.batch.entry import Entry, Outcome
     from sctd.batch.store import Store
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
 
 
 def batch(
@@ -146,13 +147,7 @@ def _entries(
 
 
 def _begin(store: Store, entries: list[Entry]) -> None:
-    from sctd.config.prior import ANALYTIC
-    from sctd.prior.load import sources
-
-    settings = entries[0].config.prior
-    if settings.name != ANALYTIC:
-        sources.find(settings)  # a prior that is not there is refused before a folder is made
-    inputs.check_writable(store.folder)
+    check_writable(store.folder)
     store.create(entries)
 
 

@@ -13,8 +13,8 @@ import typer
 
 from sctd.errors import InputError
 from sctd.run.claims import made_folder
+from sctd.run.places import check_writable
 
-from . import inputs
 from .progress import say
 
 if TYPE_CHECKING:
@@ -201,9 +201,10 @@ def _measure_runs(
 
 
 def _check_prompt(prompt: str) -> None:
-    from sctd.embedded.world import world_of
+    from sctd.config.prior import PriorSettings
+    from sctd.preflight import check_prompt
 
-    world_of().check_prompt(inputs.check_prompt(prompt))
+    check_prompt(prompt, PriorSettings())
 
 
 def _quiet_torch() -> None:
@@ -223,7 +224,7 @@ def _report(
         if path is not None:
             if path.is_dir():
                 raise InputError(f"{path} is a folder; give the name of a file")
-            inputs.check_writable(path.parent, needed=1 << 20)
+            check_writable(path.parent, needed=1 << 20)
     if plot is not None:
         from sctd.bench.plot import check_plot
 

@@ -9,6 +9,7 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim
+from sctd.run.places import check_writable
 
 from . import inputs
 from .failures import Interrupted
@@ -46,17 +47,17 @@ def compare(
     """Run methods side by side and write index.html; the same command goes on after an interruption."""
     if steps is not None and evaluations is not None:
         raise InputError("--steps and --evaluations exclude each other: one of them sets the runs' length")
-    from sctd import methods as known
+    from sctd import registry
     from sctd.extras import need_matplotlib
 
     need_matplotlib("sctd compare")
-    names = list(known.BUILT) if methods is None else [known.check(name) for name in _split(methods)]
+    names = list(registry.METHODS) if methods is None else [registry.check(name) for name in _split(methods)]
     numbers = _seeds(seeds)
     options: dict[str, Any] = {"seed": None, "iterations": steps, "method": None, "device": device}
     options["prior"] = inputs.prior_options(prior)
     base = new_settings(prompt, options, preset, config, set_ or [])
     folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
-    inputs.check_writable(folder)
+    check_writable(folder)
 
     from sctd.compare.comparison import plan, run_lengths
 
@@ -74,7 +75,7 @@ def compare(
 
 def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
     from sctd.compare.comparison import carry_out_all
-    from sctd.pipeline import prior_of
+    from sctd.prior import prior_of
 
     def load() -> Prior:
         say("loading the prior")

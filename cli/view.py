@@ -17,7 +17,7 @@ from sctd.extras import need_viser
 from . import inputs
 
 if TYPE_CHECKING:
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
     from sctd.viewer.server import Viewer
 
 HERE = "127.0.0.1"
