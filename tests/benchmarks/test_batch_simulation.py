@@ -10,7 +10,13 @@ from benchmarks.batch_simulation import WORKERS, Costs, simulate
 from sctd.batch.cluster import POLL_S, report_every
 
 FREE = Costs(
-    asset_s=50.0, coordinator_s=0.0, report_s=0.0, written_mb=0.0, spread=0.0, slow_share=0.0, deaths_an_hour=0.0
+    asset_s=50.0,
+    coordinator_s=0.0,
+    report_s=0.0,
+    written_mb=0.0,
+    spread=0.0,
+    slow_share=0.0,
+    deaths_an_hour=0.0,
 )
 
 
