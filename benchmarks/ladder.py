@@ -26,7 +26,8 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.ladder_page import write_page
+from benchmarks.pages import ladder as page_of
+from benchmarks.pages import save
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
 from sctd.embedded.pictures import FOV_DEG, RADIUS
@@ -270,7 +271,7 @@ def main(
         if sheet:
             save_grid(torch.cat(sheet), out / f"{rung}.png", VIEWS)
     if page is not None:
-        write_page(page, results, seeds)
+        save(page, results, page_of.markdown)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,10 +72,10 @@ def raster(
 
     def measure(say: Callable[[str], None]) -> list[Row]:
         from sctd.bench import raster as suite
-        from sctd.bench.options import Options
+        from sctd.bench.options import RasterOptions
         from sctd.bench.workload import parse_cells
 
-        options = Options(
+        options = RasterOptions(
             cells=parse_cells(cells),
             backend=backend,
             against=_split(against),
@@ -126,14 +127,7 @@ def step(
     plot: Plot = None,
 ) -> None:
     """One training step of the embedded prior, stage by stage; networks and VAE against everything else."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import step as suite
-
-        return suite.run(suite.Options(prompt, steps, warmup, threads, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    _measure_runs("step", prompt, set_, json, plot, steps=steps, warmup=warmup, threads=threads)
 
 
 @app.command()
@@ -147,14 +141,7 @@ def generate(
     plot: Plot = None,
 ) -> None:
     """A whole short run in a temporary folder: seconds, iterations a second, peak memory."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import generate as suite
-
-        return suite.run(suite.Options(prompt, steps, repeats, threads, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    _measure_runs("generate", prompt, set_, json, plot, steps=steps, repeats=repeats, threads=threads)
 
 
 @app.command()
@@ -168,15 +155,8 @@ def batch(
     plot: Plot = None,
 ) -> None:
     """Assets an hour: whole runs one after another, and several side by side that share the cores."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import batch as suite
-
-        numbers = [int(part) if part.isdigit() else 0 for part in _split(processes)]
-        return suite.run(suite.Options(prompt, steps, repeats, numbers, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    numbers = [int(part) if part.isdigit() else 0 for part in _split(processes)]
+    _measure_runs("batch", prompt, set_, json, plot, steps=steps, repeats=repeats, processes=numbers)
 
 
 @app.command()
@@ -204,6 +184,20 @@ def _plan(seconds: float, repeats: int, cache: str) -> Plan:
     if cache not in ("warm", "cold"):
         raise InputError(f"--cache must be warm or cold; got {cache!r}")
     return Plan(seconds, repeats, cache)
+
+
+def _measure_runs(
+    name: str, prompt: str, overrides: list[str] | None, json: Path | None, plot: Path | None, **options: Any
+) -> None:
+    """Run ``sctd.bench.NAME``, one of those that make steps or runs of the embedded prior."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        suite = import_module(f"sctd.bench.{name}")
+        rows: list[Row] = suite.run(suite.Options(prompt=prompt, overrides=overrides or (), **options), say)
+        return rows
+
+    _check_prompt(prompt)
+    _report(measure, json, plot)
 
 
 def _check_prompt(prompt: str) -> None:

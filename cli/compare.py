@@ -14,6 +14,7 @@ from sctd.run.places import check_writable
 from . import inputs
 from .failures import Interrupted
 from .generate import new_settings
+from .options import ConfigFile, Device, Overrides, Preset, PriorName, Steps
 from .progress import reporter, say
 
 if TYPE_CHECKING:
@@ -31,21 +32,16 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs and the page.  [default: runs/compare-PROMPT]")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Iterations of every run.  [default: the preset's]")
-    ] = None,
+    steps: Steps = None,
     evaluations: Annotated[
         int | None,
         typer.Option(min=1, help="Images through the network in every run, instead of equal --steps."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting of all runs; may be repeated."),
-    ] = None,
-    prior: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    prior: PriorName = None,
+    device: Device = None,
     clip: Annotated[str | None, typer.Option(help="A CLIP to score with: folder or hub id.")] = None,
 ) -> None:
     """Run methods side by side and write index.html; the same command goes on after an interruption."""

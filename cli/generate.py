@@ -12,10 +12,10 @@ import typer
 from sctd import initial
 from sctd.errors import InputError
 from sctd.extras import need_viser
-from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
+from .options import Card, ConfigFile, Device, MethodName, Overrides, Preset, PriorName, Seed, Steps
 from .view import WithViewer
 
 if TYPE_CHECKING:
@@ -31,39 +31,13 @@ def generate(
     out: Annotated[
         Path | None, typer.Option(help="Run folder; must not exist.  [default: runs/PROMPT-seedSEED]")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of cameras, noise and first Gaussians.  [default: 0]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimisation steps.  [default: the preset's]")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings to start from: embedded, sd21 or paper.  "
-            "[default: sd21 with Stable Diffusion, else embedded]"
-        ),
-    ] = None,
-    card: Annotated[
-        str | None,
-        typer.Option(help="Settings for a graphics card's memory: 8gb, 12gb, 16gb or 24gb; docs/gpu.md."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, such as the config.yaml of a run.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="One setting, e.g. cameras.batch=2; may be repeated."
-        ),
-    ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id.  "
-            "[default: Stable Diffusion 2.1 base on a GPU, else embedded]"
-        ),
-    ] = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    preset: Preset = None,
+    card: Card = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    prior: PriorName = None,
     lora: Annotated[
         list[str] | None,
         typer.Option("--lora", metavar="PATH[:WEIGHT]", help="LoRA (.safetensors); may be repeated."),
@@ -79,10 +53,7 @@ def generate(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
     ] = False,
-    method: Annotated[
-        str | None,
-        typer.Option(help=f"Distillation loss: {', '.join(METHODS)}, or an installed one.  [default: sctd]"),
-    ] = None,
+    method: MethodName = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +61,7 @@ def generate(
             "file.  [default: ball]"
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    device: Device = None,
     progress_every: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Keep views every N iterations, and progress.mp4 of them."),

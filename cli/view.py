@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -71,9 +70,7 @@ class WithViewer:
     def __enter__(self) -> WithViewer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._viewer is not None:
             self._viewer.terminate()
             self._viewer.wait()

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from sctd.config.methods import CdsSettings
-from sctd.methods.base import Number
-from sctd.methods.common import Distillation, NoiseSource, Residual, between, progress_of
+from sctd.methods.base import Guidance, Number
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import NoiseSource, between, progress_of
 from sctd.methods.timesteps import randint
 from sctd.solver import add_noise, phi
 
 
-class Cds(Distillation[CdsSettings]):
+class Cds(Baseline[CdsSettings]):
     """dL/dz0 = lambda (eps_w(z_t, t, y) - eps_w(z_s, s, y)) / B, clipped; z_s = Phi(z_t, t -> s, eps_w).
 
     That difference is alpha_s / sigma_s (x0(z_s, s) - x0(z_t, t)), which ``weighting: clean`` takes without
@@ -22,13 +23,13 @@ class Cds(Distillation[CdsSettings]):
     (configs/consistency-coarse.yaml), which draws t for each image; here an iteration's images share it.
     """
 
-    def noise(self, settings: CdsSettings, seed: int) -> NoiseSource:
-        """Fixed or shared, as the settings say."""
-        kind = settings.noise
+    def noise_source(self, seed: int) -> NoiseSource:
+        """As the setting ``noise`` says."""
+        kind = self._settings.noise
         return NoiseSource(fixed=kind == "fixed", shared=kind == "shared", offset=0.0, seed=seed)
 
-    def residual(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Residual:
-        """See :class:`.Distillation`; 4 B evaluations."""
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`; 4 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
         progress = progress_of(iteration, self._iterations)
         s = rule.s_start - round((rule.s_start - rule.s_end) * progress**0.5)
@@ -48,9 +49,9 @@ class Cds(Distillation[CdsSettings]):
             residual = residual.clamp(-limit, limit)
         if rule.trained == "noisier":
             residual = -residual
-        weight = rule.guidance_weight / len(z0)
         scalars: dict[str, Number] = {"t": float(t), "s": float(s), "guidance_scale": scale}
-        return Residual(weight, residual, scalars, {"z_t": z_t, "eps_t": eps_t, "z_s": z_s, "eps_s": eps_s})
+        made = {"z0": z0, "z_t": z_t, "eps_t": eps_t, "z_s": z_s, "eps_s": eps_s}
+        return self._guidance(rule.guidance_weight / len(z0), residual, scalars, made)
 
     def _gap(self, generator: torch.Generator) -> int:
         """t - s; a single possible value takes no draw."""

@@ -1,17 +1,14 @@
-"""What the distillation methods share: the network under a run's texts, the residual, the noise, norms."""
+"""What the distillation methods share: the network under a run's texts, the noise, norms."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
-from sctd.config.methods import DrawsTimesteps
 from sctd.machine import transfer
-from sctd.methods.base import Guidance, Number
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule
 from sctd.solver import noise_in
@@ -67,58 +64,6 @@ class Network:
         if len(views) == 1:  # not copied, so that the prior sees a text that stands for the whole batch
             return z, t, views[0], *cameras
         return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views), *cameras
-
-
-class Residual(NamedTuple):
-    """What :meth:`Distillation.residual` gives: the gradient is weight times the residual."""
-
-    weight: float
-    residual: Tensor
-    """[B, C, h, w]."""
-    scalars: dict[str, Number]
-    """For the log, beside the weight, the evaluations and the residual's norms."""
-    made: dict[str, Tensor]
-    """The tensors on the way to it, after z0, in the order of computation."""
-
-
-S = TypeVar("S", bound=DrawsTimesteps)
-
-
-class Distillation(ABC, Generic[S]):
-    """A method whose gradient is a weighted residual of noises; see :class:`sctd.methods.base.Method`."""
-
-    def __init__(self, prior: Prior, texts: ViewTexts, settings: S, *, iterations: int, seed: int) -> None:
-        """See :class:`sctd.methods.base.MethodFactory`."""
-        self._settings = settings
-        self._schedule = Schedule(prior.traits.alphas_cumprod, settings.t_max)
-        self._network = Network(prior, texts, self._schedule)
-        self._noise = self.noise(settings, seed)
-        self._iterations = iterations
-
-    def noise(self, settings: S, seed: int) -> NoiseSource:
-        """Where the noise comes from: fresh and normal, unless a method says otherwise."""
-        return NoiseSource(fixed=False, offset=0.0, seed=seed)
-
-    @abstractmethod
-    def residual(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Residual:
-        """The residual of one iteration.
-
-        Args:
-            z0: latents of the renderings, detached, [B, C, h, w].
-            y: the prompt's text for each camera, [B, L, D].
-        """
-
-    @torch.no_grad()
-    def __call__(
-        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
-    ) -> Guidance:
-        """See :class:`sctd.methods.base.Method`."""
-        z0, y = z0.detach(), self._network.begin(cameras)
-        weight, residual, scalars, made = self.residual(z0, y, iteration, generator)
-        told = {"weight": weight, "evaluations": float(self._network.evaluations)}
-        return Guidance(
-            weight * residual, {**scalars, **told, "residual": norms(residual)}, lambda: {"z0": z0, **made}
-        )
 
 
 class NoiseSource:

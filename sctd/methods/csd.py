@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from sctd.config.methods import CsdSettings
-from sctd.methods.base import Number
-from sctd.methods.common import Distillation, Residual, between, progress_of
+from sctd.methods.base import Guidance
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import between, progress_of
 from sctd.methods.timesteps import randint
 from sctd.solver import add_noise
 
 
-class Csd(Distillation[CsdSettings]):
+class Csd(Baseline[CsdSettings]):
     """dL/dz0 = lambda (1 - abar_t) (eps(z_t, t, y) - (1 - n) eps(z_t, t, neg) - n eps(z_t, t, '')) / B.
 
     The eps in z_t is fresh, t uniform in [t_min, t_max]; n goes linearly from null_share_start to
@@ -20,8 +21,8 @@ class Csd(Distillation[CsdSettings]):
     Diffusion (configs/csd-sd-refine.yaml).
     """
 
-    def residual(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Residual:
-        """See :class:`.Distillation`; 2 B evaluations, 3 B where the empty text has a share."""
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`; 2 B evaluations, 3 B where the empty text has a share."""
         rule, schedule, network = self._settings, self._schedule, self._network
         t = randint(rule.t_min, rule.t_max + 1, generator)
         z_t = add_noise(schedule, z0, self._noise(z0, generator), t)
@@ -32,6 +33,5 @@ class Csd(Distillation[CsdSettings]):
             eps_neg, eps_y, eps_null = network.noises(z_t, t, network.texts.negative, y, network.texts.null)
             eps_neg = (1 - share) * eps_neg + share * eps_null
         weight = rule.guidance_weight * schedule.level(t).sigma ** 2 / len(z0)
-        residual = eps_y - eps_neg
-        scalars: dict[str, Number] = {"t": float(t)}
-        return Residual(weight, residual, scalars, {"z_t": z_t, "eps_neg": eps_neg, "eps_y": eps_y})
+        made = {"z0": z0, "z_t": z_t, "eps_neg": eps_neg, "eps_y": eps_y}
+        return self._guidance(weight, eps_y - eps_neg, {"t": float(t)}, made)

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from sctd.config.methods import IsmSettings
-from sctd.methods.base import Number
-from sctd.methods.common import Distillation, NoiseSource, Residual, between
+from sctd.methods.base import Guidance
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import NoiseSource, between
 from sctd.methods.timesteps import randint, warmup_rate
 from sctd.solver import add_noise, phi
 
 
-class Ism(Distillation[IsmSettings]):
+class Ism(Baseline[IsmSettings]):
     """dL/dz0 = lambda sigma_t / alpha_t (eps_w(z_t, t, y) - eps(z_s, s, '')), z_s and z_t by inversion of z0.
 
     t is uniform in [t_min, t_max], where t_max falls to t_max_end and the interval t - s from interval_start
@@ -23,12 +24,12 @@ class Ism(Distillation[IsmSettings]):
     Source: Liang et al., LucidDreamer, CVPR 2024, arXiv:2311.11284, and its code, guidance/sd_utils.py.
     """
 
-    def noise(self, settings: IsmSettings, seed: int) -> NoiseSource:
-        """Fresh, with the code's offset."""
+    def noise_source(self, seed: int) -> NoiseSource:
+        """New noise with LucidDreamer's offset, drawn by inversions that start above timestep 0."""
         return NoiseSource(fixed=False, offset=0.1, seed=seed)
 
-    def residual(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Residual:
-        """See :class:`.Distillation`.
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`.
 
         (n + 3) B evaluations for n <= inversion_steps steps of inversion, so at most 8 B by default.
         """
@@ -44,9 +45,8 @@ class Ism(Distillation[IsmSettings]):
         z_t = phi(schedule, z_s, eps_s, s, t)
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
         weight = rule.guidance_weight * schedule.snr_weight(t)
-        residual = eps_w - eps_s
-        scalars: dict[str, Number] = {"t": float(t), "s": float(s)}
-        return Residual(weight, residual, scalars, {"z_s": z_s, "eps_s": eps_s, "z_t": z_t, "eps_w": eps_w})
+        made = {"z0": z0, "z_s": z_s, "eps_s": eps_s, "z_t": z_t, "eps_w": eps_w}
+        return self._guidance(weight, eps_w - eps_s, {"t": float(t), "s": float(s)}, made)
 
     def _invert(self, z: Tensor, s: int, generator: torch.Generator) -> Tensor:
         """z0 => z_s up the unconditional ODE, from timestep 0 or where the most steps allowed begin."""

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
@@ -110,13 +109,11 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *others: object) -> None:
         if kind is not None and self._begun and not self.worked:
             with suppress(OSError):
                 _remove_run(self.path)
-        self._claim.__exit__(kind, value, trace)
+        self._claim.__exit__(kind, *others)
 
 
 def _remove_run(path: Path) -> None:
@@ -258,9 +255,7 @@ class IterationLog:
     def __enter__(self) -> IterationLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
