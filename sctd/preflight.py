@@ -11,11 +11,12 @@ from pathlib import Path
 
 from sctd import initial, registry
 from sctd.config import Config
-from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError
 from sctd.extras import need_matplotlib, need_tensorboard
 from sctd.machine import device as devices
 from sctd.names import first_control, shorten, with_plain_spaces
+from sctd.prior import families
 from sctd.run.claims import refuse_held
 from sctd.run.folder import check_same_settings, check_target
 from sctd.run.places import check_writable
@@ -92,8 +93,7 @@ def check_prior(settings: PriorSettings) -> None:
     """
     from sctd.prior.load import sources
 
-    if settings.name != ANALYTIC:
-        sources.find(settings)
+    sources.find(settings)
 
 
 def check_place(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -144,10 +144,8 @@ def check_prompt(prompt: str, prior: PriorSettings | None = None) -> str:
             f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "
             "(settings files go to --config, priors to --prior)"
         )
-    if prior is not None and prior.name == EMBEDDED:
-        from sctd.embedded.world import world_of
-
-        world_of().check_prompt(prompt)
+    if prior is not None:
+        families.check_prompt(prior.name, prompt)
     return prompt
 
 
