@@ -58,9 +58,7 @@ def elsewhere(tmp_path: Path, night: Url) -> Callable[[float], None]:
     return write
 
 
-def test_a_coordinator_on_another_machine_has_time_to_renew(
-    night: Url, elsewhere: Callable[[float], None]
-) -> None:
+def test_a_coordinator_elsewhere_has_time_to_renew(night: Url, elsewhere: Callable[[float], None]) -> None:
     elsewhere(lease.LEASE_S - 60)
     with pytest.raises(SctdError, match=r"on far-away; if it was killed, its hold lapses in (59|60) s"):
         finish(night)

@@ -1,7 +1,7 @@
 """A batch small enough for a test, of every method, and a child process of it that can be killed.
 
-As a script: night.py PLACE [IN_FLIGHT] begins the batch in a folder or at a URL, or resumes it, and prints a line
-an iteration.
+As a script: night.py PLACE [IN_FLIGHT] begins the batch in a folder or at a URL, or resumes it, and prints a
+line an iteration.
 """
 
 from __future__ import annotations
