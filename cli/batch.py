@@ -193,12 +193,12 @@ def _carry_on(store: Store, crew: Crew) -> None:
             if state == "done":
                 typer.echo(store.address(outcome.name, ASSET))
     except KeyboardInterrupt as exc:
-        raise Interrupted(f"interrupted; go on with sctd batch --resume {store}") from exc
+        raise Interrupted(f"interrupted; continue with sctd batch --resume {store}") from exc
     finally:
         report.finish()
     found = status(store)
     if found.counts["queued"]:
-        say(f"stopped, with a checkpoint of each asset; go on with sctd batch --resume {store}")
+        say(f"stopped, with a checkpoint of each asset; continue with sctd batch --resume {store}")
         raise typer.Exit(FAILED)
     for name, reason in found.failures.items():
         say(f"failed: {name}: {reason}")

@@ -51,7 +51,7 @@ def recognise_run(folder: Path) -> Recognition:
     subject = world_of().check_prompt(config.prompt)
     asset = folder / "asset.ply"
     if not asset.is_file():
-        raise InputError(f"the run in {folder} is not finished: it has no asset.ply; go on with --resume")
+        raise InputError(f"the run in {folder} is not finished: it has no asset.ply; continue with --resume")
     cameras = orbit_cameras(VIEWS, config.output.elevation_deg, config.output.radius, 40.0, 64)
     images = render_images(read_gaussians(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
     verdicts = recognise(images)

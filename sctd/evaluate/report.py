@@ -220,7 +220,7 @@ def _refuse_unfinished(run: Run) -> None:
     if not run.finished:
         raise InputError(
             f"the run in {run.folder} is not finished: {len(run.rows)} of {run.config.iterations} iterations "
-            "are done; go on with --resume, or leave it out"
+            "are done; continue with --resume, or leave it out"
         )
 
 

@@ -34,7 +34,7 @@ class Held(SctdError):
     def __init__(self, path: Path, holder: str) -> None:
         """Takes what :func:`holder` said."""
         super().__init__(
-            f"another sctd is at work in {path} ({holder}); wait until it is done, or choose another folder"
+            f"another sctd is running in {path} ({holder}); wait until it is done, or choose another folder"
         )
         self.holder = holder
 

@@ -91,7 +91,7 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path, config: Config, *, say: Say | None = None) -> RunFolder:
-        """Claim the folder of a run to go on with it.
+        """Claim the folder of a run to continue with it.
 
         Raises:
             InputError: no run is there, or it is one with other settings; the message names them.
@@ -204,7 +204,7 @@ def write_failed(path: Path, exc: OSError) -> OutputError:
     """The error of a run that could not write any more; what it saved before is still there."""
     reason = exc.strerror or str(exc) or type(exc).__name__
     return OutputError(
-        f"cannot write to {path}: {reason}; make room or fix the disk, then go on with --resume"
+        f"cannot write to {path}: {reason}; make room or fix the disk, then continue with --resume"
     )
 
 

@@ -75,7 +75,7 @@ class Viewer:
             self._told.content = text
 
     def add_controls(self, pause: Callable[[bool], None], stop: Callable[[], None]) -> None:
-        """Buttons that pause, go on with and stop a run; :meth:`allow_controls` shows them."""
+        """Buttons that pause, continue with and stop a run; :meth:`allow_controls` shows them."""
         self._pause = self._server.gui.add_button_group(
             "Run", ("Pause", "Go on", "Stop"), order=1, visible=False
         )

@@ -28,7 +28,7 @@ def test_one_coordinator_at_a_time(tmp_path: Path, night: Url) -> None:
     other = store_at(str(night), tmp_path / "elsewhere")
     for _ in carry_on(night, Lines(), in_flight=1, retries=1):
         assert status(other).at_work
-        with pytest.raises(SctdError, match=rf"another sctd batch is at work at .*: process {os.getpid()} "):
+        with pytest.raises(SctdError, match=rf"another sctd batch is running at .*: process {os.getpid()} "):
             finish(other)
         break
     with night.held(lambda text: None):

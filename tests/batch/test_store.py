@@ -195,7 +195,7 @@ def test_an_upload_that_fails_ends_the_batch_and_loses_nothing(
 ) -> None:
     puts.fault = lambda key: fault if key == what else None
     with pytest.raises(
-        OutputError, match=rf"^cannot write {night}/{what}: {says}; go on with --resume file://"
+        OutputError, match=rf"^cannot write {night}/{what}: {says}; continue with --resume file://"
     ):
         finish(night)
     copy = kept(night, tmp_path / "broken")
