@@ -176,7 +176,9 @@ def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
         refuse_held(path)
     if path.exists() and not is_blank(path):
         if not overwrite:
-            raise InputError(f"output folder {path} exists; add --resume to go on, --overwrite to replace it")
+            raise InputError(
+                f"output folder {path} exists; add --resume to continue, --overwrite to replace it"
+            )
         if not _is_run(path):
             raise InputError(f"will not overwrite {path}: it is not the folder of a run (no {CONFIG} of one)")
 

@@ -152,7 +152,7 @@ def test_an_existing_folder_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with RunFolder.new(tmp_path / "run", overwrite=False) as folder:  # an empty one is fine
         folder.begin(small_config(3))
-    with pytest.raises(InputError, match=r"exists; add --resume to go on, --overwrite"):
+    with pytest.raises(InputError, match=r"exists; add --resume to continue, --overwrite"):
         check_target(tmp_path / "run", overwrite=False)
     check_target(tmp_path / "run", overwrite=True)
 
