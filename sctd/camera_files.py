@@ -89,8 +89,8 @@ _PLACES = {"fl_x": (0, 0), "fl_y": (1, 1), "cx": (0, 2), "cy": (1, 2)}
 def path_through(cameras: CameraBatch, count: int) -> CameraBatch:
     """``count`` >= 2 cameras on a smooth path from the first through all of them to the last.
 
-    Positions and intrinsics follow cubic splines, rotations scipy's RotationSpline; key cameras are evenly spaced
-    in time.
+    Positions and intrinsics follow cubic splines, rotations scipy's RotationSpline. Key cameras are evenly
+    spaced in time.
 
     Raises:
         InputError: there is only one camera.

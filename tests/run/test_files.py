@@ -136,7 +136,7 @@ def test_a_log_line_that_cannot_be_written_is_said_once_and_left_out(tmp_path: P
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         log.write(3, {"loss": 3.0})
     assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [0, 3]
-    assert said == [f"cannot write {path}: File too large; the run goes on, the log lacks lines"]
+    assert said == [f"cannot write {path}: File too large; the run continues, the log lacks lines"]
 
 
 def test_what_a_kill_left_before_the_settings_is_no_run(tmp_path: Path) -> None:
