@@ -41,7 +41,7 @@ def _differences(renders: Tensor) -> tuple[float, float]:
 
 
 def disparity_ranges(renders: Tensor, alphas: Tensor) -> Tensor:
-    """The ranges of disparities that :func:`sctd.ops.images.views` stretches: [C, 2], low, then high - low."""
+    """Ranges of disparities that :func:`sctd.ops.images.views` stretches: [C, 2], low, then high - low."""
     cameras, height, width, channels = renders.shape
     ranges = renders.new_empty(cameras, 2)
     with stream_of(renders):
