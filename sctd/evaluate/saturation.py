@@ -20,7 +20,7 @@ class Saturation(NamedTuple):
 
 
 def saturation(images: Tensor, where: Tensor) -> Saturation:
-    """Saturation of pictures [n, 3, H, W], 0..1, at the pixels of the mask ``where`` [n, H, W]; 0 if empty."""
+    """Saturation of pictures [n, 3, H, W], 0..1, at the pixels of a mask ``where`` [n, H, W]; 0 if empty."""
     pixels = images.permute(0, 2, 3, 1)[where]
     if not len(pixels):
         return Saturation(0.0, 0.0)
