@@ -96,12 +96,10 @@ def project_vjp(backward: Backward, ctx: Any, grads: tuple[Tensor | None, ...]) 
     """Gradients of project's arguments; ``grads`` are those of its floating-point results."""
     *saved, radii = ctx.saved_tensors
     inputs, posed = ProjectInputs(*saved), ctx.needs_input_grad[_VIEWMATS]
-    *first, g_sh, g_viewmats = backward(*inputs, radii, *grads, posed, *ctx.settings)
+    means, quats, scales, opacities, sh, viewmats = backward(*inputs, radii, *grads, posed, *ctx.settings)
+    none = inputs.sh is None
     out = ProjectInputs(
-        *first,
-        sh=None if inputs.sh is None else g_sh,
-        viewmats=g_viewmats if posed else None,
-        Ks=None,
+        means, quats, scales, opacities, None if none else sh, viewmats if posed else None, Ks=None
     )
     return (*out, *[None] * len(ctx.settings))
 
@@ -120,10 +118,11 @@ def blend_vjp(
     """Gradients of blend's arguments."""
     *saved, transmittance, last = ctx.saved_tensors
     inputs, seen = BlendInputs(*saved), ctx.needs_input_grad[_BACKGROUNDS]
-    *first, g_backgrounds, g_absolute = backward(
+    means2d, conics, colors, opacities, depths, backgrounds, absolute = backward(
         *inputs, transmittance, last, g_renders, g_alphas, seen, *ctx.settings
     )
     if ctx.settings.absgrad:
-        inputs.means2d.absgrad = g_absolute  # as gsplat: beside the .grad of meta["means2d"]
-    out = BlendInputs(*first, backgrounds=g_backgrounds if seen else None)
+        watched: Any = inputs.means2d
+        watched.absgrad = absolute  # as gsplat: beside the .grad of meta["means2d"]
+    out = BlendInputs(means2d, conics, colors, opacities, depths, backgrounds if seen else None)
     return (*out, *[None] * len(ctx.settings))
