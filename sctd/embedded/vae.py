@@ -31,10 +31,10 @@ from sctd.prior.load.parts import quiet
 
 BATCH, CROP, RATE = 16, 64, 4e-3
 CHANNELS, FACTOR = 8, 8
-# The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
-# see the most pixels, are narrow.
+# Every iteration of a distillation runs and differentiates the encoder, so its first levels, which have the
+# most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
-_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # left to AdamW: what touches pixels and latents
+_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # for AdamW: the layers at pixels and latents
 
 
 def new_vae() -> AutoencoderKL:
@@ -84,7 +84,7 @@ def reconstruction_loss(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Te
     Gaussian.
 
     Args:
-        noise: that the posterior is sampled with.
+        noise: for sampling the posterior.
     """
     images = images * 2 - 1
     posterior = vae.encode(images).latent_dist
@@ -110,7 +110,7 @@ def train_vae(
 ) -> AutoencoderKL:
     """Crops, then for the last fifth whole pictures; returns the averaged model, on the CPU.
 
-    It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
+    Saves it as ``folder``/vae, in float16 as it ships, and loads it from there if it is finished.
     """
     finished = folder / "vae"
     if finished.exists():
@@ -147,8 +147,8 @@ def train_vae(
 def level_channels(vae: AutoencoderKL, latents: Tensor) -> None:
     """Give every channel of the latents mean 0 and standard deviation 1, by the layers next to them.
 
-    Pictures through the autoencoder stay as they are, and the scaling factor is 1. One factor for all
-    channels would leave the widest of them most of the diffusion model's loss.
+    The autoencoder's pictures do not change, and the scaling factor is 1. With one factor for all channels
+    the widest one would dominate the diffusion model's loss.
 
     Args:
         latents: a sample, [n, C, h, w].
