@@ -15,7 +15,7 @@ def markdown(card: Results) -> str:
     """The page, from the facts of the weights' card.json."""
     measured, own, training = card["evaluation"], card["recogniser"], card["training"]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
-    pixels = load_sampler().image_size
+    pixels = load_sampler().traits.image_size
     command = "python -m benchmarks.prior --page docs/embedded_prior.md"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
