@@ -190,7 +190,7 @@ def compare(
     first: Annotated[Path, typer.Argument(help="Report to compare with, from --json.")],
     second: Annotated[Path, typer.Argument(help="Report that may be faster or slower.")],
 ) -> None:
-    """Tell real differences of two reports from noise, cell by cell."""
+    """Compare two reports cell by cell, and tell real differences from noise."""
     from sctd.bench import compare as comparison
     from sctd.bench.report import load
 
@@ -236,8 +236,8 @@ def _check_prompt(prompt: str) -> None:
 def _quiet_torch() -> None:
     """Torch's idle threads sleep instead of spinning, before torch is loaded.
 
-    Otherwise one contender's spinning is booked on the next, and beside another busy process torch takes up
-    to fifty times as long. Recorded in every row, as part of the environment.
+    Otherwise the spinning of one contender's threads adds to the time of the next, and beside another busy
+    process torch takes up to fifty times as long. Every row records this as part of the environment.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -245,7 +245,7 @@ def _quiet_torch() -> None:
 def _report(
     measure: Callable[[Callable[[str], None]], Sequence[Any]], json: Path | None, plot: Path | None
 ) -> None:
-    """Measure, and print, save and draw what was found."""
+    """Measure, then print, save and draw the rows."""
     for path in (json, plot):
         if path is not None:
             if path.is_dir():

@@ -54,11 +54,11 @@ def train(
 ) -> None:
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
-        raise InputError("--steps and --minutes both say how long; give one of them")
+        raise InputError("--steps and --minutes both set the length; give one of them")
     _check_folder(out, resume=resume, overwrite=overwrite)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
-            _check_folder(out, resume=resume, overwrite=overwrite)  # made in between
+            _check_folder(out, resume=resume, overwrite=overwrite)  # another process may have made it
         from sctd.embedded import train as trainer
         from sctd.embedded.training import Length
         from sctd.machine.device import resolve
@@ -71,14 +71,14 @@ def train(
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Find out before the work starts whether a training can have the folder."""
+    """Check before the work starts that a training can use the folder."""
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
     if resume and not out.is_dir():
         raise InputError(f"there is no run to resume in {out}; leave --resume out to start one")
     if not (resume or overwrite) and out.is_dir() and not is_blank(out):
         raise InputError(
-            f"output folder {out} exists; add --resume to go on, --overwrite to replace it, "
+            f"output folder {out} exists; add --resume to continue, --overwrite to replace it, "
             "or choose another one with --out"
         )
     refuse_held(out)
@@ -135,7 +135,7 @@ def check(
         float, typer.Option(min=0, max=1, help="Share of the views in which kind and colour must be right.")
     ] = 0.75,
 ) -> None:
-    """Show a finished asset to the recogniser; exit code 1 when it does not see what was asked for."""
+    """Show a finished asset to the recogniser; exit code 1 when it does not see the prompt."""
     from sctd.evaluate.recognition import recognise_run
 
     seen = recognise_run(folder)

@@ -72,7 +72,7 @@ def generate(
     Args:
         config: see :func:`sctd.config.load_config`.
         out: the run folder; it must not exist, or be empty. No other process can work in it meanwhile.
-        resume: go on with the run in ``out``, from its latest checkpoint.
+        resume: continue with the run in ``out``, from its latest checkpoint.
         overwrite: replace the run in ``out``.
         report: told about progress.
         prior: an already loaded one, instead of ``config.prior``.
@@ -214,7 +214,7 @@ def _loop(
 
 
 def _stopped(done: str, folder: RunFolder, report: Reporter) -> KeyboardInterrupt:
-    text = f"{done}; go on with --resume --out {folder.path}"
+    text = f"{done}; continue with --resume --out {folder.path}"
     report.message(text)
     return KeyboardInterrupt(text)
 

@@ -21,7 +21,7 @@ class Table:
     headers: Sequence[str]
     lines: list[Sequence[str]] = field(default_factory=list)
     names: int = 2
-    """As many columns at the left are words; the rest are numbers, and stand at the right."""
+    """Number of text columns at the left; the others are numbers, aligned to the right."""
 
     def text(self, *, terminal: bool = False) -> str:
         """Columns aligned with spaces; drawn by rich on a terminal."""
@@ -130,7 +130,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def text(rows: Sequence[Row], *, terminal: bool = False) -> str:
-    """All tables, what went wrong, and the machine."""
+    """All tables, the failures, and the machine."""
     parts = [table.text(terminal=terminal) for table in tables(rows)]
     notes = dict.fromkeys(
         f"{row.cell} {row.provider}: {row.status}: {row.note}" for row in rows if row.status != "ok"

@@ -32,11 +32,11 @@ class Sctd:
 
         Raises:
             InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``; or
-                Perp-Neg, which works on the words of a view, meets a prior that reads none.
+                Perp-Neg, which works on the words of a view, is on and the prior reads none.
         """
         if settings.perp_neg.enabled and prior.reads_cameras:
             raise InputError(
-                "sctd.perp_neg: Perp-Neg pushes away from wrong view words, and this prior is told the "
+                "sctd.perp_neg: Perp-Neg pushes away from wrong view words, and this prior reads the "
                 "camera itself; set sctd.perp_neg.enabled=false"
             )
         self._prior = prior
@@ -150,7 +150,7 @@ class Sctd:
         self, z: Tensor, t: int, towards: Tensor, cameras: Viewpoints, *, with_empty: bool
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
         """The network's outputs at z, in one batch: for neg, for y of each view, for Perp-Neg's wrong
-        directions with their weights, and, where wanted, for ''."""
+        directions with their weights, and, with ``with_empty``, for ''."""
         rule, texts = self._settings, self._texts
         wrong_weights, right_and_wrong = None, towards[None]
         if rule.perp_neg.enabled:

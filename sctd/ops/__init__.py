@@ -3,7 +3,7 @@
 They know no prompts and no trainer.
 
 Each has a plain-torch twin, which is its definition: in :mod:`sctd.ops.reference`, or beside the op where
-plain torch is what runs on a CPU.
+plain torch runs on a CPU.
 """
 
 from __future__ import annotations

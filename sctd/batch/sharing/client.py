@@ -1,4 +1,4 @@
-"""The prior as one of several runs sees it: whatever is costly pauses the run until it is answered."""
+"""The prior for one of several runs: a costly call pauses the run until :class:`.SharedPrior` answers it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Client:
     """The run whose calls these are."""
 
     def __init__(self, prior: Prior, known_texts: MutableMapping[str, Tensor], torch_threads: int) -> None:
-        """No run uses it yet.
+        """Make the client of a run that has not begun.
 
         Args:
-            prior: whose calls are shared.
+            prior: the prior that the runs share.
             known_texts: embeddings [1, L, D] of all runs; new ones are put there.
             torch_threads: of the thread that makes the calls.
         """
@@ -66,7 +66,7 @@ class Client:
 
     @property
     def torch_threads(self) -> int:
-        """Of the thread that makes the calls; the run's own has one, see :meth:`.SharedPrior.start`."""
+        """Torch threads of the calling thread; the run's own has one, see :meth:`.SharedPrior.start`."""
         return self._torch_threads
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
@@ -74,7 +74,7 @@ class Client:
         self._prior.check_prompt(prompt, texts)
 
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => [n, L, D]. Done at once: a run asks once, and runs begin at different times."""
+        """n texts => [n, L, D]. Not shared: a run needs it once, and runs begin at different times."""
         embeddings = self._prior.encode_text(texts)
         for text, row in zip(texts, embeddings.split(1), strict=True):
             known = self._known_texts.setdefault(text, row)
@@ -103,7 +103,7 @@ class Client:
         return self._ask("predict_noise", latents, t, self._one_memory(embeddings), *_known(cameras))
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
-        """From the run's own generator: what an asset draws does not depend on its neighbours."""
+        """From the run's own generator, so that an asset's draws do not depend on its neighbours."""
         return self._prior.posterior_noise(images, generator)
 
     def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -129,7 +129,7 @@ class Client:
         return out
 
     def _one_memory(self, embeddings: Tensor) -> Tensor:
-        """A text that stands for the whole batch, in the memory that it has for all runs."""
+        """A text for the whole batch, in the memory that all runs share for equal texts."""
         if not stands_alone(embeddings):
             return embeddings
         row = self._texts.get(embeddings.data_ptr(), embeddings[:1])
@@ -141,7 +141,7 @@ def _known(cameras: Tensor | None) -> tuple[Tensor, ...]:
 
 
 class _Through(torch.autograd.Function):
-    """A differentiable call whose backward pass asks too."""
+    """A differentiable call whose backward pass is a request too."""
 
     @staticmethod
     def forward(ctx: Any, task: Task[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:
