@@ -43,7 +43,7 @@ def write_page(page: Path, card: dict[str, Any]) -> None:
     """The model card as Markdown; its pictures lie in ``pictures/`` beside it."""
     measured, own, training = card["evaluation"], card["recogniser"], card["training"]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
-    pixels = load_sampler().image_size
+    pixels = load_sampler().traits.image_size
     command = f"python benchmarks/prior.py --page {page.as_posix()}"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()

@@ -25,22 +25,23 @@ def assets_that_fit(prior: Prior, config: Config) -> tuple[int, str]:
     Args:
         config: of the asset with the most cameras an iteration.
     """
-    need, free = asset_bytes(prior, config.cameras.batch), free_bytes(prior.device)
+    need, free = asset_bytes(prior, config.cameras.batch), free_bytes(prior.traits.device)
     count = max(1, min(MOST, int(SHARE * free / max(need, 1))))
     return count, f"one takes {need / 2**20:.0f} MiB in the prior, {free / 2**30:.1f} GiB are free"
 
 
 def asset_bytes(prior: Prior, cameras: int) -> int:
     """Memory of the network and the VAE for one asset, measured by an iteration's calls with zeros."""
-    images = torch.zeros(cameras, 3, prior.image_size, prior.image_size, device=prior.device)
+    device, size = prior.traits.device, prior.traits.image_size
+    images = torch.zeros(cameras, 3, size, size, device=device)
     # as many latents as an iteration has at most at once: under two texts, with Perp-Neg two more
-    latents = torch.zeros(4 * cameras, *prior.latent_shape, device=prior.device)
+    latents = torch.zeros(4 * cameras, *prior.traits.latent_shape, device=device)
     texts = prior.encode_text([""]).expand(len(latents), -1, -1)
-    before = _mark(prior.device)
+    before = _mark(device)
     leaf, out = forward(prior, Call("encode_images", (images, None), grad=True))
     forward(prior, Call("predict", (latents, 500, texts)))
     torch.autograd.grad(out, leaf, out.detach())
-    return max(0, _peak(prior.device) - before)
+    return max(0, _peak(device) - before)
 
 
 def free_bytes(device: torch.device) -> int:

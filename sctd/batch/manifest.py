@@ -293,5 +293,5 @@ def _row(entry: Entry, now: float) -> tuple[object, ...]:
     text = entry.config.to_yaml()
     digest = hashlib.sha256(text.encode()).hexdigest()
     config = entry.config
-    sizes = config.iterations, config.cameras.batch
+    sizes = config.iterations, max(part.cameras.batch for part in config.parts())
     return entry.name, config.prompt, config.seed, config.method, text, digest, *sizes, now

@@ -217,7 +217,7 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     shared = [key for key in differences(base, config) if key.split(".")[0] in OF_THE_BATCH]
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
-    preflight.check_settings(config)
+    preflight.check_config(config, prior_is_loaded=True)
     preflight.check_prompt(config.prompt, config.prior)
     return config
 

@@ -92,7 +92,7 @@ def instrumented(trainer: Trainer, clock: StageClock) -> Iterator[None]:
     """Inside the block every step of the trainer books its time on the clock, and so does its prior."""
     prior = trainer.prior
     with ExitStack() as stack:
-        for name, stage in (("predict", "network"), ("decode_latents", "VAE decode")):
+        for name, stage in (("predict", "network"), ("decode", "VAE decode")):
             stack.enter_context(_replaced(prior, name, clock.timed(stage, getattr(prior, name))))
         trainer.observe(clock)
         stack.callback(trainer.observe, SILENT)

@@ -29,6 +29,11 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
     Raises:
         InputError: the method is unknown, or does not log evaluations.
     """
+    parts = config.parts()
+    if len(parts) > 1:
+        return (
+            sum(part.iterations * evaluations_per_step(part, samples) for part in parts) / config.iterations
+        )
     prior = AnalyticPrior(torch.zeros(1, *LATENT), torch.ones(1), torch.ones(1), {"": [0]})
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
     make, settings = methods.get(config.method), config.rule

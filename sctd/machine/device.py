@@ -46,7 +46,8 @@ def check(name: str) -> None:
 
 def _refuse_missing(name: str, index: int, count: int) -> None:
     if index >= count:
-        raise InputError(f"device {name}: torch can use {count or 'no'} CUDA devices here; use --device cpu")
+        found = f"{count or 'no'} CUDA device{'s' if count > 1 else ''}"
+        raise InputError(f"device {name}: torch finds {found} here; use --device cpu")
 
 
 def torch_has_cuda() -> bool:

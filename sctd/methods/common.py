@@ -10,6 +10,8 @@ from torch import Tensor
 from sctd.cameras import Viewpoints
 from sctd.machine import transfer
 from sctd.prior.base import Prior
+from sctd.schedule import Schedule
+from sctd.solver import noise_in
 from sctd.text import ViewTexts
 
 # Added to the seed of the noise that a run draws once, so that it does not repeat the run's own generator.
@@ -19,9 +21,10 @@ _FIXED_NOISE_STREAM = 0x5C7D
 class Network:
     """A prior with the texts of a run; counts its evaluations."""
 
-    def __init__(self, prior: Prior, texts: ViewTexts) -> None:
+    def __init__(self, prior: Prior, texts: ViewTexts, schedule: Schedule) -> None:
         self.prior = prior
         self.texts = texts
+        self._schedule = schedule
         self.evaluations = 0
         """Images whose noise was predicted since :meth:`begin`."""
         self._cameras: Tensor | None = None
@@ -42,9 +45,8 @@ class Network:
 
     def noises(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
         """eps(z, t, text) under each text, in z's precision, all in one batch."""
-        self.evaluations += len(texts) * z.shape[0]
-        eps = self.prior.predict_noise(*self._batch(z, t, texts)).to(z)
-        return eps.split(z.shape[0])  # type: ignore[no-any-return]
+        kind = self.prior.traits.prediction
+        return tuple(noise_in(self._schedule, z, out, t, kind) for out in self.outputs(z, t, *texts))
 
     def null_noise(self, z: Tensor, t: int) -> Tensor:
         """eps(z, t, '')."""

@@ -128,7 +128,8 @@ class Gcs(Baseline[GcsSettings]):
         f_y = self._schedule.clean(g_cond, eps_w, e)
         if self._settings.cp_weight == 0:
             return f_e - f_y, torch.zeros_like(f_e), torch.zeros_like(f_e)
-        pixels = network.prior.decode_latents(f_e) - network.prior.decode_latents(f_y)
+        decoded = [network.prior.decode(latents).clamp(0, 1) for latents in (f_e, f_y)]
+        pixels = decoded[0] - decoded[1]
         return f_e - f_y, 2 * pixels, pixels
 
 

@@ -53,7 +53,7 @@ class Call:
     @property
     def varied(self) -> bool:
         """Whether the timesteps differ inside the batch."""
-        return self.kind.startswith("predict") and isinstance(self.inputs[1], Tensor)
+        return self.kind == "predict" and isinstance(self.inputs[1], Tensor)
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,43 +32,8 @@ class Client:
         """
         self._prior = prior
         self._known_texts = known_texts
-        self._torch_threads = torch_threads
+        self.traits = replace(prior.traits, torch_threads=torch_threads)
         self._texts: dict[int, Tensor] = {}
-
-    @property
-    def alphas_cumprod(self) -> Tensor:
-        """abar_t, [T], float64, CPU."""
-        return self._prior.alphas_cumprod
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, pixels."""
-        return self._prior.image_size
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        return self._prior.latent_shape
-
-    @property
-    def device(self) -> torch.device:
-        """Where latents live."""
-        return self._prior.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Element type of the network and the embeddings."""
-        return self._prior.dtype
-
-    @property
-    def prediction(self) -> str:
-        """What :meth:`predict` gives."""
-        return self._prior.prediction
-
-    @property
-    def torch_threads(self) -> int:
-        """Torch threads of the calling thread; the run's own has one, see :meth:`.SharedPrior.start`."""
-        return self._torch_threads
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError: the prior refuses the prompt."""
@@ -81,11 +47,6 @@ class Client:
             self._texts[row.data_ptr()] = known if torch.equal(known, row) else row
         return embeddings
 
-    @property
-    def reads_cameras(self) -> bool:
-        """Whether the model is told where a picture is seen from."""
-        return self._prior.reads_cameras
-
     def encode_cameras(self, views: Viewpoints) -> Tensor | None:
         """B views => [B, F] or None. Done at once: it is a handful of numbers."""
         return self._prior.encode_cameras(views)
@@ -96,12 +57,6 @@ class Client:
         """The network's output [B, C, h, w]."""
         return self._ask("predict", latents, t, self._one_memory(embeddings), *_known(cameras))
 
-    def predict_noise(
-        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
-    ) -> Tensor:
-        """The noise [B, C, h, w]."""
-        return self._ask("predict_noise", latents, t, self._one_memory(embeddings), *_known(cameras))
-
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
         """From the run's own generator, so that an asset's draws do not depend on its neighbours."""
         return self._prior.posterior_noise(images, generator)
@@ -109,10 +64,6 @@ class Client:
     def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] => latents [B, C, h, w], differentiable."""
         return self._through("encode_images", images, noise)
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] => [B, 3, H, W], clamped."""
-        return self._ask("decode_latents", latents)
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W], differentiable."""

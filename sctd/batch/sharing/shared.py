@@ -45,12 +45,12 @@ class SharedPrior:
                 Otherwise the results differ by the rounding of the network's precision.
         """
         self.prior = prior
-        self.exact = prior.device.type == "cpu" if exact is None else exact
+        self.exact = prior.traits.device.type == "cpu" if exact is None else exact
         self.most = sys.maxsize
         """Runs in one joint call at most; a call that runs out of memory lowers it."""
         self.texts: WeakValueDictionary[str, Tensor] = WeakValueDictionary()
         """Embeddings [1, L, D] in use, so that equal texts of several runs share memory."""
-        self.torch_threads = prior.torch_threads
+        self.torch_threads = prior.traits.threads_now()
         self._say = say
         self._tasks: list[Task[Any]] = []
         self._asked = 0
@@ -186,6 +186,6 @@ class SharedPrior:
 
     def _lower(self, count: int) -> None:
         self.most = min(self.most, count // 2)
-        if self.prior.device.type == "cuda":
+        if self.prior.traits.device.type == "cuda":
             torch.cuda.empty_cache()
         self._say(f"out of memory with {count} assets in one call: from now on at most {self.most}")
