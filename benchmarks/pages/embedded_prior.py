@@ -44,7 +44,8 @@ that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on dis
   `sctd/embedded/words.py` and `captions.py`.
 
 It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
-for comparing losses; it is no substitute for a real text-to-image model.
+for comparing losses; it is no substitute for a real text-to-image model. A richer world is built but not yet
+learned: `docs/rich_world.md`.
 
 ## Data and training
 
