@@ -12,9 +12,10 @@ from sctd.batch.sharing.shared import SharedPrior
 from sctd.batch.sharing.tasks import Task
 from sctd.batch.store import Store
 from sctd.errors import InputError, OutputError, out_of_memory
-from sctd.pipeline import Silent, generate
+from sctd.pipeline import generate
 from sctd.prior.base import Prior
 from sctd.run.folder import CONFIG
+from sctd.run.report import Silent
 
 Take = Callable[[], Entry | None]
 
