@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ so that no two rows of a weight are alike."""
 
 
 class Bytes:
-    """A tokenizer for texts that nobody reads: a byte is a token. Takes the calls of the prior alone."""
+    """A tokenizer with a token for each byte, for meaningless texts. Supports only the prior's calls."""
 
     def __init__(self, length: int) -> None:
         """Takes the tokens that the text encoder reads."""
@@ -33,7 +33,7 @@ class Bytes:
 
     @dataclass(frozen=True)
     class Tokens:
-        """What transformers' tokenizers give."""
+        """The result of transformers' tokenizers."""
 
         input_ids: Any
 
@@ -74,7 +74,7 @@ def fill(parts: Parts, seed: int) -> Parts:
 
 
 def _fill_from(pool: Tensor, at: int, flat: Tensor) -> int:
-    """Copies the pool round and round, from ``at`` on; where the next one goes on."""
+    """Fill a tensor from the pool, cyclically from ``at``; returns the next position."""
     done = 0
     while done < len(flat):
         piece = pool[at : at + len(flat) - done]
@@ -90,10 +90,9 @@ class Hollow(DiffusersPrior):
     Every call runs the network without numbers, for those who count, and answers with noise of its shape.
     """
 
-    @property
-    def device(self) -> torch.device:
-        """Where the numbers are."""
-        return torch.device("cpu")
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.traits = replace(self.traits, device=torch.device("cpu"))  # where the numbers are
 
     def encode_text(self, texts: list[str]) -> Tensor:
         """See :class:`.Prior`; the text encoder does not run: a run asks it once."""
@@ -101,7 +100,7 @@ class Hollow(DiffusersPrior):
             len(texts),
             self._tokenizer.model_max_length,
             self._unet.config.cross_attention_dim,
-            dtype=self.dtype,
+            dtype=self.traits.dtype,
         )
 
     def predict(self, latents: Tensor, t: int, embeddings: Tensor, cameras: None = None) -> Tensor:
@@ -114,9 +113,10 @@ class Hollow(DiffusersPrior):
         encode = super().encode_images
         return _Through.apply(images, lambda shape: encode(shape, generator))
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """See :class:`.Prior`."""
-        return _noise_like(super().decode_latents(_without_numbers(latents)))
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See :class:`.Prior`; without a gradient."""
+        return _noise_like(super().decode(_without_numbers(latents)))
 
 
 def _without_numbers(x: Tensor) -> Tensor:

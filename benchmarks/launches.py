@@ -1,11 +1,11 @@
-"""What an iteration asks of a GPU beside network and VAE: launches, copies, waits. No GPU takes part.
+"""Counts an iteration's launches, copies and waits on a GPU, beside network and VAE. No GPU takes part.
 
     python -m benchmarks.launches [--page docs/launches.md]      needs SCTD_SIMT_MODULE, see `make simt`
 
 The trainer runs the preset sd21 with tensors that have shapes but no numbers, torch's FakeTensors, in the
-place of the device's. Every operation on them is seen. To ask for a number, for which the host would wait, is
-an error; to mix them with tensors of the host, which would be a copy that waits, is noted. What the
-rasterizer's ops and Adam launch within comes from the emulation of the same CUDA sources (csrc/simt).
+place of the device's. A recorder sees every operation on them. Reading a number, for which the host
+would wait, is an error; mixing them with tensors of the host, which would be a copy that waits, is recorded.
+The emulation of the same CUDA sources (csrc/simt) gives the launches within the rasterizer's ops and Adam.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sctd.gaussians import Gaussians
 from sctd.machine import transfer
 from sctd.ops import AdamGroup, _backend, _raster_cores, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
+from sctd.prior.base import Traits
 from sctd.trainer import Trainer
 
 _NO_WORK = ("empty", "new_empty", "detach", "alias", "lift_fresh")
@@ -50,11 +51,11 @@ class Seen:
     stray: list[str] = field(default_factory=list)
     """Operations that take tensors of the host and of the device: copies before which the host waits."""
     to_host: int = 0
-    """Copies that nobody waits for at once."""
+    """Copies to the host, which does not wait for them at once."""
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down what is done with tensors of the device; those of the host go on as usual."""
+    """Records operations on tensors of the device; those of the host work as usual."""
 
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class Recorder(TorchDispatchMode):
         return self._mode.from_tensor(tensor)  # type: ignore[no-any-return]
 
     def make(self, *shape: int, dtype: torch.dtype = torch.float16) -> Tensor:
-        """What the network or the VAE has made."""
+        """A result of the network or the VAE."""
         with self._mode:
             return torch.empty(shape, dtype=dtype)
 
@@ -90,7 +91,7 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, prior: HollowPrior) -> Tensor:
         ctx.shape, ctx.prior = images.shape, prior
-        return prior.recorder.make(images.shape[0], *prior.latent_shape, dtype=torch.float32)
+        return prior.recorder.make(images.shape[0], *prior.traits.latent_shape, dtype=torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -100,14 +101,16 @@ class _Encode(torch.autograd.Function):
 class HollowPrior:
     """Shapes and types of Stable Diffusion 2.1 base in half precision, and nothing else."""
 
-    image_size, latent_shape, prediction = 512, (4, 64, 64), "epsilon"
-    device, dtype = torch.device("cpu"), torch.float16
-    reads_cameras = False
-
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-        self.alphas_cumprod = (1 - betas).cumprod(0)
+        self.traits = Traits(
+            device=torch.device("cpu"),
+            dtype=torch.float16,
+            image_size=512,
+            latent_shape=(4, 64, 64),
+            alphas_cumprod=(1 - betas).cumprod(0),
+        )
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Anything."""
@@ -170,12 +173,12 @@ def hollow_gpu() -> Iterator[Recorder]:
 
 
 def record(overrides: Sequence[str] = (), iterations: int = 12) -> list[Seen]:
-    """What each iteration of the preset sd21 does, after two that set tables up; the pairs are counted."""
+    """Records of iterations of the preset sd21, after two that set up tables; the pairs are counted."""
     config = load_config("sd21", None, overrides, prompt="a corgi wearing a top hat")
     with hollow_gpu() as recorder:
         trainer = Trainer(config, HollowPrior(recorder))
         trainer.asset.capacity.pairs = 1 << 20
-        statistics = trainer.asset.densifier.statistics
+        statistics = trainer.asset.strategy.statistics
         for name, tensor in list(vars(statistics).items()):
             setattr(statistics, name, recorder.upload(tensor))
         found = []

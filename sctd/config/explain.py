@@ -1,19 +1,19 @@
-"""What is wrong with a tree of settings, in one line for people."""
+"""Describes an invalid tree of settings in one line for people."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 
 def explain(exc: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a tree of settings in one line, with how many more there are.
+    """The first problem of a tree of settings in one line, with the number of further ones.
 
     Args:
-        model: what the tree was checked against.
+        model: the model that checked the tree.
     """
     problems = exc.errors(include_url=False)
     first = problems[0]
@@ -39,7 +39,7 @@ def explain(exc: ValidationError, model: type[BaseModel]) -> str:
 def _section(keys: Sequence[str], model: Any) -> type[BaseModel]:
     """The model that holds the setting ``keys``."""
     for key in keys[:-1]:
-        model = model.model_fields[key].annotation
+        model = get_args(model)[0] if key.isdigit() else model.model_fields[key].annotation
     return cast("type[BaseModel]", model)
 
 

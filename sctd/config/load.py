@@ -1,4 +1,4 @@
-"""A configuration put together: defaults, preset, file, key=value settings, options; later ones win.
+"""Reads a configuration: defaults, preset, file, key=value settings, options; later ones win.
 
 Loads neither torch nor native code, so that a wrong setting is reported at once.
 """
@@ -16,6 +16,7 @@ import yaml
 
 from sctd.config.prior import BUILT_IN, VAE_MODES, spelled_out, split_weight, split_word
 from sctd.config.run import Config, build_config, merge
+from sctd.config.stages import StageSettings, picked
 from sctd.errors import InputError
 from sctd.texts import GivenTwice, read_yaml
 
@@ -42,7 +43,7 @@ def load_config(
     card: str | None = None,
     **direct: Any,
 ) -> Config:
-    """Put a config together: defaults, preset, card, file, overrides, direct settings; later ones win.
+    """Read a config: defaults, preset, card, file, overrides, direct settings; later ones win.
 
     Args:
         preset: a name of :func:`preset_names`; None takes "embedded".
@@ -61,10 +62,10 @@ def load_config(
 def load_tree(
     preset: str | None, file: Path | None, overrides: Sequence[str], *, card: str | None
 ) -> dict[str, Any]:
-    """What files and overrides of :func:`load_config` say together, for many configs of :func:`config_of`.
+    """The merged files and overrides of :func:`load_config`, for many configs of :func:`config_of`.
 
     Raises:
-        InputError: as there, but for what only the values together show.
+        InputError: as there, except for problems that only the values together show.
     """
     tree = _read_named(preset or DEFAULT_PRESET, PRESETS_FOLDER, preset_names(), "preset")
     if card is not None:
@@ -77,7 +78,7 @@ def load_tree(
 
 
 def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping[str, Any]) -> Config:
-    """The config of a tree, which stays as it is, with further settings; see :func:`load_config`."""
+    """The config of a tree with further settings; does not change the tree. See :func:`load_config`."""
     whole = deepcopy(dict(tree))
     for text in overrides:
         merge(whole, _parse_override(text))
@@ -86,10 +87,10 @@ def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The config with its files and folders as seen from anywhere; hub ids and other names stay.
+    """The config with absolute paths of files and folders; hub ids and other names stay.
 
-    What a run was made with is then found again from every working directory. A name that may be either is a
-    path when it is there, as :func:`sctd.prior.load.sources.find` has it.
+    So a run finds its files from every working directory. A name that may be both is a path if it exists, as
+    in :func:`sctd.prior.load.sources.find`.
     """
     prior, gaussians = config.prior, config.gaussians
     paths = {
@@ -104,7 +105,16 @@ def with_absolute_paths(config: Config) -> Config:
         "shap_e": _absolute(gaussians.shap_e, if_there=True),
     }
     update = {"prior": prior.model_copy(update=paths), "gaussians": gaussians.model_copy(update=starts)}
-    return config.model_copy(update=update)
+    return config.model_copy(update={**update, "stages": _absolute_stages(config)})
+
+
+def _absolute_stages(config: Config) -> tuple[StageSettings, ...]:
+    """What each stage sets for itself, with the paths in it absolute."""
+    stages = []
+    for stage, part in zip(config.stages, config.parts() if config.stages else (), strict=True):
+        whole = with_absolute_paths(part).model_dump(mode="json")
+        stages.append(stage.model_copy(update={"settings": picked(spelled_out(stage.settings), whole)}))
+    return tuple(stages)
 
 
 def _absolute(text: str, *, if_there: bool = False) -> str:
@@ -114,19 +124,19 @@ def _absolute(text: str, *, if_there: bool = False) -> str:
 
 
 def _absolute_before(text: str, split: Callable[[str], tuple[str, Any]]) -> str:
-    """The text of a path with something behind it, which ``split`` parts."""
+    """The absolute text of a path with a suffix, which ``split`` separates."""
     path = split(text)[0]
     return _absolute(path) + text[len(path) :]
 
 
 @cache
 def _read(path: Path, what: str) -> dict[str, Any]:
-    """A file of the package, which does not change."""
+    """A file of the package, read once."""
     return spelled_out(_read_yaml(path, what))
 
 
 def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dict[str, Any]:
-    """A preset's or card's tree; `extends: NAME` in it puts it on top of another one of its kind."""
+    """A preset's or card's tree; `extends: NAME` in it merges it over another one of its kind."""
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; choose one of: {', '.join(known)}")
     tree = deepcopy(_read(folder / f"{name}.yaml", what))

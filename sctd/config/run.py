@@ -25,6 +25,7 @@ from sctd.config.asset import (
 from sctd.config.base import MethodSection, Section
 from sctd.config.explain import explain
 from sctd.config.prior import PriorSettings, spelled_out
+from sctd.config.stages import StageSettings, lengths
 from sctd.config.views import DEFAULT_NEGATIVE_PROMPT, ViewSettings
 from sctd.errors import InputError
 from sctd.names import first_control, with_plain_spaces
@@ -38,12 +39,12 @@ PHASES = (
     "regularisers.brightness_start",
     "regularisers.brightness_stop",
 )
-"""Settings in iterations that stand for a share of the run. All others in iterations are how long Adam takes
-for something, such as bringing opacities back after a reset, and do not depend on the run's length."""
+"""Settings in iterations that represent a share of the run. Other settings in iterations depend on Adam, such
+as the time to restore opacities after a reset, and not on the run's length."""
 
 
 class _General(Section):
-    """The settings in front of the methods' sections."""
+    """The settings before the methods' sections."""
 
     prompt: str = Field(..., min_length=1, max_length=1000, description="what to make")
     negative_prompt: str = Field(
@@ -96,14 +97,20 @@ else:
 class Config(_WithMethods):
     """Everything a run depends on; two runs with equal configs give the same asset on a CPU.
 
-    A section for each method of :data:`sctd.registry.METHODS` stands in it by the method's name; methods of
-    other packages have one where the settings name them.
+    It has a section for each method of :data:`sctd.registry.METHODS`, by the method's name, and for methods
+    of other packages that the settings name.
     """
 
     regularisers: RegulariserSettings = Field(default_factory=RegulariserSettings)
     optim: OptimSettings = Field(default_factory=OptimSettings)
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
+    stages: tuple[StageSettings, ...] = Field(
+        default=(),
+        max_length=16,
+        description="stages of the run, one after the other, each with a `name`, a `share` of the "
+        "iterations and `settings` that differ from the run's (docs/stages.md); [] is one stage",
+    )
 
     @field_validator("prompt", "negative_prompt", mode="before")
     @classmethod
@@ -119,8 +126,35 @@ class Config(_WithMethods):
             raise ValueError("prompt must not be blank")
         return self
 
+    @model_validator(mode="after")
+    def _each_has_iterations(self) -> Config:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages have one name: {', '.join(names)}")
+        if self.stages and min(lengths(self.stages, self.iterations)) < 1:
+            raise ValueError(f"{self.iterations} iterations leave a stage none; set more, or other shares")
+        return self
+
+    def parts(self) -> list[Config]:
+        """The stages as runs of their own, one after the other; a run without stages is the only one.
+
+        Raises:
+            InputError: a stage's setting is unknown or out of range.
+        """
+        if not self.stages:
+            return [self]
+        tree, parts = self.model_dump(exclude={"stages"}), []
+        for stage, length in zip(self.stages, lengths(self.stages, self.iterations), strict=True):
+            whole = deepcopy(tree)
+            merge(whole, {**stage.settings, "iterations": length})
+            try:
+                parts.append(build_config(whole))
+            except InputError as exc:
+                raise InputError(f"stage {stage.name!r}: {exc}") from exc
+        return parts
+
     def paced(self) -> Config:
-        """The config with its :data:`PHASES` as long as in a run of ``iterations`` instead of ``pace``."""
+        """The config with its :data:`PHASES` scaled from ``pace`` to ``iterations``."""
         if self.pace is None or self.pace == self.iterations:
             return self
         sections: dict[str, Section] = {}
@@ -146,7 +180,7 @@ class Config(_WithMethods):
         return build_config({**self.model_dump(), **changes})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Other processes build it anew: a class with the sections of other packages has no name there."""
+        """Pickle the settings: other processes cannot find a class with the sections of other packages."""
         return build_config, (self.model_dump(mode="json"),)
 
     def to_yaml(self) -> str:
@@ -159,7 +193,7 @@ class Config(_WithMethods):
 
 @cache
 def _with_sections(names: tuple[str, ...]) -> type[Config]:
-    """The class with the sections of methods from outside too."""
+    """The class with the sections of methods from other packages too."""
     if not names:
         return Config
     wider: type[Config] = create_model("Config", __base__=Config, **_sections(names))
@@ -174,13 +208,15 @@ def build_config(tree: Mapping[str, Any]) -> Config:
     """
     named = {*tree, str(tree.get("method"))} - Config.model_fields.keys() - METHODS.keys()
     model = _with_sections(tuple(sorted(name for name in outside() if name in named)) if named else ())
-    # Over the defaults, key by key: who sets optim.means.end alone keeps optim.means.start.
+    # Merged key by key: setting only optim.means.end keeps the default optim.means.start.
     whole = deepcopy(_defaults(model))
     merge(whole, tree)
     try:
-        return model.model_validate(whole)
+        config = model.model_validate(whole)
     except ValidationError as exc:
         raise InputError(explain(exc, model)) from exc
+    config.parts()
+    return config
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Optimisers of the embedded prior's training: Muon for the matrices of a network, AdamW for all the rest."""
+"""Optimisers of the embedded prior's training: Muon for the matrices of a network, AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, made orthogonal, for weights of two and more dimensions (a convolution's as [out, rest]).
 
-    torch.optim.Muon takes no convolutions. An update's size is that of AdamW's, 0.2 a number, so that both
+    torch.optim.Muon takes no convolutions. An update is as large as AdamW's, 0.2 a number, so that both
     optimisers of a network can share one rate.
 
     Source: Jordan et al. 2024; the size: Liu et al. 2025, "Muon is Scalable for LLM Training",

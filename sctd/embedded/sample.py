@@ -1,4 +1,4 @@
-"""Pictures straight from the embedded prior: DDIM with guidance, of texts alone or from given cameras."""
+"""Samples of the embedded prior: DDIM with guidance, from texts alone or with given cameras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sctd.prior.base import Prior
 from sctd.schedule import Schedule
 from sctd.solver import clean, phi
 
-ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: amid what the prior learned
+ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: in the middle of the training range
 
 
 def load_sampler(folder: Path = FOLDER) -> Prior:
@@ -45,12 +45,12 @@ def sample_latents(
     Args:
         texts: embeddings [n, L, D]. noise: [n, C, h, w]. steps: evaluations of every picture.
         guidance_scale: w of eps('') + w (eps(text) - eps('')); 1 is no guidance.
-        views: cameras that a prior which reads them is told; None leaves the view to the text.
+        views: cameras, for a prior that reads them; None leaves the view to the text.
 
     Returns:
         Clean latents [n, C, h, w].
     """
-    schedule, kind, z = Schedule(prior.alphas_cumprod), prior.prediction, noise
+    schedule, kind, z = Schedule(prior.traits.alphas_cumprod), prior.traits.prediction, noise
     empty = prior.encode_text([""]).expand_as(texts)
     cameras = None if views is None else prior.encode_cameras(views)
     both = None if cameras is None else cameras.repeat(2, 1)
@@ -88,10 +88,10 @@ def sample_images(
     images = []
     for start in range(0, len(prompts), batch):
         texts = prior.encode_text(list(prompts[start : start + batch]))
-        noise = torch.randn(len(texts), *prior.latent_shape, generator=generator)
+        noise = torch.randn(len(texts), *prior.traits.latent_shape, generator=generator)
         seen = None if views is None else views[start : start + batch]
         latents = sample_latents(prior, texts, noise, steps, guidance_scale, seen)
-        images.append(prior.decode_latents(latents).float())
+        images.append(prior.decode(latents).clamp(0, 1).float())
     return torch.cat(images)
 
 
@@ -137,7 +137,7 @@ def sample_grid(
         images = sample_images([prompt] * n, seed, steps, guidance_scale, prior=prior)
         save_grid(images, out, columns=max(1, min(n, round(n**0.5))), zoom=2)
         return
-    if not prior.reads_cameras:
+    if not prior.traits.reads_cameras:
         raise InputError(
             "--views: these weights of the embedded prior are told views in words only; leave it out and say "
             'the view in the prompt, as in "a red mushroom, back view"'

@@ -33,10 +33,10 @@ from sctd.prior.load.parts import quiet
 BATCH, CROP, RATE = 16, 64, 4e-3
 CHANNELS, FACTOR = 8, 8
 SMALL_SHARE = 0.5  # of the loss of pooled latents
-# The encoder is run and differentiated through in every iteration of a distillation: its first levels, which
-# see the most pixels, are narrow.
+# Every iteration of a distillation runs and differentiates the encoder, so its first levels, which have the
+# most pixels, are narrow.
 WIDTHS = (16, 32, 64, 128)
-_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # left to AdamW: what touches pixels and latents
+_NOT_MATRICES = ("conv_in", "conv_out", "quant_conv")  # for AdamW: the layers at pixels and latents
 
 
 def new_vae() -> AutoencoderKL:
@@ -95,7 +95,7 @@ def reconstruction_loss(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Te
     a diffusion model learns them in fewer samples.
 
     Args:
-        noise: that the posterior is sampled with.
+        noise: for sampling the posterior.
 
     Source: Kouzelis et al. 2025, "EQ-VAE", arXiv:2502.09509, here for the scale 1/2 alone.
     """
@@ -124,7 +124,7 @@ def train_vae(
 ) -> AutoencoderKL:
     """Crops, then for the last fifth whole pictures; returns the averaged model, on the CPU.
 
-    It is kept as ``folder``/vae, in float16 as it ships, and taken from there when it is finished.
+    Saves it as ``folder``/vae, in float16 as it ships, and loads it from there if it is finished.
     """
     finished = folder / "vae"
     if finished.exists():
@@ -161,11 +161,10 @@ def train_vae(
 def level_channels(vae: AutoencoderKL, latents: Tensor, noise: Tensor) -> None:
     """Give the channels of the latents mean 0 and together standard deviation 1, by the layers next to them.
 
-    Pictures through the autoencoder stay as they are, and the scaling factor is 1. A channel's own standard
-    deviation becomes proportional to sqrt(standard deviation / noise of the posterior): the decoder asks for
-    precision where the posterior has little noise, so that channel is to stand out of the diffusion's noise
-    longer. With one factor for all channels, the widest would have most of the diffusion model's loss; with
-    equal widths, the details would.
+    The autoencoder's pictures do not change, and the scaling factor is 1. A channel's standard deviation
+    becomes proportional to sqrt(its old one / the posterior's noise). The decoder needs precision where the
+    posterior has little noise, so these channels stand out of the diffusion's noise longer. With one factor
+    for all channels the widest one would dominate the diffusion model's loss; with equal widths, the details.
 
     Args:
         latents, noise: mean and standard deviation of posteriors, [n, C, h, w].
