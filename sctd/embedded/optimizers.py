@@ -32,11 +32,13 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
-        x = x.transpose(1, 2)
-    x = x / x.float().flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None].to(x.dtype)
+        x = x.transpose(1, 2).contiguous()
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32).clamp_min(1e-12)
+    x = x.bfloat16()
     for _ in range(steps):
         gram = x @ x.transpose(1, 2)
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        quadratic = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, quadratic, x, beta=_A)
     made: Tensor = (x.transpose(1, 2) if tall else x).to(matrices.dtype)
     return made
 
