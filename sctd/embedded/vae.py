@@ -103,12 +103,11 @@ def reconstruction_loss(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Te
     posterior = vae.encode(images).latent_dist
     latents = posterior.mean + posterior.std * noise
     half = len(images) // 2
-    loss = picture_loss(vae.decode(latents).sample.float() - images)
+    whole = picture_loss(vae.decode(latents).sample.float() - images)
     small = F.avg_pool2d(latents[:half], 2)
-    loss = loss + SMALL_SHARE * picture_loss(
-        vae.decode(small).sample.float() - F.avg_pool2d(images[:half], 2)
-    )
-    return loss + 1e-4 * posterior.kl().mean() / 64
+    pooled = picture_loss(vae.decode(small).sample.float() - F.avg_pool2d(images[:half], 2))
+    loss: Tensor = whole + SMALL_SHARE * pooled + 1e-4 * posterior.kl().mean() / 64
+    return loss
 
 
 def psnr(vae: AutoencoderKL, images: Tensor) -> float:
