@@ -203,8 +203,8 @@ def tile_lists_now(
 
     These are CUDA's names. The CPU returns (empty, slot_start, tile_start, pair_index, slot_pair, pair_mask,
     empty). The core's kernels.h documents both, at TilesArgs and TilesOut. On CUDA M is ``capacity``, and the
-    last of rank_start is the number of pairs that were needed; elsewhere, and with capacity 0, M is known only
-    afterwards.
+    last of rank_start is the number of pairs that were needed; elsewhere, and with capacity 0, M is known
+    only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)
