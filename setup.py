@@ -37,7 +37,10 @@ COMMON = [
     "csrc/bindings.cpp",
     *(
         f"csrc/cpu/{name}.cpp"
-        for name in ("corner_lists", "depth_sort", "dispatch", "scratch", "threads", "tiles_write", "trace")
+        for name in (
+            *("corner_lists", "depth_sort", "dispatch", "scratch", "sculpt"),
+            *("threads", "tiles_write", "trace"),
+        )
     ),
 ]
 KERNELS = [

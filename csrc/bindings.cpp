@@ -9,6 +9,7 @@ is released while a kernel runs.
 
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
+#include "include/sculpt.h"
 #include "include/trace.h"
 #ifdef SCTD_CUDA
 #include "bindings_cuda.h"
@@ -305,6 +306,17 @@ void trace_scene(int parts, int views, int size, int supersample, const Addresse
     trace(scene, views, viewmats, ks, size, supersample, out);
 }
 
+// kind params pose blend material viewmats Ks | out
+void sculpt_scene(int parts, int views, int size, int supersample, const Addresses& at) {
+    SculptScene scene{};
+    scene.n_parts = parts;
+    const float *material, *viewmats, *ks;
+    float* out;
+    read(at, scene.kind, scene.params, scene.pose, scene.blend, material, viewmats, ks, out);
+    scene.material = reinterpret_cast<const SculptMaterial*>(material);
+    sculpt(scene, views, viewmats, ks, size, supersample, out);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -355,4 +367,5 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("gradient_norm", &gradient_norm, Release());
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
+    m.def("sculpt", &sculpt_scene, Release());
 }
