@@ -17,7 +17,9 @@ from . import inputs
 from .progress import say
 
 app = typer.Typer(
-    help="The embedded prior: train, sample, info, check.", no_args_is_help=False, invoke_without_command=True
+    help="The embedded prior: train, sample, truth, info, check.",
+    no_args_is_help=False,
+    invoke_without_command=True,
 )
 
 
@@ -106,17 +108,47 @@ def sample(
     from sctd.preflight import check_prompt
 
     prompt = check_prompt(prompt, PriorSettings())
+    path = _picture_path(prompt, out, overwrite)
+    from sctd.embedded.sample import sample_grid
+
+    with made_folder(path.parent):
+        sample_grid(prompt, n, seed, steps, guidance, path, views)
+    typer.echo(path)
+
+
+@app.command()
+def truth(
+    prompt: Annotated[str, typer.Argument(help='For example "a corgi wearing a top hat".')],
+    world: Annotated[str, typer.Option(help="small, which the weights know, or rich.")] = "rich",
+    out: Annotated[Path | None, typer.Option(help="Picture to write.  [default: PROMPT.png]")] = None,
+    views: Annotated[int, typer.Option(min=1, max=64, help="Sides, evenly all round.")] = 8,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Of a side, pixels.")] = 128,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> None:
+    """Draw what a prompt means in a world, traced and not sampled: needs no weights; prints its path."""
+    from sctd.embedded.world import world_named
+    from sctd.preflight import check_prompt
+
+    prompt = check_prompt(prompt)
+    subject = world_named(world).check_prompt(prompt)
+    path = _picture_path(prompt, out, overwrite)
+    from sctd.embedded.sample import save_grid
+    from sctd.embedded.truth import truth_views
+
+    with made_folder(path.parent):
+        save_grid(truth_views(subject, views, size)[0], path, min(views, 8))
+    typer.echo(path)
+
+
+def _picture_path(prompt: str, out: Path | None, overwrite: bool) -> Path:
+    """Where a picture of a prompt goes; InputError where it cannot."""
     path = out if out is not None else Path(f"{inputs.slug(prompt)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"--out must end in .png, got {str(path)!r}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
     check_writable(path.parent, needed=1 << 20)
-    from sctd.embedded.sample import sample_grid
-
-    with made_folder(path.parent):
-        sample_grid(prompt, n, seed, steps, guidance, path, views)
-    typer.echo(path)
+    return path
 
 
 @app.command()

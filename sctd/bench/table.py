@@ -194,6 +194,29 @@ def _raster(rows: Sequence[Row]) -> list[Table]:
     return [times, limits]
 
 
+def _triangles(rows: Sequence[Row]) -> list[Table]:
+    table = Table(
+        "Milliseconds a picture: p20/p50/p80 of the repeats, own CPU time (p50); "
+        "times sctd: wall / CPU of the same run; errors against float64",
+        (
+            *("cell", "rasterizer", "measure", "faces", "wall ms", "CPU ms", "times sctd"),
+            *("image error", "positions", "colours", "repeats"),
+        ),
+        names=3,
+    )
+    for row in rows:
+        v = row.values
+        table.lines.append(
+            (
+                *(row.cell, f"{row.provider} {row.version}", row.measure, count_text(v.get("faces"))),
+                *(spread_text(row.wall_ms), number(median(row.cpu_ms)), times_slower(row, rows)),
+                *(error_text(v.get(name)) for name in ("image_error", "position_error", "color_error")),
+                str(len(row.wall_ms)),
+            )
+        )
+    return [table]
+
+
 def _ops(rows: Sequence[Row]) -> list[Table]:
     table = Table(
         "Microseconds a call: p20/p50/p80 of the repeats, own CPU time (p50)",
@@ -287,6 +310,7 @@ def _counts(rows: Sequence[Row]) -> Table:
 
 SUITES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "raster": _raster,
+    "triangles": _triangles,
     "ops": _ops,
     "step": _step,
     "generate": _generate,
