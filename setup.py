@@ -37,7 +37,7 @@ COMMON = [
     "csrc/bindings.cpp",
     *(
         f"csrc/cpu/{name}.cpp"
-        for name in ("depth_sort", "dispatch", "scratch", "threads", "tiles_write", "trace")
+        for name in ("depth_sort", "dispatch", "fusion", "scratch", "threads", "tiles_write", "trace")
     ),
 ]
 KERNELS = [

@@ -18,6 +18,7 @@ from sctd import initial, methods
 from sctd.cameras import orbit_cameras
 from sctd.config import Config, with_absolute_paths
 from sctd.errors import InputError
+from sctd.extras import need_mesh
 from sctd.gaussians import Gaussians
 from sctd.machine.allocator import keep_freed_memory
 from sctd.machine.waiting import considerate
@@ -29,6 +30,7 @@ from sctd.run.folder import (
     ASSET,
     CONTACT,
     LOG,
+    MESH,
     PAGE,
     TURNTABLE,
     IterationLog,
@@ -109,6 +111,8 @@ class RunResult:
     """None when output.progress_every is 0."""
     losses_png: Path | None = None
     """None unless output.plot."""
+    mesh_glb: Path | None = None
+    """None unless output.mesh, and where nothing of the asset is opaque enough."""
 
 
 def generate(
@@ -220,6 +224,8 @@ def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
         raise InputError("resume and overwrite exclude each other; give one of them")
     methods.check(config.method)
     diaries.check(config)
+    if config.output.mesh:
+        need_mesh("output.mesh")
     resolve_device(config.device)
     if resume:
         read_config(out)
@@ -349,6 +355,7 @@ def _finish(
         report.stage("rendering the turntable")
         frames = _orbit(gaussians, config, config.output.turntable_frames)
         save_turntable(turntable, frames, config.output.turntable_fps)
+    mesh = _mesh(gaussians, folder, report) if config.output.mesh else None
     if config.output.progress_every or config.output.plot:
         report.stage("writing the time-lapse and the curves")
     return RunResult(
@@ -363,7 +370,25 @@ def _finish(
         len(gaussians),
         diary.timelapse(),
         diary.plot(),
+        mesh,
     )
+
+
+def _mesh(gaussians: Gaussians, folder: RunFolder, report: Reporter) -> Path | None:
+    """Write mesh.glb; nothing, which is told, where the asset has no surface."""
+    from sctd.formats.table import MESH_WRITERS
+    from sctd.mesh.extract import extract
+
+    report.stage("making the mesh")
+    path = folder.path / MESH
+    try:
+        made = extract(gaussians.detach())
+    except InputError as exc:  # the asset is there all the same
+        report.message(str(exc))
+        return None
+    MESH_WRITERS[path.suffix](path, made.mesh)
+    report.message(f"{MESH}: {made.told()}")
+    return path
 
 
 def _orbit(gaussians: Gaussians, config: Config, n: int, size: int | None = None) -> torch.Tensor:

@@ -18,6 +18,7 @@ from sctd.run.claims import LOCK, Claim, refuse_held
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
+MESH = "mesh.glb"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
 """What `sctd/diary.py` keeps."""
 MAY_CHANGE = ("output.", "threads", "device")
@@ -26,7 +27,7 @@ SPACE_NEEDED = 32 * 2**20
 """Bytes that must be free to begin: two checkpoints, the asset and the pictures of a small run."""
 
 _HALF_WRITTEN = re.compile(
-    r"\.(config\.yaml|log\.jsonl|asset|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
+    r"\.(config\.yaml|log\.jsonl|asset|mesh|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
 )
 _FOLDERS = {
     CHECKPOINTS: re.compile(r"\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp"),
@@ -137,7 +138,7 @@ def _remove_run(path: Path) -> None:
             with suppress(OSError):  # something of somebody else's is in it
                 folder.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
+        known = file.name in (CONFIG, LOG, ASSET, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
 
