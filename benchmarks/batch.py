@@ -1,7 +1,6 @@
 """Assets an hour: one command after another, together with 1, 2, 4 and 8 in flight, and in two processes.
 
-    python -m benchmarks.batch --page docs/batch_speed.md --json docs/batch_speed.json \\
-        --plot docs/pictures/batch_speed.png
+    python -m benchmarks.batch --page docs/batch_speed.md
 
 Every cell makes the same assets of the embedded world with fresh processes. "Cold" is the whole command;
 "warm" leaves out start and loading, up to the first run folder. Rounds go through all cells in turn, so that
@@ -24,7 +23,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import batch_page, batch_simulation
+from benchmarks import batch_simulation
+from benchmarks.pages import batch_speed, pictures_of, save
 from sctd import suites
 from sctd.bench.machine import facts
 from sctd.bench.timing import busy_seconds
@@ -153,9 +153,7 @@ def main(
     assets: Annotated[int, typer.Option(min=8, help="Assets of each cell.")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Iterations of each.")] = 350,
     rounds: Annotated[int, typer.Option(min=1)] = 1,
-    json_: Annotated[Path | None, typer.Option("--json", help="Everything as JSON.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Markdown page.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="PNG of the simulation.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page; JSON and picture go beside it.")] = None,
 ) -> None:
     """Measure, simulate, and write down both."""
 
@@ -173,13 +171,10 @@ def main(
         "costs": asdict(costs),
         "simulation": [asdict(point) for point in batch_simulation.sweep(costs)],
     }
-    print(batch_page.table(results))
-    if json_ is not None:
-        json_.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if plot is not None:
-        batch_page.draw(results, plot)
+    print(batch_speed.table(results))
     if page is not None:
-        page.write_text(batch_page.page(results, page, plot), encoding="utf-8")
+        save(page, results, batch_speed.markdown)
+        batch_speed.draw(results, pictures_of(page) / "batch_speed.png")
     if not same:
         raise SystemExit("assets differ between the cells")
 

@@ -2,9 +2,9 @@
 
 A discrete simulation. Workers make assets, ``in_flight`` at a time; each asset's time is drawn from a
 log-normal spread, some workers are slow for good, and workers die at random, which loses what came after the
-last checkpoint and the time until a new worker is there. One desk answers the workers' calls one by one, and
-one store takes what they write. Nothing else is modelled: the network between machines has no latency, the
-store has a bandwidth only, and workers come back after a fixed time.
+last checkpoint and the time until a new worker is there. One coordinator answers the workers' calls one by
+one, and one store takes what they write. Nothing else is modelled: the network between machines has no
+latency, the store has a bandwidth only, and workers come back after a fixed time.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Costs:
 
     asset_s: float
     """Seconds a worker takes an asset, measured: 8 in flight, per asset."""
-    desk_s: float
+    coordinator_s: float
     """Seconds the manifest takes to give out an asset and to take back its outcome, measured."""
-    tell_s: float = 1e-3
-    """Seconds of the desk for a report of a worker (assumed: a small call of Ray)."""
+    report_s: float = 1e-3
+    """Seconds of the coordinator for a report of a worker (assumed: a small call of Ray)."""
     written_mb: float = 20.0
     """Checkpoints and results of an asset (assumed; the embedded preset writes about a tenth)."""
     store_mb_s: float = 500.0
@@ -48,8 +48,8 @@ class Costs:
     """Share of the workers that take twice as long (assumed)."""
     deaths_an_hour: float = 0.05
     """Of each worker (assumed: a spot instance lives 20 hours)."""
-    back_s: float = 120.0
-    """Until a dead worker is replaced (assumed)."""
+    replacement_s: float = 120.0
+    """Seconds until a dead worker is replaced (assumed)."""
     checkpoint_share: float = 0.15
     """Part of an asset between two checkpoints (the embedded preset: 50 of 350 iterations)."""
 
@@ -63,8 +63,8 @@ class Point:
     hours: float
     efficiency: float
     """Assets an hour over workers times those of one worker that never dies."""
-    desk_busy: float
-    """Share of the time that the desk works; near 1 it is the limit."""
+    coordinator_busy: float
+    """Share of the time that the coordinator works; near 1 it is the limit."""
     store_busy: float
     """Share of the store's bandwidth that is used."""
     deaths: int
@@ -73,7 +73,7 @@ class Point:
 def measured_costs(asset_s: float) -> Costs:
     """The assumptions, with the manifest's own time measured on this machine."""
     config = load_config("embedded", prompt="a red mushroom")
-    with tempfile.TemporaryDirectory(prefix="sctd-desk-") as name:
+    with tempfile.TemporaryDirectory(prefix="sctd-coordinator-") as name:
         out = Path(name) / "batch"
         create(out, [Entry(f"a{k}", config) for k in range(ENTRIES)])
         with closing(Manifest(out)) as manifest:
@@ -85,50 +85,50 @@ def measured_costs(asset_s: float) -> Costs:
 
 
 def sweep(costs: Costs) -> list[Point]:
-    """A batch of 40 assets a seat for each number of workers."""
+    """For each number of workers, a batch of 40 assets for each that is in flight."""
     return [simulate(costs, count, 40 * count * costs.in_flight) for count in WORKERS]
 
 
 def simulate(costs: Costs, workers: int, assets: int, seed: int = 0) -> Point:
-    """One batch. A seat is an asset in flight: a worker's seats share its speed."""
+    """One batch. A slot makes one asset at a time; the ``in_flight`` slots of a worker share its speed."""
     random_ = random.Random(seed)
     speeds = [0.5 if random_.random() < costs.slow_share else 1.0 for _ in range(workers)]
     dies = [_lifetime(costs, random_) for _ in range(workers)]
-    # Reports come at a steady rate and leave the desk the rest of its time. A worker waits for the answer, so
-    # that more of them than the desk can answer slow all workers down instead of piling up.
-    reports = workers * costs.tell_s / report_every(workers)
-    desk_s = costs.desk_s / max(0.1, 1 - reports)
+    # Reports come at a steady rate and leave the coordinator the rest of its time. A worker waits for the
+    # answer, so more reports than the coordinator can answer slow all workers down instead of piling up.
+    reports = workers * costs.report_s / report_every(workers)
+    answer_s = costs.coordinator_s / max(0.1, 1 - reports)
     speeds = [speed / max(1.0, reports) for speed in speeds]
-    desk_at = store_at = 0.0
+    free_at = store_at = 0.0
     given = deaths = 0
     lost: list[float] = []  # shares of assets whose worker died, to be made elsewhere
-    seats = [(0.0, worker) for worker in range(workers) for _ in range(costs.in_flight)]
+    slots = [(0.0, worker) for worker in range(workers) for _ in range(costs.in_flight)]
     while given < assets or lost:
-        now, worker = heapq.heappop(seats)
-        if now >= dies[worker]:  # the first seat of its replacement
+        now, worker = heapq.heappop(slots)
+        if now >= dies[worker]:  # the first slot of its replacement
             deaths += 1
             dies[worker] = now + _lifetime(costs, random_)
-        desk_at = max(now, desk_at) + desk_s
+        free_at = max(now, free_at) + answer_s
         if lost:
             share = lost.pop()
         else:
             given, share = given + 1, 1.0
         seconds = share * costs.asset_s * costs.in_flight * random_.lognormvariate(0, costs.spread)
-        ends = desk_at + seconds / speeds[worker]
+        ends = free_at + seconds / speeds[worker]
         if ends <= dies[worker]:
             store_at = max(ends, store_at) + costs.written_mb / costs.store_mb_s
-            heapq.heappush(seats, (ends, worker))
+            heapq.heappush(slots, (ends, worker))
             continue
-        made = share * max(0.0, dies[worker] - desk_at) / (ends - desk_at)
+        made = share * max(0.0, dies[worker] - free_at) / (ends - free_at)
         lost.append(share - made + made % costs.checkpoint_share)
-        heapq.heappush(seats, (max(dies[worker], desk_at) + costs.back_s, worker))
-    hours = max(store_at, *(at for at, _ in seats)) / 3600
+        heapq.heappush(slots, (max(dies[worker], free_at) + costs.replacement_s, worker))
+    hours = max(store_at, *(at for at, _ in slots)) / 3600
     return Point(
         workers,
         assets,
         hours,
         assets * costs.asset_s / workers / 3600 / hours,
-        min(1.0, assets * costs.desk_s / 3600 / hours + reports),
+        min(1.0, assets * costs.coordinator_s / 3600 / hours + reports),
         min(1.0, assets * costs.written_mb / costs.store_mb_s / 3600 / hours),
         deaths,
     )

@@ -8,12 +8,11 @@ of sctd/prior/card_memory.py, and seconds, FLOPs and bytes are booked by stage. 
 iteration, four cameras in float16, is counted with networks that have shapes and no numbers: the bounds for
 cards.
 
-Takes 5 GB, 10 in float32. The networks are made in full_size_networks.py, the page in full_size_page.py.
+Takes 5 GB, 10 in float32. The networks are made in full_size_networks.py, the page in pages/full_size.py.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +26,8 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks.full_size_networks import Hollow, fill, read_shapes
-from benchmarks.full_size_page import page
+from benchmarks.pages import save
+from benchmarks.pages.full_size import TOLERANCE, comparable_mb, markdown
 from sctd.bench.machine import facts
 from sctd.bench.memory import give_back_mb, peak_mb, present_mb, reset_peak
 from sctd.bench.stages import StageClock, instrumented
@@ -35,7 +35,6 @@ from sctd.bench.timing import busy_seconds
 from sctd.bench.work import DEVICES, Operation, Work, bound
 from sctd.config import Config, load_config
 from sctd.errors import SctdError
-from sctd.files import whole_file
 from sctd.methods.base import Guidance
 from sctd.prior import card_memory as memory
 from sctd.prior.diffusers_prior import DiffusersPrior
@@ -49,8 +48,6 @@ from sctd.trainer import Scalars, Trainer
 PROMPT = "a DSLR photo of a corgi wearing a top hat"
 LATENTS = (4, 64, 64)
 """Of a picture of 512 pixels, as published: not what the code under test says."""
-TOLERANCE = 0.15
-"""The estimate of memory may be off by as much."""
 NETWORK = "network"
 Dtype = Literal["float32", "bfloat16"]
 
@@ -237,14 +234,6 @@ def check_estimate(found: dict[str, Any]) -> None:
             )
 
 
-def comparable_mb(of_memory: dict[str, Any]) -> dict[str, float]:
-    """What of the estimate a CPU has: all tensors, and what the allocator loses between them; no CUDA."""
-    lines = of_memory["estimate_mb"]
-    counted = sum(mb for name, mb in lines.items() if not name.endswith("(assumed)"))
-    without = sum(mb for name, mb in lines.items() if not name.startswith("CUDA"))
-    return {"all that is counted": counted, "with what is lost between blocks": without}
-
-
 def main(
     target: Annotated[Path | None, typer.Option("--page", help="Markdown page to write.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="Element type of the networks.")] = "bfloat16",
@@ -265,14 +254,10 @@ def main(
         found = rehearse(plan, lambda text: print(text, file=sys.stderr))
     found |= {"machine": machine, "dtype": dtype, "gaussians": gaussians}
     check_estimate(found)
-    text = page(found, TOLERANCE, comparable_mb(found["memory"]))
     if target is None:
-        print(text)
+        print(markdown(found))
     else:
-        with whole_file(target) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        with whole_file(target.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        save(target, found, markdown)
 
 
 if __name__ == "__main__":

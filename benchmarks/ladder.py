@@ -26,7 +26,8 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.ladder_page import write_page
+from benchmarks.pages import ladder as page_of
+from benchmarks.pages import save
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
 from sctd.embedded.pictures import FOV_DEG, RADIUS
@@ -35,7 +36,7 @@ from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import load_sampler, sample_latents, save_grid, views_all_round
 from sctd.embedded.truth import asset_views, psnr, score_views, truth_from
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import COLORS, KINDS, Subject
+from sctd.embedded.words import SMALL, Subject
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior, Timestep
 from sctd.schedule import Schedule
@@ -249,7 +250,7 @@ def main(
         path.write_text(json.dumps(results, indent=1))
 
     rng = random.Random(SEED)
-    every_kind = [Subject(kind, rng.choice(list(COLORS))) for kind in KINDS]
+    every_kind = [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
     for name, measure in (("denoised", denoised), ("sampled", sampled)):
         if name not in results:
             results[name] = measure(prior, every_kind)
@@ -270,7 +271,7 @@ def main(
         if sheet:
             save_grid(torch.cat(sheet), out / f"{rung}.png", VIEWS)
     if page is not None:
-        write_page(page, results, seeds)
+        save(page, results, page_of.markdown)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.pages import Results, save
+from benchmarks.pages.launches import markdown
 from sctd import representation
 from sctd.bench.workload import make_workload
 from sctd.cameras import Viewpoints
@@ -184,10 +186,6 @@ def record(overrides: Sequence[str] = (), iterations: int = 12) -> list[Seen]:
     return found[2:]
 
 
-LIBRARY = {"sctd.tile_lists": ["CUB radix sort, by depth", "CUB prefix sum", "CUB radix sort, by tile"]}
-FILLS = {"sctd.blend_backward": ["memset of the sums"]}
-
-
 def inside() -> dict[str, list[str]]:
     """Kernels of this project by the op that launches them: four cameras, colours and depth, one step."""
     simt = native_simt()
@@ -216,8 +214,8 @@ def inside() -> dict[str, list[str]]:
     return {**of_ops, "sctd.adam": launched()}
 
 
-def report() -> list[str]:
-    """The page."""
+def measured() -> Results:
+    """Counts of the shortest and the longest iteration, what the longest launches, and kernels within ops."""
     by_length = sorted(record(), key=lambda seen: len(seen.launches))
     plain, disparity = by_length[0], by_length[-1]
     within = inside()
@@ -226,59 +224,26 @@ def report() -> list[str]:
         return sum(len(within.get(name, [name])) for name in seen.launches)
 
     columns = (plain, disparity)
-    rows = {
+    counts = {
         "operations, an op of sctd counts as one": [len(seen.launches) for seen in columns],
         "the same, kernels of this project one by one": [kernels(seen) for seen in columns],
         "copies to the device, all from pinned memory": [seen.to_device for seen in columns],
         "copies to the host, read once the next iteration is queued": [seen.to_host for seen in columns],
         "the host waits for the device, or mixes tensors of both": [len(seen.stray) for seen in columns],
     }
-    lines = [
-        "# What an iteration launches",
-        "",
-        "    SCTD_SIMT_MODULE=$(make -s simt) python -m benchmarks.launches --page docs/launches.md",
-        "",
-        "No GPU took part: see the top of `benchmarks/launches.py` for how it is counted, and on what.",
-        "",
-        "Preset sd21, beside the network and the VAE:",
-        "",
-        "| | colours encoded | disparity encoded, mirrored |",
-        "|---|---|---|",
-        *(f"| {what} | {' | '.join(map(str, numbers))} |" for what, numbers in rows.items()),
-        "",
-        "In the order of the longer one:",
-        "",
-        "| operation | kernels within | and |",
-        "|---|---|---|",
-    ]
-    for name in disparity.launches:
-        also = [*LIBRARY.get(name, []), *FILLS.get(name, [])]
-        own = within.get(name, ["1" if name.startswith("sctd") else "of torch"])
-        lines.append(f"| `{name}` | {', '.join(own)} | {', '.join(also)} |")
-    return [
-        *lines,
-        "",
-        "CUB's sorts take several passes each, as many as their keys have bits, and are not counted above.",
-        "",
-        "Not in every iteration: whatever changes the number of Gaussians (every 100 iterations) waits",
-        "for the device, and so does the first rendering, which counts its pairs.",
-        "",
-        "After the network's work is queued the host asks whether the rendering had room for its pairs,",
-        "since an iteration without room is repeated. The rendering is in front of the network in the",
-        "queue: the device goes on meanwhile.",
-        "",
-    ]
+    return {"counts": counts, "launches": disparity.launches, "within": within}
 
 
 def main(
-    page: Annotated[Path | None, typer.Option(help="Markdown page to write.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Markdown page; the numbers go beside it as JSON.")
+    ] = None,
 ) -> None:
     """Print the page, or write it."""
-    text = "\n".join(report())
     if page is None:
-        print(text)
+        print(markdown(measured()))
     else:
-        page.write_text(text, encoding="utf-8")
+        save(page, measured(), markdown)
 
 
 if __name__ == "__main__":

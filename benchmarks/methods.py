@@ -10,16 +10,19 @@ stopped, and a failed run is reported. Writes results.json, a picture and, with 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from benchmarks.methods_page import BASELINE, Results, picture, write_page
+from benchmarks.pages import Results, pictures_of, save
+from benchmarks.pages.methods import BASELINE, markdown, picture
 from sctd import methods, suites
 from sctd.batch.entry import Entry
 from sctd.batch.folder import create
@@ -31,9 +34,9 @@ from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.evaluate.report import Judges, Report, Row, score_run
 from sctd.names import slug
-from sctd.pipeline import Silent
 from sctd.run.folder import ASSET
 from sctd.run.read_back import read_run
+from sctd.run.report import Silent
 
 BUDGET = 6700  # what SCTD's 350 iterations of the preset take
 
@@ -189,7 +192,9 @@ def main(
         picture(texts, assets, out / "methods.png")
     print(report.text() if report.rows else "no run is done")
     if page is not None:
-        write_page(page, out, results, report, chosen)
+        save(page, results, partial(markdown, stem=page.stem))
+        if (out / "methods.png").is_file():
+            shutil.copy(out / "methods.png", pictures_of(page) / f"{page.stem}.png")
     if failed or left:
         print(f"{len(failed)} runs failed, {left} are not over, see {out}", file=sys.stderr)
         raise typer.Exit(1)

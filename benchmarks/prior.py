@@ -18,7 +18,7 @@ from sctd.embedded.evaluation import evaluate_prior
 from sctd.embedded.sample import load_sampler, save_grid
 from sctd.embedded.train import overview
 from sctd.embedded.weights import FOLDER, read_card, write_card
-from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, PATTERNS
+from sctd.embedded.words import SMALL
 
 BARS = {"kind": 0.90, "color": 0.95, "view": 0.80}
 MEANINGS = {"kind": "kind", "color": "colour", "pattern": "pattern", "view": "view, on kinds with a front"}
@@ -65,11 +65,11 @@ that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on dis
 
 ## What it knows
 
-- Kinds with a front: {", ".join(KINDS_WITH_FRONT)}.
-- Kinds that look alike all round: {", ".join(KINDS_WITHOUT_FRONT)}.
-- Colours: {", ".join(COLORS)}. Patterns: {", ".join(PATTERNS)}.
+- Kinds with a front: {", ".join(SMALL.kinds_with_front)}.
+- Kinds that look alike all round: {", ".join(SMALL.kinds_without_front)}.
+- Colours: {", ".join(SMALL.colors)}. Patterns: {", ".join(SMALL.patterns)}.
 - Views: front, left side, right side, side, back, overhead. Synonyms and word orders:
-  `sctd/embedded/world.py` and `captions.py`.
+  `sctd/embedded/words.py` and `captions.py`.
 
 It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
 for comparing losses; it is no substitute for a real text-to-image model.

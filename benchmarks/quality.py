@@ -1,6 +1,6 @@
 """Generates assets of the embedded world and scores them against the procedural truth.
 
-    python benchmarks/quality.py --out runs/quality --page docs/quality.md
+    python -m benchmarks.quality --out runs/quality --page docs/quality.md
 
 Prompts are drawn with a fixed seed; none of them is in TUNING, the prompts that settings were chosen on. An
 interrupted run goes on where it stopped. Writes results.json, one contact sheet for each seed, and, with
@@ -19,27 +19,20 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from benchmarks.pages import Results, pictures_of, save
+from benchmarks.pages.quality import BARS, markdown
 from sctd.config import load_config
 from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import Score, asset_views, score, truth_views
-from sctd.embedded.world import Subject
+from sctd.embedded.words import Subject
 from sctd.formats.table import read_gaussians
 from sctd.initial.start import initialise
 from sctd.pipeline import generate
 from sctd.trainer import random_streams
 
-MEANINGS = {
-    "iou": "IoU of silhouettes",
-    "azimuth": "best match among all azimuths is within 45 degrees (kinds with a front)",
-    "kind": "views whose kind the recogniser names",
-    "color": "views whose colour the recogniser names",
-    "psnr": "PSNR, dB",
-}
 Row = dict[str, Any]
-Results = dict[str, Any]
-BARS = {"iou": 0.65, "azimuth": 0.60, "kind": 0.90, "color": 0.90}
 
 
 def made(subject: Subject, seed: int, out: Path, overrides: list[str]) -> tuple[Path, float, int]:
@@ -118,47 +111,9 @@ def main(
     for name, values in (("mean", results["summary"]), ("undistilled ball", ball)):
         typer.echo(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
     if page is not None:
-        write_page(page, out, results, seeds)
-
-
-def write_page(page: Path, out: Path, results: Results, seeds: int) -> None:
-    """The results as Markdown, with the contact sheets and the numbers copied beside it."""
-    mean, ball, rows = results["summary"], results["ball"], results["assets"]
-    pictures = page.parent / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    shutil.copy(out / "results.json", page.with_suffix(".json"))
-    for seed in range(seeds):
-        shutil.copy(out / f"contact-seed{seed}.png", pictures / f"quality-seed{seed}.png")
-    bars = {name: ("", ball[name]) if name == "psnr" else (f">= {BARS[name]:g}", ball[name]) for name in ball}
-    average = f"above {mean['psnr_average_front']:.2f}, the truth's azimuth-average"
-    lines = [
-        "# Quality of the embedded preset",
-        "",
-        f"`python benchmarks/quality.py --page docs/quality.md`: {len(rows)} assets, {seeds} seed(s),",
-        f"{len(rows) // seeds} prompts drawn with a fixed seed, none of them used for tuning.",
-        "What is measured and why: `sctd/embedded/truth.py`. Seconds: wall time, whatever else ran.",
-        "",
-        "| mean over assets | measured | bar | undistilled ball |",
-        "|---|---|---|---|",
-        *(f"| {MEANINGS[k]} | {mean[k]:.3f} | {bar} | {low:.3f} |" for k, (bar, low) in bars.items()),
-        f"| PSNR on kinds with a front, dB | {mean['psnr_front']:.2f} | {average} | |",
-        f"| seconds of generation | {mean['seconds']:.0f} | <= 150 | |",
-        "",
-        "Each pair of rows: the procedural truth, then the asset, from eight azimuths.",
-        "",
-        *(f"![assets of seed {seed}](pictures/quality-seed{seed}.png)" for seed in range(seeds)),
-        "",
-        "| prompt | seed | IoU | PSNR | average's PSNR | azimuth right | kind | colour | s |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {r['prompt']} | {r['seed']} | {r['iou']:.2f} | {r['psnr']:.1f} | {r['psnr_average']:.1f} | "
-            f"{r['azimuth']:.2f}{'' if r['front'] else ' (no front)'} | {r['kind']:.2f} | {r['color']:.2f} | "
-            f"{r['seconds']:.0f} |"
-            for r in rows
-        ),
-        "",
-    ]
-    page.write_text("\n".join(lines), encoding="utf-8")
+        save(page, results, markdown)
+        for seed in range(seeds):
+            shutil.copy(out / f"contact-seed{seed}.png", pictures_of(page) / f"quality-seed{seed}.png")
 
 
 if __name__ == "__main__":

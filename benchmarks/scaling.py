@@ -26,7 +26,7 @@ import typer
 from sctd.bench import memory
 from sctd.bench.check import Job
 from sctd.bench.machine import describe, facts
-from sctd.bench.options import Options
+from sctd.bench.options import RasterOptions
 from sctd.bench.peers import ours
 from sctd.bench.timing import Plan, interleave, spread
 from sctd.bench.workload import Cell, make_workload
@@ -99,7 +99,8 @@ def measure(point: Point, with_memory: bool, seconds: float) -> tuple[float, flo
     extra = None
     if with_memory:
         cell = Cell(point.gaussians, point.pixels)
-        extra = memory.extra_mb("sctd", cell, Options([cell], cameras=point.cameras, threads=point.threads))
+        options = RasterOptions([cell], cameras=point.cameras, threads=point.threads)
+        extra = memory.extra_mb("sctd", cell, options)
     return times[0], times[1], extra
 
 

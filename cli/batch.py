@@ -12,15 +12,17 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
+from sctd.run.places import check_writable
 
 from . import inputs
 from .failures import FAILED, Interrupted
+from .options import Card, ConfigFile, Device, MethodName, Overrides, Preset, PriorName, Seed, Steps
 from .progress import reporter, say
 
 if TYPE_CHECKING:
     from sctd.batch.entry import Entry, Outcome
     from sctd.batch.store import Store
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
 
 
 def batch(
@@ -64,18 +66,15 @@ def batch(
     retries: Annotated[
         int, typer.Option(min=0, help="How often an asset is tried again after it failed.")
     ] = 1,
-    seed: Annotated[int | None, typer.Option(min=0, help="As for sctd generate.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings to start from.")] = None,
-    card: Annotated[str | None, typer.Option(help="Settings for a graphics card's memory.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting of all assets; may be repeated."),
-    ] = None,
-    prior: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
-    method: Annotated[str | None, typer.Option(help="Distillation loss.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    preset: Preset = None,
+    card: Card = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    prior: PriorName = None,
+    method: MethodName = None,
+    device: Device = None,
 ) -> None:
     """Make an asset of every prompt in a list; prints the path of each asset.ply once it is done."""
     if sum(given is not None for given in (prompts, resume, status)) != 1:
@@ -148,13 +147,7 @@ def _entries(
 
 
 def _begin(store: Store, entries: list[Entry]) -> None:
-    from sctd.config.prior import ANALYTIC
-    from sctd.prior.load import sources
-
-    settings = entries[0].config.prior
-    if settings.name != ANALYTIC:
-        sources.find(settings)  # a prior that is not there is refused before a folder is made
-    inputs.check_writable(store.folder)
+    check_writable(store.folder)
     store.create(entries)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,8 @@ import typer
 
 from sctd.errors import InputError
 from sctd.run.claims import made_folder
+from sctd.run.places import check_writable
 
-from . import inputs
 from .progress import say
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def raster(
 
     def measure(say: Callable[[str], None]) -> list[Row]:
         from sctd.bench import raster as suite
-        from sctd.bench.options import Options
+        from sctd.bench.options import RasterOptions
         from sctd.bench.workload import parse_cells
 
-        options = Options(
+        options = RasterOptions(
             cells=parse_cells(cells),
             backend=backend,
             against=_split(against),
@@ -126,14 +127,7 @@ def step(
     plot: Plot = None,
 ) -> None:
     """One training step of the embedded prior, stage by stage; networks and VAE against everything else."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import step as suite
-
-        return suite.run(suite.Options(prompt, steps, warmup, threads, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    _measure_runs("step", prompt, set_, json, plot, steps=steps, warmup=warmup, threads=threads)
 
 
 @app.command()
@@ -147,14 +141,7 @@ def generate(
     plot: Plot = None,
 ) -> None:
     """A whole short run in a temporary folder: seconds, iterations a second, peak memory."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import generate as suite
-
-        return suite.run(suite.Options(prompt, steps, repeats, threads, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    _measure_runs("generate", prompt, set_, json, plot, steps=steps, repeats=repeats, threads=threads)
 
 
 @app.command()
@@ -168,15 +155,8 @@ def batch(
     plot: Plot = None,
 ) -> None:
     """Assets an hour: whole runs one after another, and several side by side that share the cores."""
-
-    def measure(say: Callable[[str], None]) -> list[Row]:
-        from sctd.bench import batch as suite
-
-        numbers = [int(part) if part.isdigit() else 0 for part in _split(processes)]
-        return suite.run(suite.Options(prompt, steps, repeats, numbers, tuple(set_ or ())), say)
-
-    _check_prompt(prompt)
-    _report(measure, json, plot)
+    numbers = [int(part) if part.isdigit() else 0 for part in _split(processes)]
+    _measure_runs("batch", prompt, set_, json, plot, steps=steps, repeats=repeats, processes=numbers)
 
 
 @app.command()
@@ -206,10 +186,25 @@ def _plan(seconds: float, repeats: int, cache: str) -> Plan:
     return Plan(seconds, repeats, cache)
 
 
-def _check_prompt(prompt: str) -> None:
-    from sctd.embedded.world import check_prompt
+def _measure_runs(
+    name: str, prompt: str, overrides: list[str] | None, json: Path | None, plot: Path | None, **options: Any
+) -> None:
+    """Run ``sctd.bench.NAME``, one of those that make steps or runs of the embedded prior."""
 
-    check_prompt(inputs.check_prompt(prompt))
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        suite = import_module(f"sctd.bench.{name}")
+        rows: list[Row] = suite.run(suite.Options(prompt=prompt, overrides=overrides or (), **options), say)
+        return rows
+
+    _check_prompt(prompt)
+    _report(measure, json, plot)
+
+
+def _check_prompt(prompt: str) -> None:
+    from sctd.config.prior import PriorSettings
+    from sctd.preflight import check_prompt
+
+    check_prompt(prompt, PriorSettings())
 
 
 def _quiet_torch() -> None:
@@ -229,7 +224,7 @@ def _report(
         if path is not None:
             if path.is_dir():
                 raise InputError(f"{path} is a folder; give the name of a file")
-            inputs.check_writable(path.parent, needed=1 << 20)
+            check_writable(path.parent, needed=1 << 20)
     if plot is not None:
         from sctd.bench.plot import check_plot
 

@@ -9,10 +9,12 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim
+from sctd.run.places import check_writable
 
 from . import inputs
 from .failures import Interrupted
 from .generate import new_settings
+from .options import ConfigFile, Device, Overrides, Preset, PriorName, Steps
 from .progress import reporter, say
 
 if TYPE_CHECKING:
@@ -30,37 +32,32 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs and the page.  [default: runs/compare-PROMPT]")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Iterations of every run.  [default: the preset's]")
-    ] = None,
+    steps: Steps = None,
     evaluations: Annotated[
         int | None,
         typer.Option(min=1, help="Images through the network in every run, instead of equal --steps."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting of all runs; may be repeated."),
-    ] = None,
-    prior: Annotated[str | None, typer.Option(help="As for sctd generate.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    prior: PriorName = None,
+    device: Device = None,
     clip: Annotated[str | None, typer.Option(help="A CLIP to score with: folder or hub id.")] = None,
 ) -> None:
     """Run methods side by side and write index.html; the same command goes on after an interruption."""
     if steps is not None and evaluations is not None:
         raise InputError("--steps and --evaluations exclude each other: one of them sets the runs' length")
-    from sctd import methods as known
+    from sctd import registry
     from sctd.extras import need_matplotlib
 
     need_matplotlib("sctd compare")
-    names = list(known.BUILT) if methods is None else [known.check(name) for name in _split(methods)]
+    names = list(registry.METHODS) if methods is None else [registry.check(name) for name in _split(methods)]
     numbers = _seeds(seeds)
     options: dict[str, Any] = {"seed": None, "iterations": steps, "method": None, "device": device}
     options["prior"] = inputs.prior_options(prior)
     base = new_settings(prompt, options, preset, config, set_ or [])
     folder = out or Path("runs") / f"compare-{inputs.slug(base.prompt)}"
-    inputs.check_writable(folder)
+    check_writable(folder)
 
     from sctd.compare.comparison import plan, run_lengths
 
@@ -78,7 +75,7 @@ def compare(
 
 def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
     from sctd.compare.comparison import carry_out_all
-    from sctd.pipeline import prior_of
+    from sctd.prior import prior_of
 
     def load() -> Prior:
         say("loading the prior")

@@ -12,15 +12,15 @@ import typer
 from sctd import initial
 from sctd.errors import InputError
 from sctd.extras import need_viser
-from sctd.registry import METHODS
 
 from . import inputs
 from .failures import FAILED, Interrupted
+from .options import Card, ConfigFile, Device, MethodName, Overrides, Preset, PriorName, Seed, Steps
 from .view import WithViewer
 
 if TYPE_CHECKING:
     from sctd.config import Config
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
 
 
 def generate(
@@ -31,39 +31,13 @@ def generate(
     out: Annotated[
         Path | None, typer.Option(help="Run folder; must not exist.  [default: runs/PROMPT-seedSEED]")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of cameras, noise and first Gaussians.  [default: 0]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimisation steps.  [default: the preset's]")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings to start from: embedded, sd21 or paper.  "
-            "[default: sd21 with Stable Diffusion, else embedded]"
-        ),
-    ] = None,
-    card: Annotated[
-        str | None,
-        typer.Option(help="Settings for a graphics card's memory: 8gb, 12gb, 16gb or 24gb; docs/gpu.md."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, such as the config.yaml of a run.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="One setting, e.g. cameras.batch=2; may be repeated."
-        ),
-    ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            help="embedded, analytic, or a Stable Diffusion folder, .safetensors file or hub id.  "
-            "[default: Stable Diffusion 2.1 base on a GPU, else embedded]"
-        ),
-    ] = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    preset: Preset = None,
+    card: Card = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    prior: PriorName = None,
     lora: Annotated[
         list[str] | None,
         typer.Option("--lora", metavar="PATH[:WEIGHT]", help="LoRA (.safetensors); may be repeated."),
@@ -79,10 +53,7 @@ def generate(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the UNet with torch.compile: slow to start.")
     ] = False,
-    method: Annotated[
-        str | None,
-        typer.Option(help=f"Distillation loss: {', '.join(METHODS)}, or an installed one.  [default: sctd]"),
-    ] = None,
+    method: MethodName = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +61,7 @@ def generate(
             "file.  [default: ball]"
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    device: Device = None,
     progress_every: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Keep views every N iterations, and progress.mp4 of them."),
@@ -124,15 +95,15 @@ def generate(
     if resume and prompt is None and out is not None:
         settings = _settings_of(out, options, set_ or [])
     else:
-        settings = new_settings(prompt, options, preset, config, set_ or [], card=card)
-    if not resume:  # a run goes on from its checkpoint, whatever became of the file
-        initial.check(settings.gaussians)
+        settings = new_settings(prompt, options, preset, config, set_ or [], card=card, resume=resume)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
         _show_memory(settings)
         return
+    from sctd.preflight import check_place
+
     folder = out or inputs.default_folder(settings.prompt, settings.seed)
-    _check_folder(folder, resume=resume, overwrite=overwrite)
+    check_place(settings, folder, resume=resume, overwrite=overwrite)
     with _reporting(folder, view=view) as report:
         typer.echo(_run(settings, folder, report, resume=resume, overwrite=overwrite))
         if isinstance(report, WithViewer):
@@ -159,46 +130,33 @@ def new_settings(
     overrides: list[str],
     *,
     card: str | None = None,
+    resume: bool = False,
 ) -> Config:
-    """The checked settings of a new run; loads no torch."""
+    """The checked settings of a run; loads no torch."""
+    from sctd import preflight
     from sctd.config import load_config
 
     if prompt is not None:
-        prompt = inputs.check_prompt(prompt)
+        prompt = preflight.check_prompt(prompt)
     elif config is None:
         raise InputError('the prompt is missing; for example: sctd generate "a red mushroom"')
     if preset is None and config is None:
         preset = inputs.default_preset(options, overrides, card)
     settings = load_config(preset, config, overrides, card=card, prompt=prompt, **options)
-    _check_known(settings)
+    preflight.check_config(settings, resume=resume)
     return settings
 
 
 def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) -> Config:
     """The settings that a run folder was started with, for --resume without a prompt."""
+    from sctd import preflight
     from sctd.config import load_config
     from sctd.run.folder import CONFIG, read_config
 
     read_config(folder)  # says what is wrong in the words of --resume
     settings = load_config(None, folder / CONFIG, overrides, **options)
-    _check_known(settings)
+    preflight.check_config(settings, resume=True)
     return settings
-
-
-def _check_known(settings: Config) -> None:
-    """Refuse early what the method table or the embedded prior does not know."""
-    from sctd import methods
-    from sctd.config.prior import ANALYTIC, EMBEDDED
-    from sctd.prior.load import sources
-
-    inputs.check_prompt(settings.prompt)  # a config file or --set may have brought it
-    methods.check(settings.method)
-    if settings.prior.name == EMBEDDED:
-        from sctd.embedded.world import check_prompt
-
-        check_prompt(settings.prompt)
-    if settings.prior.name != ANALYTIC:
-        sources.find(settings.prior)
 
 
 def _show_memory(settings: Config) -> None:
@@ -211,21 +169,6 @@ def _show_memory(settings: Config) -> None:
 
     for line in estimate_memory(settings, card_dtype(settings)).lines():
         typer.echo(f"# {line}")
-
-
-def _check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Find out whether the run folder can be used before torch is loaded."""
-    from sctd.run.claims import refuse_held
-    from sctd.run.folder import check_target, read_config
-
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other; choose one")
-    if resume:
-        read_config(folder)
-        refuse_held(folder)
-    else:
-        check_target(folder, overwrite=overwrite)
-    inputs.check_writable(folder)
 
 
 def _run(settings: Config, folder: Path, report: Reporter, *, resume: bool, overwrite: bool) -> Path:

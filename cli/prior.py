@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from sctd.errors import InputError, SctdError
-from sctd.run.claims import Claim, made_folder
+from sctd.run.claims import Claim, made_folder, refuse_held
+from sctd.run.folder import is_blank
+from sctd.run.places import check_writable
 
 from . import inputs
 from .progress import say
@@ -53,19 +55,34 @@ def train(
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both say how long; give one of them")
-    inputs.check_run_folder(out, resume=resume, overwrite=overwrite)
+    _check_folder(out, resume=resume, overwrite=overwrite)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
-            inputs.check_run_folder(out, resume=resume, overwrite=overwrite)  # made in between
+            _check_folder(out, resume=resume, overwrite=overwrite)  # made in between
         from sctd.embedded import train as trainer
         from sctd.embedded.training import Length
-        from sctd.prior.load.loader import checked_device
+        from sctd.machine.device import resolve
 
         recipe = trainer.Recipe()
         if steps is not None or minutes is not None:
             recipe = replace(recipe, diffusion=Length(steps, minutes))
-        where = checked_device(device)
+        where = resolve(device)
         typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where))
+
+
+def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Find out before the work starts whether a training can have the folder."""
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; choose one")
+    if resume and not out.is_dir():
+        raise InputError(f"there is no run to resume in {out}; leave --resume out to start one")
+    if not (resume or overwrite) and out.is_dir() and not is_blank(out):
+        raise InputError(
+            f"output folder {out} exists; add --resume to go on, --overwrite to replace it, "
+            "or choose another one with --out"
+        )
+    refuse_held(out)
+    check_writable(out)
 
 
 @app.command()
@@ -85,16 +102,16 @@ def sample(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
     """Draw a grid of pictures from the embedded prior; prints its path."""
-    prompt = inputs.check_prompt(prompt)
-    from sctd.embedded.world import check_prompt
+    from sctd.config.prior import PriorSettings
+    from sctd.preflight import check_prompt
 
-    check_prompt(prompt)
+    prompt = check_prompt(prompt, PriorSettings())
     path = out if out is not None else Path(f"{inputs.slug(prompt)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"--out must end in .png, got {str(path)!r}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
-    inputs.check_writable(path.parent, needed=1 << 20)
+    check_writable(path.parent, needed=1 << 20)
     from sctd.embedded.sample import sample_grid
 
     with made_folder(path.parent):

@@ -14,7 +14,7 @@ from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
 
 SHOWN = {
     "self_consistency": "self",

@@ -12,6 +12,7 @@ import typer
 from sctd.errors import InputError
 from sctd.export import ELEVATION, FOV, RADIUS
 from sctd.run.claims import made_folder
+from sctd.run.places import check_writable
 
 from . import inputs
 from .shots import FOLDER, Shots
@@ -89,7 +90,7 @@ def render(
     existing = [str(target) for target in targets if target.exists()]
     if existing and not overwrite:
         raise InputError(f"{', '.join(existing)} exists; replace with --overwrite, or choose --out FOLDER")
-    inputs.check_writable(folder, needed=16 << 20)
+    check_writable(folder, needed=16 << 20)
 
     from sctd.cameras import orbit_cameras
     from sctd.export.contact import save_contact

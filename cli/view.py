@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -18,7 +17,7 @@ from sctd.extras import need_viser
 from . import inputs
 
 if TYPE_CHECKING:
-    from sctd.pipeline import Reporter
+    from sctd.run.report import Reporter
     from sctd.viewer.server import Viewer
 
 HERE = "127.0.0.1"
@@ -71,9 +70,7 @@ class WithViewer:
     def __enter__(self) -> WithViewer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._viewer is not None:
             self._viewer.terminate()
             self._viewer.wait()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from sctd.config import Config
 from sctd.errors import InputError
 from sctd.export.contact import save_contact
 from sctd.export.video import save_turntable
-from sctd.extras import need_matplotlib, need_tensorboard
 from sctd.run.folder import EVENTS, LOSSES, SHEETS, TIMELAPSE
 
 VIEWS = 4
@@ -32,18 +30,6 @@ _MOST_FRAMES = 600
 """Of a time-lapse; of more sheets some are left out, evenly."""
 _FPS, _LAST_SECONDS = 10, 2
 _SHEET = re.compile(r"(\d{7})\.png")
-
-
-def check(config: Config) -> None:
-    """Refuse what needs a package that is not there.
-
-    Raises:
-        InputError: it says how to get it.
-    """
-    if config.output.plot:
-        need_matplotlib("output.plot")
-    if config.output.tensorboard:
-        need_tensorboard("output.tensorboard")
 
 
 def sheets(folder: Path) -> dict[int, Path]:
@@ -148,8 +134,6 @@ class Diary:
     def __enter__(self) -> Diary:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._events is not None:
             self._events.close()

@@ -26,3 +26,8 @@ def slug(prompt: str) -> str:
     plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
     return words or f"prompt-{zlib.crc32(prompt.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """The text, cut with an ellipsis when it is longer than ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"

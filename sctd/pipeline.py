@@ -2,91 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from sctd import diary as diaries
-from sctd import initial, methods
-from sctd.cameras import orbit_cameras
+from sctd import initial, preflight
 from sctd.config import Config, with_absolute_paths
-from sctd.errors import InputError
-from sctd.extras import need_mesh
-from sctd.gaussians import Gaussians
+from sctd.export.asset import orbit, write_asset
+from sctd.machine import device as devices
 from sctd.machine.allocator import keep_freed_memory
 from sctd.machine.waiting import considerate
-from sctd.prior import load_prior
+from sctd.prior import prior_of
 from sctd.prior.base import Prior
-from sctd.render import render_images
 from sctd.run import checkpoint as checkpoints
-from sctd.run.folder import (
-    ASSET,
-    CONTACT,
-    LOG,
-    MESH,
-    PAGE,
-    TURNTABLE,
-    IterationLog,
-    RunFolder,
-    check_target,
-    read_config,
-    write_failed,
-)
+from sctd.run.folder import LOG, IterationLog, RunFolder, write_failed
 from sctd.run.interrupts import Interrupts
+from sctd.run.report import Reporter, Silent
 from sctd.run.threads import use_threads
 from sctd.trainer import Launched, Scalars, Start, Trainer
 from sctd.viewer.window import Window
-
-
-class Reporter(Protocol):
-    """Where a run tells how it goes; see :class:`Silent` for one that listens to nothing."""
-
-    def start(self, total: int, start_iteration: int) -> None:
-        """The loop begins: ``total`` iterations, of which ``start_iteration`` are done already."""
-
-    def update(self, iteration: int, scalars: dict[str, float]) -> None:
-        """An iteration is done; ``iteration`` counts from 1."""
-
-    def saved(self) -> None:
-        """A checkpoint of the last iteration is on the disk, and the log is as far."""
-
-    def stage(self, name: str) -> None:
-        """Something else than the loop begins, e.g. "loading the prior"."""
-
-    def message(self, text: str) -> None:
-        """One line that the user should see."""
-
-    def finish(self) -> None:
-        """The run is over, well or not."""
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def start(self, total: int, start_iteration: int) -> None:
-        """Nothing."""
-
-    def update(self, iteration: int, scalars: dict[str, float]) -> None:
-        """Nothing."""
-
-    def saved(self) -> None:
-        """Nothing."""
-
-    def stage(self, name: str) -> None:
-        """Nothing."""
-
-    def message(self, text: str) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +52,7 @@ class RunResult:
     losses_png: Path | None = None
     """None unless output.plot."""
     mesh_glb: Path | None = None
-    """None unless output.mesh, and where nothing of the asset is opaque enough."""
+    """None unless output.mesh, and where the asset has no surface."""
 
 
 def generate(
@@ -155,7 +95,10 @@ def generate(
         stack.callback(report.finish)
         stack.enter_context(considerate())
         interrupts = stack.enter_context(Interrupts(report.message))
-        _check(config, out, resume=resume, overwrite=overwrite)
+        preflight.check_run(
+            config, out, resume=resume, overwrite=overwrite, prior_is_loaded=prior is not None
+        )
+        device = devices.resolve(config.device)
         folder = stack.enter_context(
             RunFolder.reopen(out, config, say=report.message)
             if resume
@@ -166,7 +109,7 @@ def generate(
         keep_freed_memory()
         found = _latest(folder, report) if resume else None
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
-        start = Start.at(config, found) if found else _start(config, report)
+        start = Start.at(config, found) if found else _start(config, device, report)
         if prior is None:
             report.stage("loading the prior")
             prior = prior_of(config)
@@ -190,55 +133,11 @@ def generate(
             raise write_failed(out, exc) from exc
 
 
-def prior_of(config: Config) -> Prior:
-    """The prior of the settings, once it is known to fit the card; several runs may share it.
-
-    Raises:
-        InputError: it cannot be found or read, does not fit, or the device is not there.
-    """
-    device = resolve_device(config.device)
-    if device.type == "cuda" or config.prior.card_gib is not None:
-        from sctd.prior import card_memory as memory
-
-        memory.check(config, device)
-    return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))
-
-
-def resolve_device(name: str) -> torch.device:
-    """The torch device of a config's ``device``; auto takes CUDA when there is one.
-
-    Raises:
-        InputError: CUDA is asked for and not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {name}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu")
-    return device
-
-
-def _check(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse what can be refused before the prior is loaded."""
-    if resume and overwrite:
-        raise InputError("resume and overwrite exclude each other; give one of them")
-    methods.check(config.method)
-    diaries.check(config)
-    if config.output.mesh:
-        need_mesh("output.mesh")
-    resolve_device(config.device)
-    if resume:
-        read_config(out)
-    else:
-        check_target(out, overwrite=overwrite)
-        initial.check(config.gaussians)
-
-
-def _start(config: Config, report: Reporter) -> Start:
+def _start(config: Config, device: torch.device, report: Reporter) -> Start:
     """The first Gaussians, made as the settings say."""
     if config.gaussians.init in (initial.SHAP_E, initial.AUTO):
         report.stage("running Shap-E")
-    return Start.of(config, resolve_device(config.device), report.message)
+    return Start.of(config, device, report.message)
 
 
 def _latest(folder: RunFolder, report: Reporter) -> checkpoints.Checkpoint | None:
@@ -300,7 +199,7 @@ def _loop(
             if diary.due(trainer.iteration):
                 settle(0)
                 size = max(16, trainer.config.output.size // 2)
-                views = _orbit(trainer.gaussians, trainer.config, diaries.VIEWS, size)
+                views = orbit(trainer.gaussians, trainer.config, diaries.VIEWS, size)
                 diary.sheet(trainer.iteration, views)
             window.show(trainer.iteration, lambda: trainer.gaussians)
             began += window.pause(lambda: interrupts.pending or stop())
@@ -335,64 +234,20 @@ def _finish(
 ) -> RunResult:
     """Write the asset and its pictures."""
     trainer.check_any_step()
-    from sctd.export.contact import save_contact
-    from sctd.export.video import save_turntable
-    from sctd.formats.write_ply import write_ply
-    from sctd.viewer.caption import Caption
-    from sctd.viewer.page import write_page
-
-    gaussians, config = trainer.gaussians, trainer.config
-    asset, turntable, contact, page = (folder.path / name for name in (ASSET, TURNTABLE, CONTACT, PAGE))
-    report.stage("writing the asset")
-    write_ply(asset, gaussians)
-    if config.output.page:
-        report.stage("writing the page")
-        write_page(page, gaussians, Caption.of_run(config), config.output)
-    if config.output.contact_views:
-        report.stage("rendering the contact sheet")
-        save_contact(contact, _orbit(gaussians, config, config.output.contact_views))
-    if config.output.turntable_frames:
-        report.stage("rendering the turntable")
-        frames = _orbit(gaussians, config, config.output.turntable_frames)
-        save_turntable(turntable, frames, config.output.turntable_fps)
-    mesh = _mesh(gaussians, folder, report) if config.output.mesh else None
-    if config.output.progress_every or config.output.plot:
+    made = write_asset(folder.path, trainer.gaussians, trainer.config, report)
+    if trainer.config.output.progress_every or trainer.config.output.plot:
         report.stage("writing the time-lapse and the curves")
     return RunResult(
         folder.path,
-        asset,
-        turntable if config.output.turntable_frames else None,
-        contact if config.output.contact_views else None,
-        page if config.output.page else None,
+        made.asset_ply,
+        made.turntable_mp4,
+        made.contact_png,
+        made.page_html,
         trainer.iteration,
         trainer.skipped,
         seconds,
-        len(gaussians),
+        len(trainer.gaussians),
         diary.timelapse(),
         diary.plot(),
-        mesh,
+        made.mesh_glb,
     )
-
-
-def _mesh(gaussians: Gaussians, folder: RunFolder, report: Reporter) -> Path | None:
-    """Write mesh.glb; nothing, which is told, where the asset has no surface."""
-    from sctd.formats.table import MESH_WRITERS
-    from sctd.mesh.extract import extract
-
-    report.stage("making the mesh")
-    path = folder.path / MESH
-    try:
-        made = extract(gaussians.detach())
-    except InputError as exc:  # the asset is there all the same
-        report.message(str(exc))
-        return None
-    MESH_WRITERS[path.suffix](path, made.mesh)
-    report.message(f"{MESH}: {made.told()}")
-    return path
-
-
-def _orbit(gaussians: Gaussians, config: Config, n: int, size: int | None = None) -> torch.Tensor:
-    """Pictures round the object, uint8 [n, H, W, 3]; of ``output.size`` unless another is given."""
-    o = config.output
-    cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), size or o.size)
-    return render_images(gaussians, cameras, config.output.background)

@@ -15,8 +15,9 @@ from sctd.cameras import orbit_cameras
 from sctd.config import load_config
 from sctd.errors import InputError, PromptError, TrainingFailure
 from sctd.gaussians import from_points
+from sctd.machine.device import resolve
 from sctd.methods.base import Guidance
-from sctd.pipeline import generate, resolve_device
+from sctd.pipeline import generate
 from sctd.prior.analytic import AnalyticPrior
 from sctd.render import render
 from sctd.run.folder import LOG, read_log
@@ -294,8 +295,8 @@ def test_the_page_is_left_out_when_it_is_switched_off(tmp_path: Path) -> None:
 
 
 def test_resolve_device() -> None:
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device("auto").type in ("cpu", "cuda")
+    assert resolve("cpu") == torch.device("cpu")
+    assert resolve("auto").type in ("cpu", "cuda")
     assert load_config(prompt="x").device == "cpu"
 
 

@@ -23,8 +23,8 @@ from sctd.batch.store import Store
 from sctd.config import Config
 from sctd.errors import InputError, SctdError
 from sctd.extras import need_ray
-from sctd.pipeline import Reporter
 from sctd.run.interrupts import Interrupts
+from sctd.run.report import Reporter
 
 POLL_S = 0.5
 """Seconds between two looks at what the workers say, and at least between two reports of one of them."""
@@ -283,7 +283,7 @@ class Worker:
 
         from sctd.batch.capacity import assets_that_fit
         from sctd.batch.worker import work
-        from sctd.pipeline import prior_of
+        from sctd.prior import prior_of
 
         if not store.exists():
             raise InputError(

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sctd import initial, methods
+from sctd import preflight
 from sctd.batch.entry import Entry
 from sctd.batch.store import is_url, read_bytes
 from sctd.config import Config, config_of, differences, load_tree
-from sctd.config.prior import EMBEDDED
-from sctd.embedded.world import check_prompt
 from sctd.errors import InputError
 from sctd.names import slug
 from sctd.texts import GivenTwice, read_json
@@ -91,7 +89,8 @@ def read_prompts(path: str | Path, defaults: Defaults) -> list[Entry]:
         InputError: the file cannot be read or is empty, or the defaults are no good.
     """
     base = defaults.config("any")
-    _check(base)
+    preflight.check_settings(base)
+    preflight.check_prior(base.prior)
     problems: dict[int, str] = {}
     found: list[tuple[int, str | None, Config]] = []
     for row in _rows(path):
@@ -218,16 +217,9 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     shared = [key for key in differences(base, config) if key.split(".")[0] in OF_THE_BATCH]
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
-    _check(config)
-    if config.prior.name == EMBEDDED:
-        check_prompt(config.prompt)
+    preflight.check_settings(config)
+    preflight.check_prompt(config.prompt, config.prior)
     return config
-
-
-def _check(config: Config) -> None:
-    """Refuse what generate would refuse once its turn has come."""
-    methods.check(config.method)
-    initial.check(config.gaussians)
 
 
 def _yaml(key: str, value: Any) -> str:

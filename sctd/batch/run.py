@@ -13,8 +13,9 @@ from sctd.batch.entry import Entry, Outcome
 from sctd.batch.manifest import Manifest
 from sctd.batch.store import Store
 from sctd.batch.worker import work
-from sctd.pipeline import Reporter, prior_of
+from sctd.prior import prior_of
 from sctd.run.interrupts import Interrupts
+from sctd.run.report import Reporter
 
 REPORT_S = 5.0
 """Seconds between two entries of progress in the manifest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +13,20 @@ from typing import Any
 import sctd
 from sctd.bench.machine import facts
 from sctd.bench.memory import call_child
+from sctd.bench.options import RunOptions, Say
 from sctd.bench.report import Row
 from sctd.config import Config, load_config
 from sctd.errors import InputError
 from sctd.machine.cores import usable_cores
 
-Say = Callable[[str], None]
 
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Options of ``sctd bench batch``."""
 
-@dataclass(frozen=True)
-class Options:
-    """What the person chose."""
-
-    prompt: str = "a red mushroom"
-    steps: int = 50
     repeats: int = 1
     """Rounds for each number of processes; a round makes one asset a process."""
     processes: Sequence[int] = (1, 2)
-    overrides: Sequence[str] = ()
-    """Settings, key=value."""
 
 
 def run(options: Options, say: Say) -> list[Row]:
@@ -62,8 +57,7 @@ def _row(config: Config, options: Options, count: int, say: Say) -> Row:
         version=sctd.__version__,
         device_class="cpu",
         settings={
-            "prompt": options.prompt,
-            "overrides": " ".join(options.overrides),
+            **options.as_settings,
             "processes": count,
             "threads_each": threads,
             "cache": "cold processes, files as the system has them",

@@ -6,7 +6,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,20 @@ from typing import Any
 import sctd
 from sctd.bench.machine import facts
 from sctd.bench.memory import call_child, peak_mb
+from sctd.bench.options import RunOptions, Say
 from sctd.bench.report import Row
 from sctd.config import load_config
-
-Say = Callable[[str], None]
 
 LOOP = "optimising"
 """The pipeline's stage of the iterations; the others are loading and writing."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the person chose."""
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Options of ``sctd bench generate``."""
 
-    prompt: str = "a red mushroom"
-    steps: int = 50
     repeats: int = 1
     threads: int | None = None
-    overrides: Sequence[str] = ()
-    """Settings, key=value."""
 
 
 def run(options: Options, say: Say) -> list[Row]:
@@ -71,8 +65,7 @@ def run(options: Options, say: Say) -> list[Row]:
                 version=sctd.__version__,
                 device_class="cpu",
                 settings={
-                    "prompt": options.prompt,
-                    "overrides": " ".join(options.overrides),
+                    **options.as_settings,
                     "native_threads": machine["native_threads"],
                     "torch_threads": machine["torch_threads"],
                     "cache": "cold process, files as the system has them",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sctd.errors import SctdError
 
 if TYPE_CHECKING:
-    from sctd.bench.options import Options
+    from sctd.bench.options import RasterOptions
     from sctd.bench.workload import Cell
 
 WARM_CELL = (200, 32)
@@ -82,7 +82,7 @@ def call_child(module: str, task: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def extra_mb(name: str, cell: Cell, options: Options) -> float | None:
+def extra_mb(name: str, cell: Cell, options: RasterOptions) -> float | None:
     """Extra memory of a contender in a cell, MB; None when its process ran out of memory or was killed."""
     task = {
         "name": name,

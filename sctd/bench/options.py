@@ -1,4 +1,4 @@
-"""What a person chose for ``sctd bench raster``."""
+"""Options that several benchmarks have."""
 
 from __future__ import annotations
 
@@ -11,9 +11,24 @@ from sctd.bench.workload import Cell
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of a benchmark that makes training steps or whole runs of the embedded prior."""
+
+    prompt: str = "a red mushroom"
+    steps: int = 50
+    overrides: Sequence[str] = ()
+    """Settings, key=value."""
+
+    @property
+    def as_settings(self) -> dict[str, str]:
+        """For the settings of a row."""
+        return {"prompt": self.prompt, "overrides": " ".join(self.overrides)}
+
+
 @dataclass(frozen=True)
-class Options:
-    """What the person chose."""
+class RasterOptions:
+    """Options of ``sctd bench raster``."""
 
     cells: Sequence[Cell]
     backend: str = "cpu"

@@ -9,7 +9,7 @@ from typing import Any
 from sctd.bench import memory
 from sctd.bench.check import Agreement, Job, Truth, agreement, make_truth, values_of
 from sctd.bench.machine import facts
-from sctd.bench.options import Options, Say
+from sctd.bench.options import RasterOptions, Say
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peaks import Peaks, measure_peaks
 from sctd.bench.peers import Rasterizer, ours, peer
@@ -42,7 +42,7 @@ class Work:
 WORK = {"forward": Work(1, 14, 14, 4), "forward+backward": Work(2, 57, 42, 12)}
 
 
-def run(options: Options, say: Say) -> list[Row]:
+def run(options: RasterOptions, say: Say) -> list[Row]:
     """All cells, every contender checked first.
 
     Raises:
@@ -74,7 +74,7 @@ def run(options: Options, say: Say) -> list[Row]:
 def _run_cell(
     cell: Cell,
     rasterizers: Sequence[Rasterizer],
-    options: Options,
+    options: RasterOptions,
     machine: dict[str, Any],
     peaks: Peaks,
     say: Say,
@@ -141,7 +141,7 @@ class Contender:
         cell: Cell,
         scene: dict[str, Any],
         truth: Truth,
-        options: Options,
+        options: RasterOptions,
         machine: dict[str, Any],
     ) -> None:
         self.rasterizer, self.cell, self.machine = rasterizer, cell, machine

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sctd.bench.check import Job, agreement, make_truth, values_of
-from sctd.bench.options import Options, Say
+from sctd.bench.options import RasterOptions, Say
 from sctd.bench.pairs import count_pairs
 from sctd.bench.peers import ours
 from sctd.bench.report import Row
@@ -27,7 +27,7 @@ def _flat(counters: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield from ((f"{name} {what}", count) for what, count in value.items())
 
 
-def count_cells(options: Options, machine: dict[str, Any], say: Say) -> list[Row]:
+def count_cells(options: RasterOptions, machine: dict[str, Any], say: Say) -> list[Row]:
     """One row a cell with the backend's counters, all cameras together.
 
     Raises:

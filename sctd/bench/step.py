@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sctd
 from sctd.bench.machine import facts
+from sctd.bench.options import RunOptions, Say
 from sctd.bench.report import Row, Setting
 from sctd.bench.stages import OVERHEAD, PRIOR_STAGES, STAGES, StageClock, instrumented
 from sctd.bench.timing import Samples, busy_seconds
@@ -17,23 +17,18 @@ from sctd.prior import load_prior
 from sctd.stages import STEP
 from sctd.trainer import Trainer
 
-Say = Callable[[str], None]
-
 PRIOR, REST = "network and VAE", "everything else"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the person chose."""
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """Options of ``sctd bench step``."""
 
-    prompt: str = "a red mushroom"
     steps: int = 40
     """Steps that are measured, from a run's beginning."""
     warmup: int = 10
     """Steps before them that are not."""
     threads: int | None = None
-    overrides: Sequence[str] = ()
-    """Settings, key=value."""
 
 
 def run(options: Options, say: Say) -> list[Row]:
@@ -89,10 +84,9 @@ def rows_of(
 ) -> list[Row]:
     """Shares are those of sums over all steps: a stage of every second step would have no fair median."""
     settings: dict[str, Setting] = {
-        "prompt": options.prompt,
+        **options.as_settings,
         "steps": options.steps,
         "warmup": options.warmup,
-        "overrides": " ".join(options.overrides),
         "cameras": config.cameras.batch,
         "native_threads": machine["native_threads"],
         "torch_threads": machine["torch_threads"],

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sctd import initial, methods
-from sctd.config import Config, differences
+from sctd import preflight, registry
+from sctd.config import Config
 from sctd.errors import InputError, SctdError
-from sctd.pipeline import Reporter, generate
+from sctd.pipeline import generate
 from sctd.prior.base import Prior
-from sctd.run.folder import CONFIG, LOG, MAY_CHANGE, read_config, read_log
+from sctd.run.folder import CONFIG, LOG, check_same_settings, read_log
 from sctd.run.read_back import Run, is_finished, read_run
+from sctd.run.report import Reporter
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     Raises:
         InputError: a method is unknown, or see :func:`sctd.compare.budget.iterations_for`.
     """
-    configs = {methods.check(name): base.with_changes(method=name) for name in names}
+    configs = {registry.check(name): base.with_changes(method=name) for name in names}
     if evaluations is None:
         return dict.fromkeys(configs, base.iterations)
     from sctd.compare.budget import iterations_for
@@ -89,16 +90,10 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
 
 def _check(job: Job) -> None:
     """Refuse a folder that holds a run of other settings, and a new run without the file it starts from."""
-    if not (job.folder / CONFIG).is_file():
-        initial.check(job.config.gaussians)
-        return
-    changed = differences(read_config(job.folder), job.config)
-    changed = [key for key in changed if not key.startswith(MAY_CHANGE)]
-    if changed:
-        raise InputError(
-            f"{job.folder} holds a run with other settings ({', '.join(changed[:5])}); "
-            "choose another --out, or the settings that it was made with"
-        )
+    begun = (job.folder / CONFIG).is_file()
+    preflight.check_settings(job.config, resume=begun)
+    if begun:
+        check_same_settings(job.folder, job.config)
 
 
 def is_done(job: Job) -> bool:

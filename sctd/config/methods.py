@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from sctd.config.base import MethodSection
 
 
-class _Shared(MethodSection):
-    """What every method beside SCTD has."""
+class BaselineSettings(MethodSection):
+    """Settings that every method beside SCTD has."""
 
     guidance_weight: float = Field(
         default=1.0, gt=0, le=100, description="Factor of the whole gradient, no unit."
@@ -27,7 +27,7 @@ class _Shared(MethodSection):
         return 0
 
     @model_validator(mode="after")
-    def _timesteps_fit(self) -> _Shared:
+    def _timesteps_fit(self) -> BaselineSettings:
         if self.t_min + self.room > self.t_max:
             raise ValueError(
                 f"t_min {self.t_min} + {self.room} must not exceed t_max {self.t_max}; lower t_min"
@@ -35,7 +35,7 @@ class _Shared(MethodSection):
         return self
 
 
-class SdsSettings(_Shared):
+class SdsSettings(BaselineSettings):
     """Score distillation. Poole et al., DreamFusion, 2022, arXiv:2209.14988."""
 
     guidance_scale: float = Field(
@@ -46,7 +46,7 @@ class SdsSettings(_Shared):
     )
 
 
-class CsdSettings(_Shared):
+class CsdSettings(BaselineSettings):
     """Classifier score distillation, which has no guidance scale. Yu et al., 2023, arXiv:2310.19415."""
 
     t_max: int = Field(
@@ -71,7 +71,7 @@ class CsdSettings(_Shared):
         return 2 + int(shares and negative_prompt != "")
 
 
-class IsmSettings(_Shared):
+class IsmSettings(BaselineSettings):
     """Interval score matching. Liang et al., LucidDreamer, CVPR 2024, arXiv:2311.11284."""
 
     guidance_weight: float = Field(
@@ -124,7 +124,7 @@ class IsmSettings(_Shared):
         return self
 
 
-class CdsSettings(_Shared):
+class CdsSettings(BaselineSettings):
     """Consistency distillation sampling. Wu et al., Consistent3D, CVPR 2024, arXiv:2401.09050."""
 
     guidance_start: float = Field(
@@ -189,7 +189,7 @@ class CdsSettings(_Shared):
         return self
 
 
-class GcsSettings(_Shared):
+class GcsSettings(BaselineSettings):
     """Guided consistency sampling. ConnectCD, ECCV 2024, arXiv:2407.13584; supplement, S-(1)."""
 
     guidance_weight: float = Field(

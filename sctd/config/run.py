@@ -200,13 +200,14 @@ def merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 def differences(old: Config, new: Config) -> list[str]:
     """Dotted keys in which two configs differ, for example ["seed", "optim.means.start"]."""
-    a, b = (dict(_leaves(c.model_dump(mode="json"))) for c in (old, new))
+    a, b = (dict(leaves(c.model_dump(mode="json"))) for c in (old, new))
     return [key for key in a if a[key] != b.get(key)] + [key for key in b if key not in a]
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values, for example ("optim.means.start", 0.001)."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

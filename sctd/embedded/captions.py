@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
 from sctd.config.views import OVERHEAD_ELEVATION_DEG
-from sctd.embedded.world import COLORS, KINDS, PATTERNS, VIEW_WORDS, Subject
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 
 TEXT_LENGTH = 20  # tokens, start and end included
 
@@ -31,9 +31,14 @@ _TEMPLATES = (
 
 def base_caption(subject: Subject, rng: random.Random) -> str:
     """One way to say a subject, without a view."""
-    kind = rng.choice(KINDS[subject.kind]) if rng.random() < 0.4 else subject.kind
-    color = rng.choice(COLORS[subject.color]) if rng.random() < 0.3 else subject.color
-    pattern = rng.choice(PATTERNS[subject.pattern]) if rng.random() < 0.5 else PATTERNS[subject.pattern][0]
+    kinds, colors, patterns = (
+        SMALL.kinds[subject.kind],
+        SMALL.colors[subject.color],
+        SMALL.patterns[subject.pattern],
+    )
+    kind = rng.choice(kinds) if rng.random() < 0.4 else subject.kind
+    color = rng.choice(colors) if rng.random() < 0.3 else subject.color
+    pattern = rng.choice(patterns) if rng.random() < 0.5 else patterns[0]
     with_pattern = pattern.startswith("with")
     text = rng.choice(_TEMPLATES if rng.random() < 0.6 else _TEMPLATES[:1]).format(
         c=color, p="" if with_pattern else pattern, w=pattern if with_pattern else "", k=kind
@@ -67,16 +72,20 @@ def with_view(caption: str, view: str, rng: random.Random) -> str:
 def every_caption() -> Iterator[str]:
     """A stream that holds every word of the world many times; what the tokenizer is made from."""
     rng = random.Random(0)
-    for kind, color, pattern, view in product(KINDS, COLORS, PATTERNS, VIEW_WORDS):
+    for kind, color, pattern, view in product(SMALL.kinds, SMALL.colors, SMALL.patterns, VIEW_WORDS):
         yield with_view(base_caption(Subject(kind, color, pattern), rng), view, rng)
-    for table in (KINDS, COLORS, PATTERNS, VIEW_WORDS):
+    for table in (SMALL.kinds, SMALL.colors, SMALL.patterns, VIEW_WORDS):
         for synonyms in table.values():
             yield from (phrase for phrase in synonyms for _ in range(50) if phrase)
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Train a byte-level BPE in which every word of the world is one token, and write it as a CLIP
-    tokenizer."""
+def write_tokenizer(folder: Path, captions: Iterable[str]) -> None:
+    """Train a byte-level BPE on a world's captions, in which every word is one token, and write it as a CLIP
+    tokenizer.
+
+    Args:
+        captions: of :meth:`sctd.embedded.world.World.every_caption`.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
@@ -96,7 +105,7 @@ def write_tokenizer(folder: Path) -> None:
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    tokenizer.train_from_iterator(every_caption(), trainer)
+    tokenizer.train_from_iterator(captions, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
     pieces = [*alphabet, *(f"{byte}</w>" for byte in alphabet), *(merge.replace(" ", "") for merge in merges)]

@@ -11,17 +11,17 @@ from torch import Tensor
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.sample import sample_images
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import COLORS, KINDS, KINDS_WITH_FRONT, PATTERNS, VIEW_WORDS, Subject
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 
 
 def drawn_prompts(n: int, seed: int) -> list[tuple[Subject, str, str]]:
     """n prompts (subject, view, text): every kind in turn, the rest at random; plain half of the time."""
     rng = random.Random(seed)
-    kinds, views = list(KINDS), ("front", "side", "back", "overhead")
+    kinds, views = list(SMALL.kinds), ("front", "side", "back", "overhead")
     prompts = []
     for i in range(n):
-        pattern = "plain" if rng.random() < 0.5 else rng.choice(list(PATTERNS))
-        subject = Subject(kinds[i % len(kinds)], rng.choice(list(COLORS)), pattern)
+        pattern = "plain" if rng.random() < 0.5 else rng.choice(list(SMALL.patterns))
+        subject = Subject(kinds[i % len(kinds)], rng.choice(list(SMALL.colors)), pattern)
         view = views[(i // len(kinds)) % len(views)]
         prompts.append((subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
     return prompts
@@ -45,7 +45,7 @@ def evaluate_prior(
         return sum(right(i) for i in among) / max(1, len(among))
 
     everything = list(range(n))
-    fronted = [i for i in everything if prompts[i][0].kind in KINDS_WITH_FRONT]
+    fronted = [i for i in everything if prompts[i][0].kind in SMALL.kinds_with_front]
     scores = {
         "samples": float(n),
         "guidance_scale": guidance_scale,

@@ -23,7 +23,7 @@ from sctd.embedded.pictures import (
     random_colors,
 )
 from sctd.embedded.training import mixed_precision, step_generator
-from sctd.embedded.world import VIEW_PHRASES, Subject
+from sctd.embedded.words import VIEW_PHRASES, Subject
 from sctd.prior.views import camera_features
 from sctd.text import blend_weights
 

@@ -16,12 +16,12 @@ from torch import Tensor
 from sctd import cameras
 from sctd.cameras import Viewpoints
 from sctd.embedded.scenes import CHANNELS, scene_of
-from sctd.embedded.world import COLORS, KINDS, PATTERNS
+from sctd.embedded.words import SMALL, Subject
 
 SIZE = 64  # pixels
 FOV_DEG = 40.0
 RADIUS = (3.1, 3.5)  # camera distances; an object's radius is at most 0.95
-KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(KINDS), tuple(COLORS), tuple(PATTERNS)
+KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(SMALL.kinds), tuple(SMALL.colors), tuple(SMALL.patterns)
 RGB: dict[str, tuple[float, float, float]] = {
     "red": (0.88, 0.09, 0.09),
     "orange": (0.98, 0.50, 0.06),
@@ -175,6 +175,17 @@ def compose(maps: Tensor, rgb: Tensor, pattern: Tensor, background: Tensor) -> T
     shine = light[:, _SHINE : _SHINE + 1] * is_pattern("shiny")
     image = fixed + rgb[..., None, None] * (body - second) + contrast[..., None, None] * second + shine
     return (image + (1 - light[:, _COVERAGE : _COVERAGE + 1]) * background[..., None, None]).clamp(0, 1)
+
+
+def picture_of(subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
+    """The subject from these cameras: pictures [n, 3, size, size] over their backgrounds and coverage [n,
+    size, size], 0..1."""
+    n = len(cameras)
+    poses = Poses(cameras.azimuth, cameras.elevation, cameras.radius, cameras.fovy)
+    maps = trace_poses(subject.kind, poses, size)
+    rgb = torch.tensor([RGB[subject.color]]).expand(n, 3)
+    pattern = torch.full((n,), PATTERN_NAMES.index(subject.pattern))
+    return compose(maps, rgb, pattern, cameras.background), maps[:, _COVERAGE].float() / 255
 
 
 def random_colors(color: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from sctd.embedded.world import COLORS, KINDS_WITH_FRONT, KINDS_WITHOUT_FRONT, Subject
+from sctd.embedded.words import SMALL, Subject
 
 TUNING = (
     Subject("mushroom", "red"),
@@ -24,11 +24,11 @@ def drawn_subjects(n: int, seed: int = 2025) -> list[Subject]:
     """n subjects, half of kinds with a front, no kind twice before all were drawn, none of TUNING."""
     rng = random.Random(seed)
     halves = []
-    for kinds in (list(KINDS_WITH_FRONT), list(KINDS_WITHOUT_FRONT)):
+    for kinds in (list(SMALL.kinds_with_front), list(SMALL.kinds_without_front)):
         half: list[Subject] = []
         while len(half) < n // 2:
             for kind in rng.sample(kinds, len(kinds)):
-                subject = Subject(kind, rng.choice(list(COLORS)))
+                subject = Subject(kind, rng.choice(list(SMALL.colors)))
                 if subject not in TUNING and subject not in half:
                     half.append(subject)
         halves.append(half[: n // 2])

@@ -30,7 +30,7 @@ from sctd.embedded.pictures import (
 )
 from sctd.embedded.training import CPU, Length, Report, Run, step_generator
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import KINDS_WITH_FRONT
+from sctd.embedded.words import SMALL
 from sctd.errors import InputError
 
 WEIGHTS = FOLDER / "recogniser.safetensors"
@@ -144,7 +144,9 @@ def train_recogniser(
         logits = model(_weathered(images, generator).to(device))
         losses = [F.cross_entropy(logits[name], labels[name]) for name in ("kind", "color", "pattern")]
         # A ball has no front: only overhead is asked of the kinds that look alike all round.
-        fronted = (labels["kind"] < len(KINDS_WITH_FRONT)) | (labels["view"] == VIEW_NAMES.index("overhead"))
+        fronted = (labels["kind"] < len(SMALL.kinds_with_front)) | (
+            labels["view"] == VIEW_NAMES.index("overhead")
+        )
         view = F.cross_entropy(logits["view"], labels["view"], reduction="none")
         return torch.stack(losses).sum() + (view * fronted).mean()
 
@@ -165,7 +167,7 @@ def measured_accuracy(model: Recogniser, per_kind: int = 40) -> dict[str, float]
     with torch.no_grad():
         logits = model(images)
     right = {name: logits[name].argmax(1) == labels[name] for name in HEADS}
-    fronted = labels["kind"] < len(KINDS_WITH_FRONT)
+    fronted = labels["kind"] < len(SMALL.kinds_with_front)
     return {
         name: float((hit[fronted] if name == "view" else hit).float().mean()) for name, hit in right.items()
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sctd.embedded.world import KINDS
+from sctd.embedded.words import SMALL
 
 Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -406,4 +406,4 @@ _BUILDERS: dict[str, Callable[[Scene], None]] = {
     "tree": _tree,
     "vase": _vase,
 }
-assert set(_BUILDERS) == set(KINDS), "every kind has one shape"
+assert set(_BUILDERS) == set(SMALL.kinds), "every kind has one shape"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import base_caption, with_view, write_tokenizer
+from sctd.embedded.captions import base_caption, every_caption, with_view, write_tokenizer
 from sctd.embedded.data import BLOCK, open_views, trace_blocks
 from sctd.embedded.diffusion import train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
@@ -28,7 +28,7 @@ from sctd.embedded.sample import sample_images, save_grid
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import train_vae
 from sctd.embedded.weights import write_card
-from sctd.embedded.world import COLORS, KINDS, VIEW_WORDS, Subject
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 from sctd.errors import InputError
 from sctd.machine.allocator import keep_freed_memory
 from sctd.run.claims import LOCK
@@ -92,7 +92,7 @@ def main(
     if start_from is None:
         vae = train_vae(views, folder, seed, recipe.vae, report, device)
         if not (folder / "tokenizer").exists():
-            write_tokenizer(folder / "tokenizer")
+            write_tokenizer(folder / "tokenizer", every_caption())
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         torch.manual_seed(seed)
         model = TextAndUNet(tokenizer)
@@ -127,11 +127,13 @@ def _facts(folder: Path, seed: int, blocks: int, recogniser: Recogniser) -> dict
     """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
     paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
+    kinds = len(SMALL.kinds)
     return {
+        "world": Subject.world,
         "seed": seed,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "data": f"{blocks * BLOCK // len(KINDS)} views of each of {len(KINDS)} kinds, coloured when used",
+        "data": f"{blocks * BLOCK // kinds} views of each of {kinds} kinds, coloured when used",
         "recogniser": measured_accuracy(recogniser),
         "training": runs,
     }
@@ -145,8 +147,8 @@ def overview(folder: Path, path: Path, seed: int = 0) -> None:
     """A grid picture: every kind in a row, its five views and three random captions."""
     rng = random.Random(seed)
     prompts = []
-    for kind in KINDS:
-        subject = Subject(kind, rng.choice(list(COLORS)))
+    for kind in SMALL.kinds:
+        subject = Subject(kind, rng.choice(list(SMALL.colors)))
         prompts += [
             f"{subject}, {VIEW_WORDS[view][0]}" for view in ("front", "left", "right", "back", "overhead")
         ]

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints, orbit_cameras
-from sctd.embedded.pictures import FOV_DEG, PATTERN_NAMES, RGB, SIZE, Poses, compose, trace_poses
+from sctd.embedded.pictures import FOV_DEG, SIZE
 from sctd.embedded.recogniser import Recogniser, recognise
-from sctd.embedded.scenes import CHANNELS
-from sctd.embedded.world import Subject
+from sctd.embedded.world import Subject, world_named
 from sctd.evaluate.saturation import saturation
 from sctd.gaussians import Gaussians
 from sctd.render import render
@@ -60,12 +59,7 @@ class Score:
 def truth_from(subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
     """The subject from these cameras: pictures [n, 3, size, size] over their backgrounds and coverage [n,
     size, size], 0..1."""
-    n = len(cameras)
-    poses = Poses(cameras.azimuth, cameras.elevation, cameras.radius, cameras.fovy)
-    maps = trace_poses(subject.kind, poses, size)
-    rgb = torch.tensor([RGB[subject.color]]).expand(n, 3)
-    pattern = torch.full((n,), PATTERN_NAMES.index(subject.pattern))
-    return compose(maps, rgb, pattern, cameras.background), maps[:, CHANNELS.index("coverage")].float() / 255
+    return world_named(subject.world).truth(subject, cameras, size)
 
 
 def truth_views(subject: Subject, n: int = AZIMUTHS, size: int = SIZE) -> tuple[Tensor, Tensor]:

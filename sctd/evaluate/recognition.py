@@ -42,13 +42,13 @@ def recognise_run(folder: Path) -> Recognition:
     """
     from sctd.cameras import orbit_cameras
     from sctd.embedded.recogniser import recognise
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
     from sctd.formats.table import read_gaussians
     from sctd.render import render_images
     from sctd.run.folder import read_config
 
     config = read_config(folder)
-    subject = check_prompt(config.prompt)
+    subject = world_of().check_prompt(config.prompt)
     asset = folder / "asset.ply"
     if not asset.is_file():
         raise InputError(f"the run in {folder} is not finished: it has no asset.ply; go on with --resume")

@@ -257,9 +257,9 @@ def score_run(run: Run, judges: Judges) -> Row:
 
 def _truth_scores(gaussians: Gaussians, prompt: str) -> dict[str, float]:
     from sctd.embedded.truth import score
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
 
-    subject = check_prompt(prompt)
+    subject = world_of().check_prompt(prompt)
     found = asdict(score(gaussians, subject))
     names = [name for name in METRICS if name in found and (name != "azimuth" or subject.has_front)]
     return {name: float(found[name]) for name in names}

@@ -13,7 +13,7 @@ AT_ONCE = 1 << 21
 
 
 class Texels(NamedTuple):
-    """T texels whose centres triangles cover, each once."""
+    """T texels whose centres triangles cover."""
 
     index: NDArray[np.int64]
     """Row times the picture's width plus column, [T]."""
@@ -28,11 +28,16 @@ def covered_texels(corners: NDArray[np.floating], size: int) -> Texels:
 
     A texel on an edge goes to the triangle that comes first.
     """
-    places = corners.astype(np.float64) * size - 0.5  # texel centres are whole numbers
+    found = fragments(corners * size, size)
+    _, first_of = np.unique(found.index, return_index=True)
+    return Texels(*(values[first_of] for values in found))
+
+
+def fragments(corners: NDArray[np.floating], size: int) -> Texels:
+    """Every texel of every triangle [F, 3, 2] in texels, from the picture's upper left corner."""
+    places = corners.astype(np.float64) - 0.5  # texel centres are whole numbers
     found = [_inside(places[first:last], first, size) for first, last in _pieces(places, size)]
-    index, face, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    _, first_of = np.unique(index, return_index=True)
-    return Texels(index[first_of], face[first_of], weights[first_of])
+    return Texels(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def _spans(places: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from sctd.registry import METHODS, check, maker_of
 if TYPE_CHECKING:
     from sctd.methods.base import MethodFactory
 
-__all__ = ["BUILT", "check", "get"]
+__all__ = ["BUILT", "get"]
 
 BUILT = tuple(METHODS)
 
@@ -21,7 +21,7 @@ def get(name: str) -> MethodFactory:
     """The method's constructor: ``get(name)(prior, texts, settings, iterations=..., seed=...)``.
 
     Raises:
-        InputError: as :func:`check`.
+        InputError: as :func:`sctd.registry.check`.
     """
     check(name)
     factory: MethodFactory = maker_of(name)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sctd.cameras import Viewpoints
 from sctd.config.methods import CdsSettings
 from sctd.methods.base import Guidance, Number
-from sctd.methods.common import Network, NoiseSource, between, norms, progress_of
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import NoiseSource, between, progress_of
 from sctd.methods.timesteps import randint
-from sctd.prior.base import Prior
-from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
-from sctd.text import ViewTexts
 
 
-class Cds:
+class Cds(Baseline[CdsSettings]):
     """dL/dz0 = lambda (eps_w(z_t, t, y) - eps_w(z_s, s, y)) / B, clipped; z_s = Phi(z_t, t -> s, eps_w).
 
     That difference is alpha_s / sigma_s (x0(z_s, s) - x0(z_t, t)), which ``weighting: clean`` takes without
@@ -26,24 +23,14 @@ class Cds:
     (configs/consistency-coarse.yaml), which draws t for each image; here an iteration's images share it.
     """
 
-    def __init__(
-        self, prior: Prior, texts: ViewTexts, settings: CdsSettings, *, iterations: int, seed: int
-    ) -> None:
-        """See :class:`sctd.methods.base.MethodFactory`."""
-        self._network = Network(prior, texts)
-        self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
-        kind = settings.noise
-        self._noise = NoiseSource(fixed=kind == "fixed", shared=kind == "shared", offset=0.0, seed=seed)
-        self._iterations = iterations
+    def noise_source(self, seed: int) -> NoiseSource:
+        """As the setting ``noise`` says."""
+        kind = self._settings.noise
+        return NoiseSource(fixed=kind == "fixed", shared=kind == "shared", offset=0.0, seed=seed)
 
-    @torch.no_grad()
-    def __call__(
-        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
-    ) -> Guidance:
-        """See :class:`sctd.methods.base.Method`; 4 B evaluations."""
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`; 4 B evaluations."""
         rule, schedule, network = self._settings, self._schedule, self._network
-        z0, y = z0.detach(), network.begin(cameras)
         progress = progress_of(iteration, self._iterations)
         s = rule.s_start - round((rule.s_start - rule.s_end) * progress**0.5)
         t = min(s + self._gap(generator), rule.t_max)
@@ -62,17 +49,9 @@ class Cds:
             residual = residual.clamp(-limit, limit)
         if rule.trained == "noisier":
             residual = -residual
-        weight = rule.guidance_weight / len(z0)
-        scalars: dict[str, Number] = {
-            "t": float(t),
-            "s": float(s),
-            "weight": weight,
-            "guidance_scale": scale,
-            "evaluations": float(network.evaluations),
-            "residual": norms(residual),
-        }
+        scalars: dict[str, Number] = {"t": float(t), "s": float(s), "guidance_scale": scale}
         made = {"z0": z0, "z_t": z_t, "eps_t": eps_t, "z_s": z_s, "eps_s": eps_s}
-        return Guidance(weight * residual, scalars, lambda: made)
+        return self._guidance(rule.guidance_weight / len(z0), residual, scalars, made)
 
     def _gap(self, generator: torch.Generator) -> int:
         """t - s; a single possible value takes no draw."""

@@ -7,13 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from sctd.cameras import Viewpoints
 from sctd.config.methods import GcsSettings
 from sctd.methods.base import Guidance, Number
-from sctd.methods.common import Network, NoiseSource, norms, pixel_constraint
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import NoiseSource, norms, pixel_constraint
 from sctd.methods.timesteps import randint, warmup_rate
 from sctd.prior.base import Prior
-from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
 from sctd.text import ViewTexts
 
@@ -22,7 +21,7 @@ LOSSES = ("L_CC", "L_CG", "L_CP")
 """What is logged of the three terms: norms of their residuals, and the terms with their weights."""
 
 
-class Gcs:
+class Gcs(Baseline[GcsSettings]):
     """The gradient of lambda (cc L_CC + cg L_CG + cp L_CP), S-(1), with the network's outputs held fixed.
 
     released (ConnectCD's code), over B:
@@ -44,27 +43,24 @@ class Gcs:
         self, prior: Prior, texts: ViewTexts, settings: GcsSettings, *, iterations: int, seed: int
     ) -> None:
         """See :class:`sctd.methods.base.MethodFactory`."""
-        self._network = Network(prior, texts)
-        self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
-        self._noise = NoiseSource(fixed=settings.noise == "fixed", offset=settings.noise_offset, seed=seed)
-        self._iterations = iterations
+        super().__init__(prior, texts, settings, iterations=iterations, seed=seed)
         self._draw = {"released": _released, "anywhere": _anywhere}[settings.timestep_sampling]
         self._cross = {"released": self._cross_released, "supplement": self._cross_supplement}[
             settings.losses
         ]
 
-    @torch.no_grad()
-    def __call__(
-        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
-    ) -> Guidance:
-        """See :class:`sctd.methods.base.Method`.
+    def noise_source(self, seed: int) -> NoiseSource:
+        """As the settings ``noise`` and ``noise_offset`` say."""
+        rule = self._settings
+        return NoiseSource(fixed=rule.noise == "fixed", offset=rule.noise_offset, seed=seed)
+
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`.
 
         released: 8 B evaluations, 7 B when neg is ''. supplement: 9 B, 7 B without L_CP; 7 B and 6 B when neg
         is ''. L_CP also decodes 2 B images, in the supplement's way B of them with the gradient.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        z0, y = z0.detach(), network.begin(cameras)
         rate = warmup_rate(iteration, self._iterations, rule.warmup)
         t, s, e = self._draw(rule, rate, generator)
 

@@ -7,18 +7,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sctd.cameras import Viewpoints
 from sctd.config.methods import IsmSettings
-from sctd.methods.base import Guidance, Number
-from sctd.methods.common import Network, NoiseSource, between, norms
+from sctd.methods.base import Guidance
+from sctd.methods.baseline import Baseline
+from sctd.methods.common import NoiseSource, between
 from sctd.methods.timesteps import randint, warmup_rate
-from sctd.prior.base import Prior
-from sctd.schedule import Schedule
 from sctd.solver import add_noise, phi
-from sctd.text import ViewTexts
 
 
-class Ism:
+class Ism(Baseline[IsmSettings]):
     """dL/dz0 = lambda sigma_t / alpha_t (eps_w(z_t, t, y) - eps(z_s, s, '')), z_s and z_t by inversion of z0.
 
     t is uniform in [t_min, t_max], where t_max falls to t_max_end and the interval t - s from interval_start
@@ -27,26 +24,16 @@ class Ism:
     Source: Liang et al., LucidDreamer, CVPR 2024, arXiv:2311.11284, and its code, guidance/sd_utils.py.
     """
 
-    def __init__(
-        self, prior: Prior, texts: ViewTexts, settings: IsmSettings, *, iterations: int, seed: int
-    ) -> None:
-        """See :class:`sctd.methods.base.MethodFactory`."""
-        self._network = Network(prior, texts)
-        self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
-        self._iterations = iterations
-        self._noise = NoiseSource(fixed=False, offset=0.1, seed=seed)
+    def noise_source(self, seed: int) -> NoiseSource:
+        """New noise with LucidDreamer's offset, drawn by inversions that start above timestep 0."""
+        return NoiseSource(fixed=False, offset=0.1, seed=seed)
 
-    @torch.no_grad()
-    def __call__(
-        self, z0: Tensor, cameras: Viewpoints, iteration: int, generator: torch.Generator
-    ) -> Guidance:
-        """See :class:`sctd.methods.base.Method`.
+    def gradient(self, z0: Tensor, y: Tensor, iteration: int, generator: torch.Generator) -> Guidance:
+        """See :meth:`.Baseline.gradient`.
 
         (n + 3) B evaluations for n <= inversion_steps steps of inversion, so at most 8 B by default.
         """
         rule, schedule, network = self._settings, self._schedule, self._network
-        z0, y = z0.detach(), network.begin(cameras)
         rate = warmup_rate(iteration, self._iterations, rule.warmup)
         interval = int(between(rule.interval_end, rule.interval_start, rate))
         high = int(between(rule.t_max_end, rule.t_max, rate))
@@ -58,16 +45,8 @@ class Ism:
         z_t = phi(schedule, z_s, eps_s, s, t)
         eps_w = network.guided_noise(z_t, t, y, rule.guidance_scale)
         weight = rule.guidance_weight * schedule.snr_weight(t)
-        residual = eps_w - eps_s
-        scalars: dict[str, Number] = {
-            "t": float(t),
-            "s": float(s),
-            "weight": weight,
-            "evaluations": float(network.evaluations),
-            "residual": norms(residual),
-        }
         made = {"z0": z0, "z_s": z_s, "eps_s": eps_s, "z_t": z_t, "eps_w": eps_w}
-        return Guidance(weight * residual, scalars, lambda: made)
+        return self._guidance(weight, eps_w - eps_s, {"t": float(t), "s": float(s)}, made)
 
     def _invert(self, z: Tensor, s: int, generator: torch.Generator) -> Tensor:
         """z0 => z_s up the unconditional ODE, from timestep 0 or where the most steps allowed begin."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sctd.ops._backend import native
 from sctd.ops._checks import addresses
-from sctd.ops._diffusion_core import Core, Levels, Three
+from sctd.ops._diffusion_core import Core, GuidedSteps, Levels, SelfStep, Three
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a network predicts, by diffusers' names; the place is the number in csrc/include/sctd_math.h."""
@@ -49,15 +49,8 @@ class CpuCore:
         native().ode_step(*self._rows(z_to), prediction, addresses(*inputs, z_to))
         return z_to.to(z.dtype)
 
-    def cfg_ode_steps(
-        self,
-        z: Tensor,
-        outs: tuple[Tensor, Tensor],
-        wrong: tuple[Tensor, Tensor] | None,
-        guidance: float,
-        levels: Levels,
-        prediction: int,
-    ) -> Three:
+    def cfg_ode_steps(self, steps: GuidedSteps) -> Three:
+        z, outs, wrong, guidance, levels, prediction = steps
         inputs = self._ready(z, z, *outs, *(wrong or (None, None)), *levels)
         made = self._new(inputs[0], 3)
         count = 0 if wrong is None else wrong[0].shape[1]
@@ -65,15 +58,8 @@ class CpuCore:
         z_s, z_e, out = (t.to(z.dtype) for t in made)
         return z_s, z_e, out
 
-    def residual(
-        self,
-        start: tuple[Tensor, Tensor],
-        levels: Levels,
-        ends: tuple[Tensor, Tensor],
-        weight: Tensor,
-        guidance: float,
-        prediction: int,
-    ) -> Three:
+    def residual(self, step: SelfStep) -> Three:
+        start, levels, ends, weight, guidance, prediction = step
         z = ends[0]
         inputs = self._ready(z, *start, *levels, *ends, weight)
         (grad,) = self._new(inputs[0], 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sctd.ops import _triton_ode, _triton_residual, _triton_variation
 from sctd.ops._checks import stream_of
-from sctd.ops._diffusion_core import Levels, Three
+from sctd.ops._diffusion_core import GuidedSteps, Levels, SelfStep, Three
 
 BLOCK = 1024
 """Elements of one program; with four warps eight a thread."""
@@ -49,16 +49,9 @@ class TritonCore:
             )
         return z_to
 
-    def cfg_ode_steps(
-        self,
-        z: Tensor,
-        outs: tuple[Tensor, Tensor],
-        wrong: tuple[Tensor, Tensor] | None,
-        guidance: float,
-        levels: Levels,
-        prediction: int,
-    ) -> Three:
-        z, null, cond = z.contiguous(), outs[0].contiguous(), outs[1].contiguous()
+    def cfg_ode_steps(self, steps: GuidedSteps) -> Three:
+        z, outs, wrong, guidance, levels, prediction = steps
+        z, null, cond = (t.contiguous() for t in (z, *outs))
         made = (torch.empty_like(z), torch.empty_like(z), torch.empty_like(z))
         if z.numel() == 0:
             return made
@@ -80,15 +73,8 @@ class TritonCore:
                 )
         return made
 
-    def residual(
-        self,
-        start: tuple[Tensor, Tensor],
-        levels: Levels,
-        ends: tuple[Tensor, Tensor],
-        weight: Tensor,
-        guidance: float,
-        prediction: int,
-    ) -> Three:
+    def residual(self, step: SelfStep) -> Three:
+        start, levels, ends, weight, guidance, prediction = step
         z, out, z_end, z_cond = (t.contiguous() for t in (*start, *ends))
         grad, batch = torch.empty_like(z_end), z_end.shape[0]
         stats, loss = (z_end.new_empty(shape, dtype=torch.float32) for shape in ((batch, 3), (batch,)))

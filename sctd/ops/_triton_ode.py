@@ -47,6 +47,15 @@ def number(pointer, stride, image):
 
 
 @triton.jit
+def factors_to(
+    alpha, sigma, alpha_ptr, alpha_stride, sigma_ptr, sigma_stride, image, PREDICTION: tl.constexpr
+):
+    """:func:`step_factors` to the level that an image has in a table."""
+    alpha_to, sigma_to = number(alpha_ptr, alpha_stride, image), number(sigma_ptr, sigma_stride, image)
+    return step_factors(alpha, sigma, alpha_to, sigma_to, PREDICTION)
+
+
+@triton.jit
 def read(pointer, at, inside):
     """Elements in float32, 0 outside."""
     return tl.load(pointer + at, mask=inside, other=0.0).to(tl.float32)
@@ -99,12 +108,9 @@ def ode_step_kernel(
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = column < n
     at = image.to(tl.int64) * n + column
-    on_z, on_out = step_factors(
-        number(alpha_ptr, alpha_stride, image),
-        number(sigma_ptr, sigma_stride, image),
-        number(alpha_to_ptr, alpha_to_stride, image),
-        number(sigma_to_ptr, sigma_to_stride, image),
-        PREDICTION,
+    alpha, sigma = number(alpha_ptr, alpha_stride, image), number(sigma_ptr, sigma_stride, image)
+    on_z, on_out = factors_to(
+        alpha, sigma, alpha_to_ptr, alpha_to_stride, sigma_to_ptr, sigma_to_stride, image, PREDICTION
     )
     write(z_to_ptr, at, on_z * read(z_ptr, at, inside) + on_out * read(out_ptr, at, inside), inside)
 
@@ -139,19 +145,11 @@ def cfg_ode_steps_kernel(
     inside = column < n
     at = image.to(tl.int64) * n + column
     alpha, sigma = number(alpha_ptr, alpha_stride, image), number(sigma_ptr, sigma_stride, image)
-    s_on_z, s_on_out = step_factors(
-        alpha,
-        sigma,
-        number(alpha_s_ptr, alpha_s_stride, image),
-        number(sigma_s_ptr, sigma_s_stride, image),
-        PREDICTION,
+    s_on_z, s_on_out = factors_to(
+        alpha, sigma, alpha_s_ptr, alpha_s_stride, sigma_s_ptr, sigma_s_stride, image, PREDICTION
     )
-    e_on_z, e_on_out = step_factors(
-        alpha,
-        sigma,
-        number(alpha_e_ptr, alpha_e_stride, image),
-        number(sigma_e_ptr, sigma_e_stride, image),
-        PREDICTION,
+    e_on_z, e_on_out = factors_to(
+        alpha, sigma, alpha_e_ptr, alpha_e_stride, sigma_e_ptr, sigma_e_stride, image, PREDICTION
     )
     z, null = read(z_ptr, at, inside), read(null_ptr, at, inside)
     out = null + guidance * (read(cond_ptr, at, inside) - null)
@@ -206,19 +204,11 @@ def perp_neg_ode_steps_kernel(
     length2 = tl.sum(square, 0)
     on_right = 1.0 - tl.sum(along, 0) / tl.where(length2 > 0, length2, 1.0)
     alpha, sigma = number(alpha_ptr, alpha_stride, image), number(sigma_ptr, sigma_stride, image)
-    s_on_z, s_on_out = step_factors(
-        alpha,
-        sigma,
-        number(alpha_s_ptr, alpha_s_stride, image),
-        number(sigma_s_ptr, sigma_s_stride, image),
-        PREDICTION,
+    s_on_z, s_on_out = factors_to(
+        alpha, sigma, alpha_s_ptr, alpha_s_stride, sigma_s_ptr, sigma_s_stride, image, PREDICTION
     )
-    e_on_z, e_on_out = step_factors(
-        alpha,
-        sigma,
-        number(alpha_e_ptr, alpha_e_stride, image),
-        number(sigma_e_ptr, sigma_e_stride, image),
-        PREDICTION,
+    e_on_z, e_on_out = factors_to(
+        alpha, sigma, alpha_e_ptr, alpha_e_stride, sigma_e_ptr, sigma_e_stride, image, PREDICTION
     )
     for start in range(0, n, BLOCK):
         inside = start + lane < n

@@ -17,7 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sctd.ops._triton_ode import LEVELS, number, read, step_factors, write
+from sctd.ops._triton_ode import LEVELS, factors_to, number, read, write
 
 
 @triton.jit(do_not_specialize=LEVELS)
@@ -48,12 +48,9 @@ def residual_kernel(
     first = image.to(tl.int64) * n
     lane = tl.arange(0, BLOCK)
     weight = number(weight_ptr, weight_stride, image)
-    on_z, on_out = step_factors(
-        number(alpha_ptr, alpha_stride, image),
-        number(sigma_ptr, sigma_stride, image),
-        number(alpha_to_ptr, alpha_to_stride, image),
-        number(sigma_to_ptr, sigma_to_stride, image),
-        PREDICTION,
+    alpha, sigma = number(alpha_ptr, alpha_stride, image), number(sigma_ptr, sigma_stride, image)
+    on_z, on_out = factors_to(
+        alpha, sigma, alpha_to_ptr, alpha_to_stride, sigma_to_ptr, sigma_to_stride, image, PREDICTION
     )
     self2, cross2 = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     grad2, bad = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.int32)

@@ -15,6 +15,7 @@ from sctd.errors import InputError
 from sctd.ops import reference
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_float, check_shape
+from sctd.ops._diffusion_core import GuidedSteps
 from sctd.ops._diffusion_cores import MAX_WRONG, PREDICTIONS, core
 from sctd.ops.reference import Level
 
@@ -179,7 +180,8 @@ def _cfg_ode_steps(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     wrong = None if out_wrong is None or wrong_weights is None else (out_wrong, wrong_weights)
-    return core(backend).cfg_ode_steps(z_t, (out_null, out_cond), wrong, guidance_scale, levels, prediction)
+    steps = GuidedSteps(z_t, (out_null, out_cond), wrong, guidance_scale, levels, prediction)
+    return core(backend).cfg_ode_steps(steps)
 
 
 @_cfg_ode_steps.register_fake

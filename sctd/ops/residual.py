@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sctd.ops import reference
 from sctd.ops._backend import choose
+from sctd.ops._diffusion_core import SelfStep
 from sctd.ops._diffusion_cores import core
 from sctd.ops._first_order import first_order
 from sctd.ops.ode import BACKENDS, DEVICES, check_latents, check_prediction
@@ -27,8 +28,8 @@ def _residual(
     prediction: int,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    ends = (z_end, z_cond)
-    return core(backend).residual((z, out), levels, ends, weight, guidance_scale, prediction)
+    step = SelfStep((z, out), levels, (z_end, z_cond), weight, guidance_scale, prediction)
+    return core(backend).residual(step)
 
 
 def _sums_dtype(z: Tensor) -> torch.dtype:

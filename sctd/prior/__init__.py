@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from sctd.config import Config
     from sctd.config.prior import PriorSettings
     from sctd.prior.base import Prior
 
@@ -29,3 +30,21 @@ def load_prior(
     from sctd.prior.load.loader import load
 
     return load(spec, device, dtype)
+
+
+def prior_of(config: Config) -> Prior:
+    """The prior of a run's settings, once it is known to fit the card; several runs may share it.
+
+    Raises:
+        InputError: it cannot be found or read, does not fit, or the device is not there.
+    """
+    import torch
+
+    from sctd.machine import device as devices
+
+    device = devices.resolve(config.device)
+    if device.type == "cuda" or config.prior.card_gib is not None:
+        from sctd.prior import card_memory
+
+        card_memory.check(config, device)
+    return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))

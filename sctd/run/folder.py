@@ -6,15 +6,14 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from sctd.config import Config, differences, load_config
 from sctd.errors import InputError, OutputError, unwritable
 from sctd.run.claims import LOCK, Claim, refuse_held
+from sctd.run.places import check_writable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
@@ -23,8 +22,6 @@ SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "t
 """What `sctd/diary.py` keeps."""
 MAY_CHANGE = ("output.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
-SPACE_NEEDED = 32 * 2**20
-"""Bytes that must be free to begin: two checkpoints, the asset and the pictures of a small run."""
 
 _HALF_WRITTEN = re.compile(
     r"\.(config\.yaml|log\.jsonl|asset|mesh|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
@@ -68,6 +65,7 @@ class RunFolder:
             Held: another process works in it.
         """
         check_target(path, overwrite=overwrite)
+        check_writable(path)
         claim = Claim(path, say)
         try:
             check_target(path, overwrite=overwrite, held=True)  # another one may have been here in between
@@ -100,13 +98,7 @@ class RunFolder:
             InputError: no run is there, or it is one with other settings; the message names them.
             Held: another process works in it.
         """
-        stored = read_config(path)
-        changed = [key for key in differences(stored, config) if not key.startswith(MAY_CHANGE)]
-        if changed:
-            raise InputError(
-                f"cannot resume {path}: its settings differ in {', '.join(changed)}; "
-                "use the settings of its config.yaml, or another output folder"
-            )
+        check_same_settings(path, config)
         claim = Claim(path, say)
         try:
             (path / CHECKPOINTS).mkdir(exist_ok=True)
@@ -118,13 +110,11 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *others: object) -> None:
         if kind is not None and self._begun and not self.worked:
             with suppress(OSError):
                 _remove_run(self.path)
-        self._claim.__exit__(kind, value, trace)
+        self._claim.__exit__(kind, *others)
 
 
 def _remove_run(path: Path) -> None:
@@ -157,6 +147,20 @@ def read_config(path: Path) -> Config:
     return load_config(file=file)
 
 
+def check_same_settings(path: Path, config: Config) -> None:
+    """Find out whether a folder holds a run that can be gone on with.
+
+    Raises:
+        InputError: no run is there, or it is one with other settings; the message names them.
+    """
+    changed = [key for key in differences(read_config(path), config) if not key.startswith(MAY_CHANGE)]
+    if changed:
+        raise InputError(
+            f"cannot resume {path}, which holds a run with other settings ({', '.join(changed)}); "
+            f"use those of its {CONFIG}, or another output folder"
+        )
+
+
 def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
     """Find out, without writing, whether a new run can go into a folder.
 
@@ -164,7 +168,7 @@ def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
         held: this process has claimed it.
 
     Raises:
-        InputError: it exists and may not be replaced, its place is not writable, or the disk is full.
+        InputError: it exists and may not be replaced.
         Held: another process works in it.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -176,14 +180,6 @@ def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
             raise InputError(f"output folder {path} exists; add --resume to go on, --overwrite to replace it")
         if not _is_run(path):
             raise InputError(f"will not overwrite {path}: it is not the folder of a run (no {CONFIG} of one)")
-    base = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if not base.is_dir() or not os.access(base, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {base}; choose another output folder")
-    free = shutil.disk_usage(base).free
-    if free < SPACE_NEEDED:
-        raise OutputError(
-            f"only {free / 2**20:.0f} MB free at {base}, a run needs {SPACE_NEEDED / 2**20:.0f} MB; make room"
-        )
 
 
 def is_blank(path: Path) -> bool:
@@ -260,9 +256,7 @@ class IterationLog:
     def __enter__(self) -> IterationLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -15,10 +15,11 @@ from sctd.compare import budget, page
 from sctd.compare.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
 from sctd.config import differences
 from sctd.errors import InputError
-from sctd.pipeline import Silent, generate
+from sctd.pipeline import generate
 from sctd.prior.base import Prior
 from sctd.run.folder import RunFolder
 from sctd.run.read_back import read_run
+from sctd.run.report import Silent
 
 STEPS = 8
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import methods
-from benchmarks.methods_page import GAP, TITLE, titled
+from benchmarks.pages.methods import GAP, TITLE, titled
 from sctd.batch.folder import create
 from sctd.batch.manifest import Manifest
 from sctd.config import load_config

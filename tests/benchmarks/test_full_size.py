@@ -14,9 +14,9 @@ from tiny import write_folder
 from torch import nn
 
 from benchmarks import full_size
-from benchmarks.full_size import Plan, check_estimate, comparable_mb, rehearse
+from benchmarks.full_size import Plan, check_estimate, rehearse
 from benchmarks.full_size_networks import fill, read_shapes
-from benchmarks.full_size_page import page
+from benchmarks.pages.full_size import markdown
 from sctd.bench.memory import give_back_mb, present_mb
 from sctd.bench.stages import StageClock
 from sctd.bench.work import DEVICES, Device, Operation, Work, bound
@@ -81,11 +81,7 @@ def test_networks_without_numbers_count_what_real_ones_do(found: dict[str, Any])
 
 
 def test_page_has_every_stage_and_each_card(found: dict[str, Any]) -> None:
-    text = page(
-        {**found, "machine": full_size.facts(), "dtype": "float32", "gaussians": 60},
-        full_size.TOLERANCE,
-        comparable_mb(found["memory"]),
-    )
+    text = markdown({**found, "machine": full_size.facts(), "dtype": "float32", "gaussians": 60})
     for word in ("VAE backward", "network, call 4", "the rest of the step", *(d.name for d in DEVICES)):
         assert f"{word} |" in text
     assert "Bounds, not timings" in text
@@ -95,7 +91,7 @@ def test_committed_page_is_that_of_the_committed_numbers() -> None:
     docs = Path(full_size.__file__).parents[1] / "docs"
     kept = json.loads((docs / "full_size.json").read_text(encoding="utf-8"))
     check_estimate(kept)
-    text = page(kept, full_size.TOLERANCE, comparable_mb(kept["memory"]))
+    text = markdown(kept)
     assert text == (docs / "full_size.md").read_text(encoding="utf-8")
     for device in DEVICES:  # the guide's table rounds them
         for kind in ("arithmetic", "by_operation"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -19,11 +17,11 @@ from benchmarks.ladder import (
     sampled,
     true_latents,
 )
-from benchmarks.ladder_page import write_page
+from benchmarks.pages.ladder import markdown
 from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.sample import load_sampler
 from sctd.embedded.truth import psnr, truth_from
-from sctd.embedded.world import Subject
+from sctd.embedded.words import Subject
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule
 from sctd.solver import add_noise, clean
@@ -88,7 +86,7 @@ def test_prompts_are_none_of_those_that_results_are_reported_on() -> None:
     assert not set(subjects) & {*drawn_subjects(24), *TUNING}
 
 
-def test_the_page_has_every_rung_and_table(tmp_path: Path) -> None:
+def test_the_page_has_every_rung_and_table() -> None:
     assets = {
         f"{rung} {seed}": {
             "rung": rung,
@@ -102,8 +100,7 @@ def test_the_page_has_every_rung_and_table(tmp_path: Path) -> None:
     }
     sampled = {"2": {"cat": 24.0, "cube": 26.0}}
     denoised = {"100": {"prompt": 0.1, "''": 0.2, "spread": 1.0}}
-    write_page(tmp_path / "ladder.md", {"assets": assets, "sampled": sampled, "denoised": denoised}, 2)
-    text = (tmp_path / "ladder.md").read_text()
+    text = markdown({"assets": assets, "sampled": sampled, "denoised": denoised})
     assert text.count("20.5 / 0.90") == 2 * len(RUNGS)
     assert "| 2 | 25.00 | cat 24.0, cube 26.0 |" in text
     assert "| 100 | 0.100 | 0.200 | 1.00 |" in text

@@ -51,7 +51,7 @@ def test_prompt_is_refused(sctd: Command, here: Path, prompt: str, says: str) ->
     "prompt", ["a red mushroom", "a cat/dog, half and half", "a 1.5 m tall robot", "Café"]
 )
 def test_ordinary_words_are_no_path(prompt: str) -> None:
-    from sctd_cli.inputs import check_prompt
+    from sctd.preflight import check_prompt
 
     assert check_prompt(f" {prompt} ") == prompt
 
@@ -60,7 +60,7 @@ def test_ordinary_words_are_no_path(prompt: str) -> None:
 def test_every_space_is_a_space(space: str) -> None:
     """Pasted text has no-break and thin ones; a config file's prompt is read alike."""
     from sctd.config import load_config
-    from sctd_cli.inputs import check_prompt
+    from sctd.preflight import check_prompt
 
     pasted = f"{space}a red{space}mushroom"
     assert check_prompt(pasted) == GOOD
@@ -74,7 +74,7 @@ def test_every_space_is_a_space(space: str) -> None:
 def test_joiners_belong_to_words(prompt: str) -> None:
     """The zero-width non-joiner of Persian, and the joiner in an emoji of several."""
     from sctd.config import load_config
-    from sctd_cli.inputs import check_prompt
+    from sctd.preflight import check_prompt
 
     assert check_prompt(prompt) == prompt
     assert load_config(prompt=prompt).prompt == prompt
@@ -194,7 +194,7 @@ def test_disk_too_small_for_a_run(sctd: Command, here: Path, monkeypatch: pytest
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10 << 20, 0, 10 << 20))
     line = sctd("generate", GOOD, "--out", "deep/run").error_line()
     assert "only 10 M" in line
-    assert "a run needs" in line
+    assert "64 MB are needed" in line
     assert tree(here) == []
 
 

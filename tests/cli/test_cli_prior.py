@@ -321,10 +321,10 @@ def test_default_prior_and_preset(
     prior: str,
     iterations: int,
 ) -> None:
-    from sctd.prior import default
+    from sctd.machine import device
 
-    monkeypatch.setattr(default, "torch_has_cuda", lambda: gpu)  # no GPU: answers as if there were one
-    monkeypatch.setattr(default, "cuda_devices", lambda: int(gpu))
+    monkeypatch.setattr(device, "torch_has_cuda", lambda: gpu)  # no GPU: answers as if there were one
+    monkeypatch.setattr(device, "cuda_devices", lambda: int(gpu))
     config = yaml.safe_load(sctd("generate", "a red ball", "--dry-run", *arguments).out)
     assert (config["prior"]["name"], config["iterations"]) == (prior, iterations)
 

@@ -20,7 +20,7 @@ from sctd.embedded.pictures import (
 )
 from sctd.embedded.scenes import CHANNELS, Scene, scene_of
 from sctd.embedded.truth import truth_views
-from sctd.embedded.world import KINDS, KINDS_WITH_FRONT, Subject
+from sctd.embedded.words import SMALL, Subject
 
 COVERAGE, BODY = CHANNELS.index("coverage"), CHANNELS.index("body")
 
@@ -65,7 +65,7 @@ def test_the_camera_agrees_with_the_trainers() -> None:
         np.testing.assert_allclose(cameras.Ks[i].numpy(), K, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(SMALL.kinds))
 def test_every_kind_is_whole_and_in_the_picture(kind: str) -> None:
     angles = [0.0, 1.0, 2.2, 3.1, -1.3, 0.5]
     maps = trace_views(kind, angles, [0.0, 0.5, -0.1, 0.3, 0.8, 1.4], [RADIUS[0]] * 6)
@@ -79,7 +79,7 @@ def test_every_kind_is_whole_and_in_the_picture(kind: str) -> None:
     assert float(body.min()) > 0.12, "the prompt's colour must be seen from everywhere"
 
 
-@pytest.mark.parametrize("kind", list(KINDS_WITH_FRONT))
+@pytest.mark.parametrize("kind", list(SMALL.kinds_with_front))
 def test_a_front_differs_from_the_back_and_the_side(kind: str) -> None:
     images, _ = truth_views(Subject(kind, "red"), 24)
     distance = (images[0] - images).square().mean(dim=(1, 2, 3))
@@ -112,5 +112,5 @@ def test_views_repeat_with_the_seed_and_any_number_of_threads() -> None:
 
 
 def test_names_of_kinds_have_shapes() -> None:
-    for kind in KINDS:
+    for kind in SMALL.kinds:
         assert len(scene_of(kind).shapes) >= 1

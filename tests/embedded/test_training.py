@@ -35,7 +35,7 @@ from sctd.embedded.training import (
     step_generator,
 )
 from sctd.embedded.vae import CHANNELS, level_channels, new_vae, train_vae
-from sctd.embedded.world import VIEW_PHRASES, Subject, check_prompt
+from sctd.embedded.words import SMALL, VIEW_PHRASES, Subject
 from sctd.errors import InputError
 from sctd.prior.views import FEATURES
 from sctd.text import blend_weights
@@ -150,7 +150,7 @@ def test_every_weight_has_one_optimiser() -> None:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(folder)
+    write_tokenizer(folder, every_caption())
     loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
     return loaded
 
@@ -174,7 +174,7 @@ def test_captions_say_what_the_picture_shows_and_blend_neighbouring_views() -> N
         azimuth, elevation = float(poses.azimuth[i]), float(poses.elevation[i])
         a, b, w = view_captions(subject, azimuth, elevation, weights[i], rng)
         assert 0.5 - 1e-6 <= w <= 1
-        assert check_prompt(a) == check_prompt(b) == subject
+        assert SMALL.check_prompt(a) == SMALL.check_prompt(b) == subject
         if a != b and w < 1:
             blended += 1
             views = {text.rsplit(", ", 1)[1] for text in (a, b)}
@@ -211,7 +211,7 @@ def test_a_sample_says_all_that_its_picture_shows(tokenizer: CLIPTokenizer) -> N
     assert all(torch.equal(a, b) for a, b in zip(vars(sample).values(), vars(again).values(), strict=True))
     for caption, (first, second) in zip(sample.caption, sample.view_captions, strict=True):
         texts = [tokenizer.decode(x, skip_special_tokens=True) for x in (caption, first, second)]
-        said = [check_prompt(text.replace("3 d", "3d")) for text in texts]  # two tokens, one word
+        said = [SMALL.check_prompt(text.replace("3 d", "3d")) for text in texts]  # two tokens, one word
         assert said[0] == said[1] == said[2]
 
 

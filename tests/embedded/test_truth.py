@@ -8,7 +8,7 @@ import torch
 from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
 from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
-from sctd.embedded.world import KINDS_WITH_FRONT, Subject
+from sctd.embedded.words import SMALL, Subject
 from sctd.initial.start import initialise
 from sctd.trainer import random_streams
 
@@ -22,7 +22,7 @@ def blind() -> Recogniser:
     return Recogniser().eval()
 
 
-@pytest.mark.parametrize("kind", list(KINDS_WITH_FRONT))
+@pytest.mark.parametrize("kind", list(SMALL.kinds_with_front))
 def test_the_truth_matches_itself_and_its_own_azimuths(kind: str, blind: Recogniser) -> None:
     subject = Subject(kind, "red")
     images, alpha = truth_views(subject)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sctd.embedded.captions import base_caption, view_of, with_view
-from sctd.embedded.world import COLORS, KINDS, PATTERNS, VIEW_WORDS, Subject, check_prompt
-from sctd.errors import PromptError
+from sctd.embedded.scenes import scene_of
+from sctd.embedded.weights import write_card
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
+from sctd.embedded.world import world_named, world_of
+from sctd.errors import InputError, PromptError
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ from sctd.errors import PromptError
     ],
 )
 def test_reads_synonyms_orders_and_views(prompt: str, subject: Subject) -> None:
-    assert check_prompt(prompt) == subject
+    assert SMALL.check_prompt(prompt) == subject
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_reads_synonyms_orders_and_views(prompt: str, subject: Subject) -> None:
 )
 def test_refuses_with_the_reason_and_the_way_out(prompt: str, reason: str) -> None:
     with pytest.raises(PromptError) as error:
-        check_prompt(prompt)
+        SMALL.check_prompt(prompt)
     message = str(error.value)
     assert reason in message
     assert "airplane" in message
@@ -55,13 +60,13 @@ def test_refuses_with_the_reason_and_the_way_out(prompt: str, reason: str) -> No
 
 def test_every_caption_means_its_subject() -> None:
     rng = random.Random(3)
-    for kind in KINDS:
-        for color in COLORS:
-            subject = Subject(kind, color, rng.choice(list(PATTERNS)))
+    for kind in SMALL.kinds:
+        for color in SMALL.colors:
+            subject = Subject(kind, color, rng.choice(list(SMALL.patterns)))
             for view in VIEW_WORDS:
                 caption = with_view(base_caption(subject, rng), view, rng)
-                assert check_prompt(caption) == subject, caption
-            assert check_prompt(str(subject)) == subject
+                assert SMALL.check_prompt(caption) == subject, caption
+            assert SMALL.check_prompt(str(subject)) == subject
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,37 @@ def test_view_of_a_direction(azimuth: float, elevation: float, view: str) -> Non
     assert view_of(azimuth, elevation) == view
 
 
-def test_the_world_loads_without_torch() -> None:
-    code = "import sys, sctd.embedded.world; print('torch' in sys.modules or 'numpy' in sys.modules)"
+def test_a_prompt_is_checked_without_torch() -> None:
+    code = (
+        "import sys; from sctd.embedded.world import world_of; world_of().check_prompt('a red ball');"
+        "print('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_weights_name_their_world(tmp_path: Path) -> None:
+    assert world_of().name == "small"
+    assert world_of(tmp_path).name == "small"  # cards from before there was another
+    write_card({"world": "flat"}, tmp_path)
+    with pytest.raises(InputError, match="no world is named 'flat'; there are small"):
+        world_of(tmp_path)
+
+
+def test_a_world_reads_what_it_says_of_what_it_draws() -> None:
+    world, rng = world_named("small"), random.Random(5)
+    for _ in range(50):
+        subject = world.draw(rng)
+        assert world.check_prompt(world.caption(subject, rng)) == subject
+
+
+def test_the_small_world_is_what_the_shipped_weights_learned() -> None:
+    """Sums of its captions and of its parts, taken before there was a second world."""
+    captions = "\n".join(world_named("small").every_caption())
+    assert hashlib.sha256(captions.encode()).hexdigest()[:16] == "3a2ef09a67f18926"
+    parts = []
+    for kind in SMALL.kinds:
+        scene = scene_of(kind)
+        rotations = [[round(float(x), 4) + 0.0 for x in turn.ravel()] for turn in scene.rotations]
+        parts.append([kind, scene.shapes, scene.materials, scene.params, rotations, scene.centers])
+    assert hashlib.sha256(repr(parts).encode()).hexdigest()[:16] == "4db662c89616cfa4"

@@ -15,7 +15,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from sctd.config.prior import SD21_BASE
 from sctd.errors import InputError
-from sctd.prior.default import cuda_devices, default_prior, torch_has_cuda
+from sctd.machine.device import cuda_devices, torch_has_cuda
+from sctd.prior.default import default_prior
 from sctd.prior.load import hub
 
 
@@ -157,7 +158,7 @@ def run_offline(name: str, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_default_prior(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sctd.prior import default
+    from sctd.machine import device as module
 
     for torch_built, devices, device, name in (
         (True, 1, "auto", SD21_BASE),
@@ -166,8 +167,8 @@ def test_default_prior(monkeypatch: pytest.MonkeyPatch) -> None:
         (True, 0, "auto", "embedded"),
         (False, 1, "auto", "embedded"),
     ):
-        monkeypatch.setattr(default, "torch_has_cuda", lambda value=torch_built: value)
-        monkeypatch.setattr(default, "cuda_devices", lambda value=devices: value)
+        monkeypatch.setattr(module, "torch_has_cuda", lambda value=torch_built: value)
+        monkeypatch.setattr(module, "cuda_devices", lambda value=devices: value)
         assert default_prior(device) == name
 
 

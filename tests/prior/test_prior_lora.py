@@ -16,6 +16,7 @@ import torch
 from lora_files import Networks, made, shape_of, weights
 from torch import Tensor
 
+from sctd.embedded.weights import pipeline_of
 from sctd.errors import InputError
 from sctd.prior.load import lora
 from sctd.prior.load.parts import quiet
@@ -195,18 +196,8 @@ def test_config_in_the_header(base: Networks, networks: Networks, tmp_path: Path
 
 
 def by_diffusers(networks: Networks, file: Path) -> None:
-    from diffusers import StableDiffusionPipeline
-
     with quiet():
-        pipeline = StableDiffusionPipeline(
-            vae=None,
-            tokenizer=None,
-            scheduler=None,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **networks,
-        )
+        pipeline = pipeline_of(vae=None, tokenizer=None, scheduler=None, **networks)
         pipeline.load_lora_weights(str(file.parent), weight_name=file.name, local_files_only=True)
         pipeline.fuse_lora(lora_scale=0.7)
         pipeline.unload_lora_weights()

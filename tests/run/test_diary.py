@@ -11,8 +11,9 @@ from PIL import Image
 from small import small_config, small_prior, small_run
 from tensorboardX.proto import event_pb2
 
-from sctd.pipeline import Silent, generate
+from sctd.pipeline import generate
 from sctd.run.folder import EVENTS, LOG, LOSSES, SHEETS, TIMELAPSE, read_log
+from sctd.run.report import Silent
 
 ALL = ("output.progress_every=4", "output.plot=true", "output.tensorboard=true")
 SHEETS_OF_TEN = ["0000004.png", "0000008.png", "0000010.png"]

@@ -179,7 +179,7 @@ def test_targets_that_are_no_folders(tmp_path: Path, kind: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     target = tmp_path / "file" / "run" if kind == "below a file" else tmp_path / kind
     with pytest.raises(InputError, match=r"not a folder|cannot write"):
-        check_target(target, overwrite=True)
+        RunFolder.new(target, overwrite=True)
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_resuming_nothing(tmp_path: Path) -> None:
 
 
 def test_resuming_with_every_checkpoint_damaged_starts_over_and_says_so(tmp_path: Path) -> None:
-    from sctd.pipeline import Silent
+    from sctd.run.report import Silent
 
     class Listening(Silent):
         def __init__(self) -> None:

@@ -6,24 +6,12 @@ import math
 
 import pytest
 import torch
+from small_assets import lopsided
 
 from sctd.config import load_config
 from sctd.config.asset import OptimSettings, RateSettings
 from sctd.gaussians import Gaussians
 from sctd.splats.optim import GaussianAdam, clip_norm, learning_rate
-
-
-def some_gaussians(n: int, seed: int = 0) -> Gaussians:
-    g = torch.Generator().manual_seed(seed)
-    shapes = {
-        "means": (n, 3),
-        "scales": (n, 3),
-        "quats": (n, 4),
-        "opacities": (n,),
-        "sh0": (n, 1, 3),
-        "shN": (n, 3, 3),
-    }
-    return Gaussians(**{name: torch.randn(shape, generator=g) for name, shape in shapes.items()})
 
 
 def set_gradients(gaussians: Gaussians, seed: int, rows: torch.Tensor | None = None) -> None:
@@ -63,8 +51,8 @@ def test_clip_norm_rises_and_can_be_off() -> None:
 
 def test_matches_torch_adam() -> None:
     settings = OptimSettings(eps=1e-8)
-    ours = GaussianAdam(some_gaussians(9), settings, 10)
-    theirs = some_gaussians(9).requires_grad_()
+    ours = GaussianAdam(lopsided(1, 9), settings, 10)
+    theirs = lopsided(1, 9).requires_grad_()
     groups = [{"params": [p], "lr": ours.rate(name, 0)} for name, p in theirs.parameters().items()]
     reference = torch.optim.Adam(groups, betas=(settings.beta1, settings.beta2), eps=1e-8)
     for i in range(5):
@@ -78,7 +66,7 @@ def test_matches_torch_adam() -> None:
 
 def test_clipping_limits_each_kind_of_parameter_by_itself() -> None:
     """With beta1 = 0 the first moment is the clipped gradient."""
-    ours = GaussianAdam(some_gaussians(9), OptimSettings(clip=True, clip_start=2.0, beta1=0.0), 10)
+    ours = GaussianAdam(lopsided(1, 9), OptimSettings(clip=True, clip_start=2.0, beta1=0.0), 10)
     set_gradients(ours.gaussians, 0)
     small = ours.gaussians.opacities
     small.grad = torch.full_like(small, 0.01)
@@ -90,7 +78,7 @@ def test_clipping_limits_each_kind_of_parameter_by_itself() -> None:
 def test_rows_keep_their_moments_when_gaussians_move() -> None:
     """Optimising, permuting and dropping rows, and optimising on is the same as permuting at the start."""
     rows = torch.tensor([5, 0, 3, 3, 8])
-    ours = GaussianAdam(some_gaussians(9), OptimSettings(), 10)
+    ours = GaussianAdam(lopsided(1, 9), OptimSettings(), 10)
     for i in range(3):
         set_gradients(ours.gaussians, i)
         ours.step(i)
@@ -98,11 +86,11 @@ def test_rows_keep_their_moments_when_gaussians_move() -> None:
     moved = Gaussians(**{name: p.detach()[rows] for name, p in ours.gaussians.parameters().items()})
     ours.replace(moved, rows, torch.zeros(len(rows), dtype=torch.bool))
 
-    permuted = Gaussians(**{name: p[rows] for name, p in some_gaussians(9).parameters().items()})
+    permuted = Gaussians(**{name: p[rows] for name, p in lopsided(1, 9).parameters().items()})
     other = GaussianAdam(permuted, OptimSettings(), 10)
     for i in range(3):
         set_gradients(some := other.gaussians, i, None)
-        full = some_gaussians(9).requires_grad_()
+        full = lopsided(1, 9).requires_grad_()
         set_gradients(full, i)
         for name, p in some.parameters().items():
             gradient = full.parameters()[name].grad
@@ -119,7 +107,7 @@ def test_rows_keep_their_moments_when_gaussians_move() -> None:
 
 
 def test_fresh_rows_start_from_zero_moments() -> None:
-    ours = GaussianAdam(some_gaussians(4), OptimSettings(), 10)
+    ours = GaussianAdam(lopsided(1, 4), OptimSettings(), 10)
     set_gradients(ours.gaussians, 0)
     ours.step(0)
     before = {name: m.clone() for name, m in ours.exp_avg.items()}
@@ -136,7 +124,7 @@ def test_fresh_rows_start_from_zero_moments() -> None:
 
 
 def test_degree_0_has_no_state_for_shn() -> None:
-    flat = some_gaussians(4)
+    flat = lopsided(1, 4)
     flat.shN = torch.zeros(4, 0, 3)
     ours = GaussianAdam(flat, OptimSettings(), 10)
     set_gradients(ours.gaussians, 0)

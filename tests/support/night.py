@@ -17,9 +17,9 @@ from sctd.batch.entry import Entry, Outcome
 from sctd.batch.run import carry_on
 from sctd.batch.store import Folder, Store, store_at
 from sctd.config import load_config
-from sctd.pipeline import Silent
 from sctd.prior.base import Prior
 from sctd.run.folder import LOG, read_log
+from sctd.run.report import Silent
 
 SMALL = (
     "cameras.size=32",

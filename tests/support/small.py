@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from sctd.config import Config, load_config
-from sctd.pipeline import RunResult, Silent, generate
+from sctd.pipeline import RunResult, generate
 from sctd.prior.analytic import AnalyticPrior
+from sctd.run.report import Silent
 
 PROMPT = "a red ball"
 

@@ -43,6 +43,21 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
+def text_config(**more: int) -> CLIPTextConfig:
+    """CLIP's text encoder with one layer, for the tokenizer above."""
+    return CLIPTextConfig(
+        vocab_size=514,
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=LENGTH,
+        bos_token_id=512,
+        eos_token_id=513,
+        **more,
+    )
+
+
 def write_folder(
     folder: Path,
     prediction_type: str = "epsilon",
@@ -84,32 +99,19 @@ def write_folder(
         sample_size=16,
         scaling_factor=0.5,
     )
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=514,
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=LENGTH,
-            bos_token_id=512,
-            eos_token_id=513,
-        )
-    )
+    text = CLIPTextModel(text_config())
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=prediction_type
     )
-    for part, module in (("unet", unet), ("vae", vae), ("text_encoder", text)):
+    networks = {"unet": unet, "vae": vae, "text_encoder": text}
+    for part, module in networks.items():
         module.half().save_pretrained(folder / part, safe_serialization=True)
     scheduler.save_pretrained(folder / "scheduler")
     write_tokenizer(folder / "tokenizer")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-    }
+    index: dict[str, object] = {"_class_name": "StableDiffusionPipeline"}
+    for part, module in {**networks, "scheduler": scheduler}.items():
+        kind = type(module)
+        index[part] = [kind.__module__.split(".")[0], kind.__name__]
+    index["tokenizer"] = ["transformers", "CLIPTokenizer"]
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder

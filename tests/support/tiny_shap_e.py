@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from diffusers import HeunDiscreteScheduler, PriorTransformer, ShapEPipeline
 from diffusers.pipelines.shap_e import ShapERenderer
-from tiny import LENGTH, WIDTH, write_tokenizer
+from tiny import WIDTH, text_config, write_tokenizer
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from sctd.prior.load.parts import quiet
 
@@ -95,19 +95,7 @@ def _write(folder: Path, distance: float) -> None:
         embedding_proj_dim=WIDTH,
         clip_embed_dim=32,  # of the mean, and of a variance that the pipeline drops
     )
-    text = CLIPTextModelWithProjection(
-        CLIPTextConfig(
-            vocab_size=514,
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
-            projection_dim=WIDTH,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=LENGTH,
-            bos_token_id=512,
-            eos_token_id=513,
-        )
-    )
+    text = CLIPTextModelWithProjection(text_config(projection_dim=WIDTH))
     renderer = ShapERenderer(
         param_names=("nerstf.mlp.0.weight", "nerstf.mlp.1.weight"),
         param_shapes=((HIDDEN, POSITION), (HIDDEN, HIDDEN)),

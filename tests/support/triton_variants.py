@@ -20,6 +20,7 @@ from triton.runtime import jit
 
 from sctd.config.sctd import SctdSettings
 from sctd.ops import _triton_scene as scene
+from sctd.ops._diffusion_core import GuidedSteps, SelfStep
 from sctd.ops._triton_core import TritonCore
 from sctd.schedule import Schedule
 
@@ -47,9 +48,9 @@ def diffusion() -> None:
                 core.noise(z, z, of_t)
                 core.ode_step(z, z, (*of_t, *of_s), 0)
                 for avoided in (None, wrong):
-                    core.cfg_ode_steps(z, (z, z), avoided, 7.5, (*of_t, *of_s, *of_e), 0)
+                    core.cfg_ode_steps(GuidedSteps(z, (z, z), avoided, 7.5, (*of_t, *of_s, *of_e), 0))
                 weight = schedule.weights(t, e, SctdSettings(), z)
-                core.residual((z, z), (*of_s, *of_e), (z, z), weight, 7.5, 0)
+                core.residual(SelfStep((z, z), (*of_s, *of_e), (z, z), weight, 7.5, 0))
 
 
 def gaussians() -> None:

@@ -12,9 +12,10 @@ from small import small_config, small_prior, small_run
 
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
-from sctd.pipeline import Silent, generate
+from sctd.pipeline import generate
 from sctd.run.claims import Held
 from sctd.run.folder import ASSET
+from sctd.run.report import Silent
 from sctd.viewer import window
 from sctd.viewer.visit import Seen, Visit
 from sctd.viewer.window import NOW, VIEW, WISH, Window, Wish

@@ -8,6 +8,7 @@ import torch
 
 from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
 from sctd.errors import InputError
+from sctd.machine import device as devices
 from sctd.prior import vae
 from sctd.prior.base import Prior
 from sctd.prior.diffusers_prior import DiffusersPrior
@@ -20,7 +21,7 @@ from sctd.prior.load.sources import Source
 def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dtype | None) -> Prior:
     """See :func:`sctd.prior.load_prior`."""
     settings = PriorSettings().model_copy(update={"name": spec}) if isinstance(spec, str) else spec
-    where = checked_device(device)
+    where = devices.resolve(device)
     kind = dtype or default_dtype(where)
     if settings.name == ANALYTIC:
         from sctd.prior.toy import toy_prior
@@ -33,21 +34,10 @@ def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dty
     parts = vae.replace(parts, settings, kind)
     check = None
     if settings.name == EMBEDDED:
-        from sctd.embedded.world import check_prompt
+        from sctd.embedded.world import world_of
 
-        check = check_prompt
+        check = world_of().check_prompt
     return DiffusersPrior(parts, settings.name, where, kind, check, settings)
-
-
-def checked_device(device: str | torch.device) -> torch.device:
-    """The torch device; InputError where there is none like it."""
-    try:
-        where = torch.device(device)
-    except RuntimeError as exc:
-        raise InputError(f"device {device!r} is unknown; use cpu or cuda") from exc
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch finds no CUDA device here; use --device cpu")
-    return where
 
 
 def default_dtype(device: torch.device) -> torch.dtype:

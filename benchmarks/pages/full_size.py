@@ -1,13 +1,16 @@
-"""The page of benchmarks/full_size.py: what was found, as tables."""
+"""Stable Diffusion 2.1 at full size, as measured by benchmarks/full_size.py: the page."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.pages import Results
 from sctd.bench.machine import describe
 from sctd.bench.work import DEVICES
 from sctd.stages import STEP
 
+TOLERANCE = 0.15
+"""Share by which the estimate of memory may be off."""
 PAPER = {"iterations": 5000, "minutes": 32, "device": "A100 SXM", "evaluations": 20}
 """The publication's own time of a run, and what an iteration asks of the network: images in its calls."""
 
@@ -70,14 +73,16 @@ second bound {iterations} iterations would take {low}.
 """
 
 
-def page(found: dict[str, Any], tolerance: float, comparable_mb: dict[str, float]) -> str:
-    """Markdown.
+def comparable_mb(of_memory: dict[str, Any]) -> dict[str, float]:
+    """What of the estimate a CPU has: all tensors, and what the allocator loses between them; no CUDA."""
+    lines = of_memory["estimate_mb"]
+    counted = sum(mb for name, mb in lines.items() if not name.endswith("(assumed)"))
+    without = sum(mb for name, mb in lines.items() if not name.startswith("CUDA"))
+    return {"all that is counted": counted, "with what is lost between blocks": without}
 
-    Args:
-        found: of :func:`benchmarks.full_size.rehearse`, with machine, dtype and gaussians.
-        tolerance: of the estimate of memory, a share.
-        comparable_mb: sums of the estimate to compare with what was measured, by name.
-    """
+
+def markdown(found: Results) -> str:
+    """The page, from what :func:`benchmarks.full_size.rehearse` found, with machine, dtype and gaussians."""
     loading, last = found["loading"], found["iterations"][-1]
     others = "an unknown number of" if last["others_cores"] is None else f"{last['others_cores']:.1f}"
     parameters = ", ".join(f"{n / 1e6:.1f} M in the {part}" for part, n in found["parameters"].items())
@@ -89,7 +94,7 @@ def page(found: dict[str, Any], tolerance: float, comparable_mb: dict[str, float
         "loading": loading["wall_s"],
         "iteration": f"{sum(last['wall_s'].values()):.0f} s",
         "others": others,
-        "tolerance": tolerance,
+        "tolerance": TOLERANCE,
         "freed": found["memory"]["freed_mb"],
         "peaks": "; ".join(
             f"{d.name} {d.flops_per_s / 1e12:.0f} TFLOPS, {d.bytes_per_s / 1e9:.0f} GB/s" for d in DEVICES
@@ -102,7 +107,7 @@ def page(found: dict[str, Any], tolerance: float, comparable_mb: dict[str, float
             _stages(found),
             COUNTED,
             MEMORY.format(**told),
-            _memory(found["memory"], comparable_mb),
+            _memory(found["memory"]),
             MEMORY_END.format(**told),
             BOUNDS.format(**told),
             _bounds(found["preset"]),
@@ -151,14 +156,14 @@ def _counts(stage: dict[str, Any]) -> list[str]:
     return [str(stage["operations"]), *(f"{x:.2f}" if x else "0" for x in numbers)]
 
 
-def _memory(memory: dict[str, Any], comparable_mb: dict[str, float]) -> str:
+def _memory(memory: dict[str, Any]) -> str:
     """Rows of the estimate and of what was measured."""
     peak = memory["peak_mb"]
     rows = [(f"estimated: {name}", f"{mb:.0f}") for name, mb in memory["estimate_mb"].items()]
     rows += [
         *(
             (f"**estimated: {name}**", f"**{mb:.0f}** ({mb / peak - 1:+.1%})")
-            for name, mb in comparable_mb.items()
+            for name, mb in comparable_mb(memory).items()
         ),
         ("measured: networks loaded", f"{memory['loaded_mb']:.0f}"),
         ("**measured: largest**", f"**{peak:.0f}**"),

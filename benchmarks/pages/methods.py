@@ -1,37 +1,35 @@
-"""The page and the picture of benchmarks/methods.py."""
+"""The methods compared, as measured by benchmarks/methods.py: the page and its picture."""
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.pages import Results
 from sctd.evaluate.intervals import FEWEST
-from sctd.evaluate.report import METRICS, Report, meaning, verdict
+from sctd.evaluate.report import METRICS, Report, Row, meaning, verdict
 
 BASELINE = "sctd"
 VIEWS = 4
 TITLE, GAP = 30, 12  # of the picture, px
 COLORS = 255  # a third of the size, and nothing to see of it
-Results = dict[str, Any]
 
 
 def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: Path) -> None:
     """A row a prompt: VIEWS views of the truth, then of each method's asset; white where there is none."""
     from sctd.embedded.truth import asset_views, truth_views
-    from sctd.embedded.world import check_prompt
+    from sctd.embedded.world import world_of
     from sctd.formats.table import read_gaussians
 
     rows = []
     for prompt, *made in zip(prompts, *assets.values(), strict=True):
-        truth = truth_views(check_prompt(prompt), VIEWS)[0]
+        truth = truth_views(world_of().check_prompt(prompt), VIEWS)[0]
         columns = [truth]
         for asset in made:
             there = asset.is_file()
@@ -57,17 +55,14 @@ def titled(rows: Sequence[Sequence[NDArray[np.float32]]], titles: Sequence[str])
     return made
 
 
-def write_page(page: Path, out: Path, results: Results, report: Report, names: Sequence[str]) -> None:
-    """The results as Markdown, with the picture and the numbers copied beside it."""
-    pictures = page.parent / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    shutil.copy(out / "results.json", page.with_suffix(".json"))
-    if (out / "methods.png").is_file():
-        shutil.copy(out / "methods.png", pictures / f"{page.stem}.png")
+def markdown(results: Results, stem: str = "methods") -> str:
+    """The page; ``stem`` is its name and its picture's."""
+    report = Report([Row(**row) for row in results["runs"]])
+    names = list(results["iterations"])
     lines = [
         "# The methods compared",
         "",
-        _conditions(page, results),
+        _conditions(stem, results),
         "",
         *_means(report, results, names),
         "",
@@ -75,22 +70,22 @@ def write_page(page: Path, out: Path, results: Results, report: Report, names: S
         "",
         f"{VIEWS} views of the truth and of each method's asset, seed 0, a row a prompt.",
         "",
-        f"![the truth and every method's assets](pictures/{page.stem}.png)",
+        f"![the truth and every method's assets](pictures/{stem}.png)",
         "",
     ]
     if results["failed"]:
         lines += ["Failed runs, which no mean above contains:", ""]
         lines += [f"- {name}: {error}" for name, error in results["failed"].items()] + [""]
-    page.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
-def _conditions(page: Path, results: Results) -> str:
+def _conditions(stem: str, results: Results) -> str:
     """One paragraph: what was run, where, and what was equal."""
     command, machine = results["command"], results["machine"]
     called = (
         f"python -m benchmarks.methods --methods {','.join(results['iterations'])} "
         f"--prompts {len(command['prompts'])} --seeds {command['seeds']} "
-        f"--evaluations {command['evaluations']} --page docs/{page.name}"
+        f"--evaluations {command['evaluations']} --page docs/{stem}.md"
     )
     published = command.get("published", False)
     called += " --published" if published else ""

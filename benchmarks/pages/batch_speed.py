@@ -1,15 +1,15 @@
-"""The page and the plot of benchmarks/batch.py."""
+"""How fast batches are, measured by benchmarks/batch.py: the page and its picture."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
 
+from benchmarks.pages import Results
 from sctd.bench.machine import describe
 
 
-def table(results: dict[str, Any]) -> str:
+def table(results: Results) -> str:
     """Every cell: seconds, assets an hour, and the share of the two baselines."""
     assets, cells = results["command"]["assets"], results["cells"]
     median = {(c["name"], kind): statistics.median(c[kind]) for c in cells for kind in ("cold_s", "warm_s")}
@@ -29,15 +29,15 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def page(results: dict[str, Any], path: Path, plot: Path | None) -> str:
-    """The whole page."""
+def markdown(results: Results) -> str:
+    """The page."""
     command, costs = results["command"], results["costs"]
     told = "agree" if results["same_bits"] else "DO NOT AGREE"
     options = " ".join(f"--{name} {value}" for name, value in command.items())
     lines = [
         "# How fast batches are",
         "",
-        f"    python -m benchmarks.batch {options} --page docs/{path.name}",
+        f"    python -m benchmarks.batch {options} --page docs/batch_speed.md",
         "",
         f"{command['assets']} prompts of the suite `embedded`, {command['steps']} iterations each, no",
         f"turntable; medians of {command['rounds']} round(s). Cold: the whole command. Warm: without",
@@ -57,24 +57,24 @@ def page(results: dict[str, Any], path: Path, plot: Path | None) -> str:
         "|---|---|",
         *(f"| {name} | {value:.4g} |" for name, value in costs.items()),
         "",
-        "`asset_s` and `desk_s` were measured here, the others are assumptions; the code says what each is.",
-        "40 assets a seat.",
+        "`asset_s` and `coordinator_s` were measured here, the others are assumptions, which the code",
+        "explains. Each batch has 40 assets for each that is in flight.",
         "",
-        "| workers | assets | hours | efficiency | desk busy | store busy | deaths |",
+        "| workers | assets | hours | efficiency | coordinator busy | store busy | deaths |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {p['workers']} | {p['assets']} | {p['hours']:.2f} | {p['efficiency']:.2f} "
-            f"| {p['desk_busy']:.0%} | {p['store_busy']:.0%} | {p['deaths']} |"
+            f"| {p['coordinator_busy']:.0%} | {p['store_busy']:.0%} | {p['deaths']} |"
             for p in results["simulation"]
         ),
         "",
+        "![the simulation](pictures/batch_speed.png)",
+        "",
     ]
-    if plot is not None:
-        lines += [f"![the simulation](pictures/{plot.name})", ""]
     return "\n".join(lines)
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw(results: Results, path: Path) -> None:
     """Efficiency and what is busy, over the number of workers, with the assumptions beside them."""
     import matplotlib
 
@@ -84,15 +84,15 @@ def draw(results: dict[str, Any], path: Path) -> None:
     points, costs = results["simulation"], results["costs"]
     figure, (axes, notes) = pyplot.subplots(1, 2, figsize=(10, 4.5), width_ratios=[3, 1.4])
     workers = [p["workers"] for p in points]
-    for key, name in (("efficiency", "efficiency"), ("desk_busy", "desk busy"), ("store_busy", "store busy")):
-        axes.plot(workers, [p[key] for p in points], marker="o", label=name)
+    for key in ("efficiency", "coordinator_busy", "store_busy"):
+        axes.plot(workers, [p[key] for p in points], marker="o", label=key.replace("_", " "))
     axes.set_xscale("log", base=2)
     axes.set_xticks(workers, [str(w) for w in workers])
     axes.set(xlabel="workers (simulated)", ylabel="share", ylim=(0, 1.05), title="Simulation, no cluster")
     axes.legend()
     axes.grid(alpha=0.3)
     notes.axis("off")
-    measured = ("asset_s", "desk_s")
+    measured = ("asset_s", "coordinator_s")
     text = [f"{k} = {v:.4g}{' (measured)' if k in measured else ''}" for k, v in costs.items()]
     notes.text(0, 1, "costs\n" + "\n".join(text), va="top", family="monospace", fontsize=8)
     figure.tight_layout()

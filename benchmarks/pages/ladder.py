@@ -1,11 +1,10 @@
-"""The page of benchmarks.ladder: JSON => Markdown."""
+"""Where the quality of an asset is lost, as measured by benchmarks/ladder.py: the page."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from statistics import fmean
-from typing import Any
+
+from benchmarks.pages import Results
 
 MEANINGS = {
     "pixels": "Gaussians fitted to true pictures",
@@ -15,11 +14,11 @@ MEANINGS = {
 }
 
 
-def write_page(page: Path, results: dict[str, Any], seeds: int) -> None:
-    """Write the tables; the numbers go beside it as JSON."""
-    page.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+def markdown(results: Results) -> str:
+    """The page."""
     rows = list(results["assets"].values())
     rungs = [rung for rung in MEANINGS if any(row["rung"] == rung for row in rows)]
+    seeds = len({row["seed"] for row in rows})
     prompts = list(dict.fromkeys(row["prompt"] for row in rows))
 
     def cell(rung: str, prompt: str | None = None) -> str:
@@ -30,7 +29,7 @@ def write_page(page: Path, results: dict[str, Any], seeds: int) -> None:
     lines = [
         "# Where the quality of an asset is lost",
         "",
-        f"`python -m benchmarks.ladder --page {page.as_posix()}`: {len(prompts)} prompts, {seeds} seed(s),",
+        f"`python -m benchmarks.ladder --page docs/ladder.md`: {len(prompts)} prompts, {seeds} seed(s),",
         "eight views against the truth; PSNR in dB / IoU of the silhouettes. What the difference of two",
         "rungs says is in `benchmarks/ladder.py`.",
         "",
@@ -58,7 +57,7 @@ def write_page(page: Path, results: dict[str, Any], seeds: int) -> None:
         ),
         "",
     ]
-    page.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
 def _worst(kinds: dict[str, float], n: int = 4) -> str:

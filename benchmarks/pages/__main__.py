@@ -1,0 +1,25 @@
+"""Writes pages of docs/ anew from their numbers, without measuring.
+
+python -m benchmarks.pages NAME ...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def page_of(name: str) -> str:
+    """The Markdown of docs/NAME.md, from docs/NAME.json."""
+    results = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
+    text: str = import_module(f"benchmarks.pages.{name}").markdown(results)
+    return text
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        (DOCS / f"{name}.md").write_text(page_of(name), encoding="utf-8")

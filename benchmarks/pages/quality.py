@@ -1,0 +1,50 @@
+"""Quality of the embedded preset, as measured by benchmarks/quality.py: the page."""
+
+from __future__ import annotations
+
+from benchmarks.pages import Results
+
+MEANINGS = {
+    "iou": "IoU of silhouettes",
+    "azimuth": "best match among all azimuths is within 45 degrees (kinds with a front)",
+    "kind": "views whose kind the recogniser names",
+    "color": "views whose colour the recogniser names",
+    "psnr": "PSNR, dB",
+}
+BARS = {"iou": 0.65, "azimuth": 0.60, "kind": 0.90, "color": 0.90}
+
+
+def markdown(results: Results) -> str:
+    """The page."""
+    mean, ball, rows = results["summary"], results["ball"], results["assets"]
+    seeds = len({row["seed"] for row in rows})
+    bars = {name: ("", ball[name]) if name == "psnr" else (f">= {BARS[name]:g}", ball[name]) for name in ball}
+    average = f"above {mean['psnr_average_front']:.2f}, the truth's azimuth-average"
+    lines = [
+        "# Quality of the embedded preset",
+        "",
+        f"`python -m benchmarks.quality --page docs/quality.md`: {len(rows)} assets, {seeds} seed(s),",
+        f"{len(rows) // seeds} prompts drawn with a fixed seed, none of them used for tuning.",
+        "What is measured and why: `sctd/embedded/truth.py`. Seconds: wall time, whatever else ran.",
+        "",
+        "| mean over assets | measured | bar | undistilled ball |",
+        "|---|---|---|---|",
+        *(f"| {MEANINGS[k]} | {mean[k]:.3f} | {bar} | {low:.3f} |" for k, (bar, low) in bars.items()),
+        f"| PSNR on kinds with a front, dB | {mean['psnr_front']:.2f} | {average} | |",
+        f"| seconds of generation | {mean['seconds']:.0f} | <= 150 | |",
+        "",
+        "Each pair of rows: the procedural truth, then the asset, from eight azimuths.",
+        "",
+        *(f"![assets of seed {seed}](pictures/quality-seed{seed}.png)" for seed in range(seeds)),
+        "",
+        "| prompt | seed | IoU | PSNR | average's PSNR | azimuth right | kind | colour | s |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {r['prompt']} | {r['seed']} | {r['iou']:.2f} | {r['psnr']:.1f} | {r['psnr_average']:.1f} | "
+            f"{r['azimuth']:.2f}{'' if r['front'] else ' (no front)'} | {r['kind']:.2f} | {r['color']:.2f} | "
+            f"{r['seconds']:.0f} |"
+            for r in rows
+        ),
+        "",
+    ]
+    return "\n".join(lines)

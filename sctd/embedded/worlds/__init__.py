@@ -1,0 +1,1 @@
+"""A module a world; ``sctd/embedded/world.py`` finds them by name."""

@@ -1,0 +1,49 @@
+"""The small world: 28 kinds in one of 12 colours and one of 4 patterns. The shipped weights know it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.world import World
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sctd.cameras import Viewpoints
+
+
+class SmallWorld(World):
+    """Of ``words.py``, ``captions.py``, ``scenes.py`` and ``pictures.py``."""
+
+    name = "small"
+
+    def describe(self) -> str:
+        return SMALL.describe()
+
+    def check_prompt(self, prompt: str) -> Subject:
+        return SMALL.check_prompt(prompt)
+
+    def draw(self, rng: random.Random) -> Subject:
+        tables = (SMALL.kinds, SMALL.colors, SMALL.patterns)
+        return Subject(*(rng.choice(list(table)) for table in tables))
+
+    def caption(self, subject: Subject, rng: random.Random) -> str:
+        from sctd.embedded.captions import base_caption
+
+        return base_caption(subject, rng)
+
+    def every_caption(self) -> Iterator[str]:
+        from sctd.embedded.captions import every_caption
+
+        return every_caption()
+
+    def truth(self, subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
+        from sctd.embedded.pictures import picture_of
+
+        return picture_of(subject, cameras, size)
+
+
+WORLD = SmallWorld()

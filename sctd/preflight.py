@@ -1,0 +1,156 @@
+"""All that a run can be refused for before torch is loaded; the command line and the library ask here.
+
+:func:`sctd.prior.prior_of` refuses what needs torch, before it loads weights: a run that does not fit the
+card.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sctd import initial, registry
+from sctd.config import Config
+from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
+from sctd.errors import InputError, PromptError
+from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
+from sctd.machine import device as devices
+from sctd.names import first_control, shorten, with_plain_spaces
+from sctd.run.claims import refuse_held
+from sctd.run.folder import check_same_settings, check_target
+from sctd.run.places import check_writable
+
+MAX_PROMPT = 1000
+"""Characters; far above the 77 tokens that a Stable Diffusion text encoder reads."""
+
+_EXAMPLE = 'for example `sctd generate "a red mushroom"`'
+_FILE_ENDING = re.compile(
+    r"\.(ply|png|jpe?g|mp4|txt|ya?ml|json|safetensors|ckpt|py|sh|glb|obj|splat|spz|sog|npz)$", re.I
+)
+_PATH_START = re.compile(r"^(/|\\|~|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\]|file:)")
+
+
+def check_run(
+    config: Config, out: Path, *, resume: bool = False, overwrite: bool = False, prior_is_loaded: bool = False
+) -> None:
+    """Refuse a run that could not begin.
+
+    Args:
+        out: its folder; see :func:`sctd.pipeline.generate` for this and the flags.
+        prior_is_loaded: ``config.prior`` is not what the run takes.
+
+    Raises:
+        InputError: the first thing that cannot be used.
+        Held: another process works in the folder.
+    """
+    check_config(config, resume=resume, prior_is_loaded=prior_is_loaded)
+    check_place(config, out, resume=resume, overwrite=overwrite)
+
+
+def check_config(config: Config, *, resume: bool = False, prior_is_loaded: bool = False) -> None:
+    """Refuse a run for its settings, wherever it goes; arguments as for :func:`check_run`.
+
+    Raises:
+        InputError: the first setting that cannot be used.
+    """
+    check_settings(config, resume=resume)
+    check_prompt(config.prompt, None if prior_is_loaded else config.prior)
+    if not prior_is_loaded:
+        check_prior(config.prior)
+
+
+def check_settings(config: Config, *, resume: bool = False) -> None:
+    """Refuse an unknown method, a missing package, and a file that a new run cannot start from.
+
+    Args:
+        resume: a run goes on from its checkpoint, whatever became of the file.
+
+    Raises:
+        InputError: one line that says what to do.
+    """
+    registry.check(config.method)
+    if config.output.plot:
+        need_matplotlib("output.plot")
+    if config.output.tensorboard:
+        need_tensorboard("output.tensorboard")
+    if config.output.mesh:
+        need_mesh("output.mesh")
+    if not resume:
+        initial.check(config.gaussians)
+
+
+def check_prior(settings: PriorSettings) -> None:
+    """Refuse a prior, or what is loaded on top of it, that is not there, damaged, or of an unknown kind.
+
+    Raises:
+        InputError: one line that says what to do.
+    """
+    from sctd.prior.load import sources
+
+    if settings.name != ANALYTIC:
+        sources.find(settings)
+
+
+def check_place(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a device that is not there, and a folder that the run cannot have.
+
+    Raises:
+        InputError: there is no such device; both flags are given; the folder holds something, or, to resume,
+            no run or one of other settings.
+        OutputError: it cannot be written, or the disk is full.
+        Held: another process works in it.
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite (resume, overwrite) exclude each other; choose one")
+    devices.check(config.device)
+    if resume:
+        check_same_settings(out, config)
+        refuse_held(out)
+    else:
+        check_target(out, overwrite=overwrite)
+    check_writable(out)
+
+
+def check_prompt(prompt: str, prior: PriorSettings | None = None) -> str:
+    """The prompt without white space around it, and with plain spaces in it.
+
+    Args:
+        prior: that reads it; the embedded one knows few words.
+
+    Raises:
+        PromptError: it is empty, too long, holds control characters, is a path instead of words, or is not
+            in the prior's world.
+    """
+    prompt = with_plain_spaces(prompt).strip(" ")
+    if not prompt.strip():
+        raise PromptError(f"the prompt is empty; describe the object in words, {_EXAMPLE}")
+    if len(prompt) > MAX_PROMPT:
+        raise PromptError(
+            f"the prompt has {len(prompt)} characters, at most {MAX_PROMPT} are allowed; say it more briefly"
+        )
+    position = first_control(prompt)
+    if position is not None:
+        raise PromptError(
+            f"the prompt holds the control character {prompt[position]!a} at position {position}; "
+            "use letters, digits, spaces and punctuation only"
+        )
+    if _is_path_like(prompt):
+        raise PromptError(
+            f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "
+            "(settings files go to --config, priors to --prior)"
+        )
+    if prior is not None and prior.name == EMBEDDED:
+        from sctd.embedded.world import world_of
+
+        world_of().check_prompt(prompt)
+    return prompt
+
+
+def _is_path_like(prompt: str) -> bool:
+    one_word = not any(c.isspace() for c in prompt)
+    return bool(
+        _PATH_START.match(prompt)
+        or re.search(r"(^|[/\\\s])\.\.([/\\]|$)", prompt)
+        or _FILE_ENDING.search(prompt)
+        or (one_word and ("/" in prompt or "\\" in prompt))
+    )
