@@ -43,7 +43,11 @@ def measured(subject: Subject, asset: Path, wish: Wish) -> tuple[Row, torch.Tens
     made_of = extract(gaussians, wish)
     seconds = time.process_time() - began
     MESH_WRITERS[".glb"](asset.with_name("mesh.glb"), made_of.mesh)
-    truth, own, views = truth_views(subject, VIEWS)[0], asset_views(gaussians, VIEWS)[0], mesh_views(made_of.mesh, VIEWS)
+    truth, own, views = (
+        truth_views(subject, VIEWS)[0],
+        asset_views(gaussians, VIEWS)[0],
+        mesh_views(made_of.mesh, VIEWS),
+    )
     row = {
         "prompt": str(subject),
         **asdict(shape_of(made_of.mesh, true_cloud(scene_of(subject.kind)))),

@@ -25,7 +25,8 @@ def mesh(
     faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Triangles, at most about.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=4096, help="Width and height of the texture.")] = 1024,
     resolution: Annotated[
-        int, typer.Option(min=16, max=512, help="Steps in which the surface is sought, along the longest side.")
+        int,
+        typer.Option(min=16, max=512, help="Steps in which the surface is sought, along the longest side."),
     ] = 128,
     views: Annotated[int, typer.Option(min=16, max=400, help="Pictures that it is made from.")] = 72,
     up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
@@ -33,7 +34,9 @@ def mesh(
 ) -> None:
     """Make a textured mesh of an asset; prints the path, and what the mesh leaves out."""
     if out.suffix.lower() not in formats.MESH_ENDINGS:
-        raise InputError(f"cannot write {str(out)!r}: give a file ending in {' or '.join(formats.MESH_ENDINGS)}")
+        raise InputError(
+            f"cannot write {str(out)!r}: give a file ending in {' or '.join(formats.MESH_ENDINGS)}"
+        )
     need_mesh("sctd mesh")
     axis = inputs.up_axis(up)
     source = inputs.asset_file(asset)
@@ -44,7 +47,9 @@ def mesh(
     from sctd.mesh.extract import Wish, extract
 
     say = partial(typer.echo, err=True)
-    made = extract(read_gaussians(source, cast("Up | None", axis), say), Wish(faces, texture, resolution, views))
+    made = extract(
+        read_gaussians(source, cast("Up | None", axis), say), Wish(faces, texture, resolution, views)
+    )
     with made_folder(out.parent):
         MESH_WRITERS[out.suffix.lower()](out, made.mesh)
     say(f"{out}: {made.told()}")

@@ -15,12 +15,13 @@ def markdown(results: Results) -> str:
     lines = [
         "# Meshes against the truth",
         "",
-        f"`python -m benchmarks.meshes --page docs/mesh_quality.md`: {len(rows)} assets of the embedded prior, seed 0,",
-        f"as `sctd mesh` makes meshes of them unasked: {wish['faces']} triangles, a texture of {wish['texture']},",
-        f"{wish['views']} views, {wish['resolution']} steps of the grid. {closed} of them are watertight.",
+        f"`python -m benchmarks.meshes --page docs/mesh_quality.md`: {len(rows)} assets,",
+        "of the embedded prior, seed 0, and meshes of them as `sctd mesh` makes them:",
+        f"{wish['faces']} triangles, a texture of {wish['texture']}, {wish['views']} views,",
+        f"{wish['resolution']} steps of the grid. {closed} of them are watertight.",
         "",
-        "The truth is the solid that the prior's training pictures were traced from, the prompt's kind. What an asset",
-        "lacks of it, its mesh lacks too: a mesh is to be as good as its Gaussians.",
+        "The truth is the solid of the prompt's kind that the prior's pictures were traced from. What an",
+        "asset lacks of it, its mesh lacks too: a mesh is to be as good as its Gaussians.",
         "",
         *header("mean over assets", "measured", "bar"),
         f"| F-score at 2 % of the diagonal | {mean['fscore']:.3f} | >= {BARS['fscore']:.2f} |",
@@ -36,7 +37,9 @@ def markdown(results: Results) -> str:
         "",
         "![truth, Gaussians and mesh of every prompt](pictures/meshes.png)",
         "",
-        *header("prompt", "F", "Chamfer, %", "normals", "PSNR Gaussians", "mesh", "between", "hidden, %", "s"),
+        *header(
+            "prompt", "F", "Chamfer, %", "normals", "PSNR Gaussians", "mesh", "between", "hidden, %", "s"
+        ),
         *(
             f"| {r['prompt']} | {r['fscore']:.2f} | {100 * r['chamfer']:.2f} | {r['normal_deg']:.0f} | "
             f"{r['psnr_gaussians']:.1f} | {r['psnr_mesh']:.1f} | {r['psnr_between']:.1f} | "

@@ -1,4 +1,4 @@
-"""What a finished run leaves to people: asset.ply, its page, its mesh, its contact sheet and its turntable."""
+"""What a finished run leaves to people: asset.ply, page, mesh, contact sheet and turntable."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from sctd.triangle_mesh import Mesh
 
 
 def write_mesh_obj(path: Path, mesh: Mesh) -> None:
-    """Write a mesh as .obj, .mtl and .png: all of them whole, or none.
+    """Write a mesh as .obj, .mtl and .png, each whole; the .obj, which names the others, is there last.
 
     Raises:
         OSError: a file cannot be written.
@@ -35,7 +35,7 @@ def write_mesh_obj(path: Path, mesh: Mesh) -> None:
         "usemtl asset",
         *("f " + " ".join(f"{i}/{i}/{i}" for i in corners) for corners in (mesh.faces + 1).tolist()),
     ]
-    with ExitStack() as stack:  # the .obj, which names the others, is the last to get its name
+    with ExitStack() as stack:  # names are given in reverse order, once all is written
         temporary = {name: stack.enter_context(whole_file(name)) for name in (path, material, picture)}
         temporary[path].write_text("\n".join([*lines, ""]), encoding="utf-8")
         temporary[material].write_text(

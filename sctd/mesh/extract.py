@@ -49,9 +49,13 @@ class Extracted:
         """All of it in one line."""
         mesh, height = self.mesh, self.mesh.texture.shape[0]
         parts = [f"{len(mesh.faces)} triangles, a texture of {height} x {height}"]
-        parts.append("watertight" if self.open_edges == 0 else f"not watertight: {self.open_edges} open edges")
+        parts.append(
+            "watertight" if self.open_edges == 0 else f"not watertight: {self.open_edges} open edges"
+        )
         if self.dropped.pieces:
-            pieces = "1 smaller piece" if self.dropped.pieces == 1 else f"{self.dropped.pieces} smaller pieces"
+            pieces = (
+                "1 smaller piece" if self.dropped.pieces == 1 else f"{self.dropped.pieces} smaller pieces"
+            )
             parts.append(f"dropped {pieces}, {self.dropped.area:.1%} of the area")
         if self.outside:
             parts.append(f"dropped {self.outside} Gaussians far outside")

@@ -87,7 +87,7 @@ def _sight(planes: Planes, views: Views, i: int, tolerance: float) -> tuple[Tens
 
 
 def _spread(picture: NDArray[np.uint8], index: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The colours of the nearest covered texel where none is: filters and smaller copies look beyond seams."""
+    """The colours of the nearest covered texel where none is: filters look beyond seams."""
     empty = np.ones(picture.shape[:2], bool)
     empty.reshape(-1)[index] = False
     rows, columns = distance_transform_edt(empty, return_distances=False, return_indices=True)

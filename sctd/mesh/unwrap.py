@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
 
 def unwrapped(vertices: Vertices, faces: Faces, size: int) -> Layout:
-    """Lay out the triangles in a picture of size x size texels, without overlaps and with little distortion."""
+    """Lay out the triangles in a picture of size x size texels, without overlaps."""
     name = next(name for name in UNWRAPPERS if importlib.util.find_spec(name) is not None)
     return UNWRAPPERS[name](vertices, faces, size)
 

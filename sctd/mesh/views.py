@@ -78,7 +78,9 @@ def box_of(gaussians: Gaussians) -> tuple[Box, Gaussians]:
     inner_low = torch.quantile(low[:, :], OUTLIERS, dim=0, interpolation="higher")
     inner_high = torch.quantile(high, 1 - OUTLIERS, dim=0, interpolation="lower")
     margin = (inner_high - inner_low).clamp_min(0) / 2
-    box = Box(torch.maximum(low.amin(0), inner_low - margin), torch.minimum(high.amax(0), inner_high + margin))
+    box = Box(
+        torch.maximum(low.amin(0), inner_low - margin), torch.minimum(high.amax(0), inner_high + margin)
+    )
     means = gaussians.means.double().cpu()
     inside = ((means >= box.low) & (means <= box.high)).all(dim=1).to(gaussians.means.device)
     return box, Gaussians(**{name: values[inside] for name, values in gaussians.parameters().items()})
@@ -107,9 +109,8 @@ def look(gaussians: Gaussians, cameras: CameraBatch) -> Views:
     """Render the pictures, one after the other.
 
     Depth is that of the near side. Soft Gaussians blend over some length of a ray, and their mean depth lies
-    behind what the outline of the same object shows. So they are made denser for it, as if so many lay at each
-    place, which leaves the outline of the coverage alone; and of the depths that are still blended it is the
-    mean less the standard deviation.
+    behind what the outline of the same object shows. So for the depth alone they are made denser, as if
+    DENSER of them lay at each place; and of what is still blended it is the mean less the standard deviation.
     """
     means, quats, scales, opacities, colors, _ = gaussians.activated()
     dense = 1 - (1 - opacities) ** DENSER

@@ -12,7 +12,7 @@ from shells import THIN, joined, sphere, sphere_points, torus
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.mesh.extract import Extracted, Wish, extract
-from sctd.mesh.triangles import largest_piece, open_edges
+from sctd.mesh.triangles import open_edges
 from sctd.triangle_mesh import Mesh
 
 WISH = Wish(faces=4000, texture=128, resolution=48, views=32)
@@ -36,7 +36,7 @@ def ring() -> Extracted:
 
 
 def step(made: Extracted) -> float:
-    """Of the grid, at most: the longest side of what the Gaussians reach, two deviations each, in 47 steps."""
+    """Of the grid, at most: the longest side that the Gaussians reach, in 47 steps."""
     return float(np.ptp(made.mesh.vertices, axis=0).max() + 0.5) / (WISH.resolution - 1)
 
 

@@ -13,7 +13,9 @@ THIN = 0.01
 """Standard deviation of every Gaussian across the surface, world units."""
 
 
-def shell(points: Tensor, normals: Tensor, colors: Tensor, spacing: float, opacity: float = 0.95) -> Gaussians:
+def shell(
+    points: Tensor, normals: Tensor, colors: Tensor, spacing: float, opacity: float = 0.95
+) -> Gaussians:
     """A disc at each point [N, 3], across its normal [N, 3], of a colour [N, 3], 0..1."""
     count = len(points)
     axis = torch.tensor([0.0, 0.0, 1.0])  # the thin one, turned onto the normal
