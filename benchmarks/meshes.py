@@ -23,6 +23,7 @@ from benchmarks.mesh_measures import mesh_views, shape_of, true_cloud
 from benchmarks.pages import Results, pictures_of, save
 from benchmarks.pages.mesh_quality import markdown
 from benchmarks.quality import made
+from sctd.config.mesh import MeshSettings
 from sctd.embedded.prompts import drawn_subjects
 from sctd.embedded.sample import save_grid
 from sctd.embedded.scenes import scene_of
@@ -30,13 +31,13 @@ from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.words import Subject
 from sctd.embedded.world import world_of
 from sctd.formats.table import MESH_WRITERS, read_gaussians
-from sctd.mesh.extract import Wish, extract
+from sctd.mesh.extract import extract
 
 VIEWS = 8
 Row = dict[str, Any]
 
 
-def measured(subject: Subject, asset: Path, wish: Wish) -> tuple[Row, torch.Tensor]:
+def measured(subject: Subject, asset: Path, wish: MeshSettings) -> tuple[Row, torch.Tensor]:
     """The numbers of one asset, and its pictures in three rows: truth, Gaussians, mesh."""
     gaussians = read_gaussians(asset)
     began = time.process_time()
@@ -75,7 +76,7 @@ def main(
     """Generate, make meshes, measure, and write down."""
     world = world_of()
     subjects = [world.check_prompt(text) for text in prompt] if prompt else drawn_subjects(prompts)
-    rows, pictures, wish = [], [], Wish()
+    rows, pictures, wish = [], [], MeshSettings()
     for subject in subjects:
         asset, _, _ = made(subject, 0, out, settings or [])
         row, shown = measured(subject, asset, wish)
@@ -84,7 +85,7 @@ def main(
         typer.echo(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" for k, v in row.items()))
     numbers = [key for key, value in rows[0].items() if not isinstance(value, str)]
     mean = {key: statistics.fmean(row[key] for row in rows) for key in numbers}
-    results: Results = {"wish": asdict(wish), "summary": mean, "assets": rows}
+    results: Results = {"wish": wish.model_dump(), "summary": mean, "assets": rows}
     (out / "results.json").write_text(json.dumps(results, indent=1))
     save_grid(torch.cat(pictures), out / "meshes.png", 12)
     if page is not None:

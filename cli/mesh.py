@@ -29,6 +29,7 @@ def mesh(
         typer.Option(min=16, max=512, help="Steps in which the surface is sought, along the longest side."),
     ] = 128,
     views: Annotated[int, typer.Option(min=16, max=400, help="Pictures that it is made from.")] = 72,
+    view_size: Annotated[int, typer.Option(min=64, max=2048, help="Width and height of those.")] = 512,
     up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
@@ -42,14 +43,14 @@ def mesh(
     source = inputs.asset_file(asset)
     inputs.check_new_files(_files(out), overwrite=overwrite)
 
+    from sctd.config.mesh import MeshSettings
     from sctd.formats.axes import Up
     from sctd.formats.table import MESH_WRITERS, read_gaussians
-    from sctd.mesh.extract import Wish, extract
+    from sctd.mesh.extract import extract
 
     say = partial(typer.echo, err=True)
-    made = extract(
-        read_gaussians(source, cast("Up | None", axis), say), Wish(faces, texture, resolution, views)
-    )
+    wish = MeshSettings(faces=faces, texture=texture, resolution=resolution, views=views, view_size=view_size)
+    made = extract(read_gaussians(source, cast("Up | None", axis), say), wish)
     with made_folder(out.parent):
         MESH_WRITERS[out.suffix.lower()](out, made.mesh)
     say(f"{out}: {made.told()}")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sctd.cameras import orbit_cameras
 from sctd.config import Config
+from sctd.config.mesh import MeshSettings
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
@@ -59,18 +60,18 @@ def write_asset(folder: Path, gaussians: Gaussians, config: Config, report: Repo
         page if wanted.page else None,
         contact if wanted.contact_views else None,
         turntable if wanted.turntable_frames else None,
-        _mesh(folder / MESH, gaussians, report) if wanted.mesh else None,
+        _mesh(folder / MESH, gaussians, config.mesh, report) if wanted.mesh else None,
     )
 
 
-def _mesh(path: Path, gaussians: Gaussians, report: Reporter) -> Path | None:
+def _mesh(path: Path, gaussians: Gaussians, wish: MeshSettings, report: Reporter) -> Path | None:
     """Write a mesh; without a surface to make it of that is told, since the asset is there all the same."""
     from sctd.formats.table import MESH_WRITERS
     from sctd.mesh.extract import extract
 
     report.stage("making the mesh")
     try:
-        made = extract(gaussians.detach())
+        made = extract(gaussians.detach(), wish)
     except InputError as exc:
         report.message(str(exc))
         return None

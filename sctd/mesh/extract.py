@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sctd.config.mesh import MeshSettings
 from sctd.gaussians import Gaussians
 from sctd.mesh.surface import REACH, surface_of
 from sctd.mesh.texture import baked
@@ -13,23 +14,6 @@ from sctd.mesh.triangles import Dropped, decimated, largest_piece, open_edges, s
 from sctd.mesh.unwrap import unwrapped
 from sctd.mesh.views import box_of, cameras_round, look
 from sctd.triangle_mesh import Mesh
-
-VIEW_SIZE = 512
-"""Pixels of the views' edges."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person can choose."""
-
-    faces: int = 20_000
-    """At most about so many triangles."""
-    texture: int = 1024
-    """Texels along the edges of the picture."""
-    resolution: int = 128
-    """Points of the grid along the object's longest side."""
-    views: int = 72
-    """Pictures from which the mesh is made."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +48,15 @@ class Extracted:
         return "; ".join([*parts, "colours are the same from every side"])
 
 
-def extract(gaussians: Gaussians, wish: Wish | None = None) -> Extracted:
+def extract(gaussians: Gaussians, wish: MeshSettings | None = None) -> Extracted:
     """A mesh of the object that Gaussians show, on any device.
 
     Raises:
         InputError: there are none, a value is not finite, or nothing of it is opaque enough.
     """
-    wish = wish or Wish()
+    wish = wish or MeshSettings()
     box, inside = box_of(gaussians)
-    views = look(inside, cameras_round(box, wish.views, VIEW_SIZE))
+    views = look(inside, cameras_round(box, wish.views, wish.view_size))
     vertices, faces, step = surface_of(views, box, wish.resolution)
     vertices, faces, dropped = largest_piece(vertices, faces)
     vertices, faces = decimated(smoothed(vertices, faces), faces, wish.faces)

@@ -16,8 +16,8 @@ from sctd.mesh.views import Views
 
 SHARPNESS = 6
 """Power of the cosine between a view and the surface: the higher, the fewer views make a colour."""
-GRAZING = 0.2
-"""Cosine below which a view says nothing of a surface."""
+COSINES = (0.6, 0.15)
+"""Between a view and the surface: the least at which a view is asked, and where none sees a place, then."""
 COVERED = 0.5
 
 
@@ -36,12 +36,14 @@ def baked(
         torch.from_numpy(np.einsum("tk,tkd->td", texels.weights, values[corners])).float()
         for values in (vertices, normals)
     )
-    planes = Planes(places, torch.nn.functional.normalize(directions, dim=1))
     colors, weights = torch.zeros(len(places), 3), torch.zeros(len(places))
-    for i in range(len(views.alpha)):
-        seen, color, weight = _sight(planes, views, i, tolerance)
-        colors.index_add_(0, seen, color * weight[:, None])
-        weights.index_add_(0, seen, weight)
+    for least in COSINES:
+        left = torch.nonzero(weights == 0).flatten()
+        planes = Planes(places[left], torch.nn.functional.normalize(directions[left], dim=1))
+        for i in range(len(views.alpha)):
+            seen, color, weight = _sight(planes, views, i, least, tolerance)
+            colors.index_add_(0, left[seen], color * weight[:, None])
+            weights.index_add_(0, left[seen], weight)
     known = weights > 0
     colors = colors / weights.clamp_min(1e-12)[:, None]
     unseen = 1 - float(known.float().mean())
@@ -60,19 +62,21 @@ class Planes:
         self.places, self.directions = places, directions
         self._heights = (places * directions).sum(dim=1)
 
-    def facing(self, eye: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of them a camera at ``eye`` can see unless something is between, and the cosines there."""
+    def facing(self, eye: Tensor, least: float) -> tuple[Tensor, Tensor]:
+        """Which of them look at a camera at ``eye``, and their cosines, all above ``least``."""
         above = self.directions @ eye - self._heights  # the distance times the cosine
         candidates = torch.nonzero(above > 0).flatten()
         cosine = above[candidates] / (self.places[candidates] - eye).norm(dim=1)
-        steep = cosine > GRAZING
+        steep = cosine > least
         return candidates[steep], cosine[steep]
 
 
-def _sight(planes: Planes, views: Views, i: int, tolerance: float) -> tuple[Tensor, Tensor, Tensor]:
+def _sight(
+    planes: Planes, views: Views, i: int, least: float, tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its say in them, [n]."""
     viewmat, K, size = views.cameras.viewmats[i], views.cameras.Ks[i], views.cameras.width
-    facing, cosine = planes.facing(-viewmat[:3, :3].T @ viewmat[:3, 3])
+    facing, cosine = planes.facing(-viewmat[:3, :3].T @ viewmat[:3, 3], least)
     x, y, z = (planes.places[facing] @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(dim=1)
     uv = torch.stack((K[0, 0] * x / z + K[0, 2], K[1, 1] * y / z + K[1, 2]), dim=1)
     pictures = torch.cat(

@@ -110,9 +110,11 @@ def look(gaussians: Gaussians, cameras: CameraBatch) -> Views:
 
     Depth is that of the near side. Soft Gaussians blend over some length of a ray, and their mean depth lies
     behind what the outline of the same object shows. So for the depth alone they are made denser, as if
-    DENSER of them lay at each place; and of what is still blended it is the mean less the standard deviation.
+    DENSER of them lay at each place; and of what is still blended it is the mean less the standard deviation,
+    in which each has its own extent along the view.
     """
     means, quats, scales, opacities, colors, _ = gaussians.activated()
+    axes = rotations(quats) * scales[:, None]
     dense = 1 - (1 - opacities) ** DENSER
     made: tuple[list[Tensor], ...] = ([], [], [])
     for i in range(len(cameras)):
@@ -123,12 +125,14 @@ def look(gaussians: Gaussians, cameras: CameraBatch) -> Views:
         )
         # Depths from the box's centre: their squares lose less to rounding.
         off = means @ viewmat[0, 2, :3] + viewmat[0, 2, 3] - cameras.radius[i].item()
+        square = off * off + (viewmat[0, 2, :3] @ axes).square().sum(dim=1)
         moments, covered, _ = rasterization(
-            means, quats, scales, dense, torch.stack((off, off * off, off), dim=1), *where
+            means, quats, scales, dense, torch.stack((off, square, off), dim=1), *where
         )
         share = covered[0, ..., 0].clamp_min(1e-6)
-        mean, square = moments[0, ..., 0] / share, moments[0, ..., 1] / share
-        near = mean - (square - mean * mean).clamp_min(0).sqrt() + cameras.radius[i].item()
+        mean = moments[0, ..., 0] / share
+        deviation = (moments[0, ..., 1] / share - mean * mean).clamp_min(0).sqrt()
+        near = mean - deviation + cameras.radius[i].item()
         straight = (seen[0] / alpha[0].clamp_min(1e-6)).clamp(0, 1)
         made[0].append((255 * straight).round().to(torch.uint8).cpu())
         made[1].append(alpha[0, ..., 0].float().cpu())

@@ -54,8 +54,8 @@ def fuse_depth(
     height, width = depth.shape[1:]
     place = points(grid, depth)
     shape = place.shape[:3]
-    outlines = [torch.full(shape, -reach).to(depth)] * carvers
-    total, weight, ever = (torch.zeros(shape).to(depth) for _ in range(3))
+    outlines = [depth.new_full(shape, -reach)] * carvers
+    total, weight, ever = (depth.new_zeros(shape) for _ in range(3))
     for i in range(len(depth)):
         x, y, z = (place @ viewmats[i, :3, :3].T + viewmats[i, :3, 3]).unbind(-1)
         u, v = Ks[i, 0, 0] * x / z + Ks[i, 0, 2] - 0.5, Ks[i, 1, 1] * y / z + Ks[i, 1, 2] - 0.5
@@ -68,7 +68,7 @@ def fuse_depth(
         covered = seen & (a >= level)
         front = (d / a - z) * torch.sqrt(x * x + y * y + z * z) / z
         behind = front < -reach
-        share = torch.where(behind, hidden, 1.0)
+        share = torch.where(behind, depth.new_tensor(hidden), 1.0)
         total += torch.where(covered, share * front.clamp(-reach, reach), 0)
         weight += torch.where(covered, share, 0)
         ever += seen

@@ -20,7 +20,7 @@ ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "
 MESH = "mesh.glb"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
 """What `sctd/diary.py` keeps."""
-MAY_CHANGE = ("output.", "threads", "device")
+MAY_CHANGE = ("output.", "mesh.", "threads", "device")
 """Settings that a resumed run may have different: they do not belong to the result's definition."""
 
 _HALF_WRITTEN = re.compile(

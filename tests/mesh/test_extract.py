@@ -7,26 +7,29 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from shells import THIN, joined, sphere, sphere_points, torus
+from shells import joined, rise, sphere, sphere_points, torus
 
+from sctd.config.mesh import MeshSettings
 from sctd.errors import InputError
 from sctd.gaussians import Gaussians
-from sctd.mesh.extract import Extracted, Wish, extract
+from sctd.mesh.extract import Extracted, extract
 from sctd.mesh.triangles import open_edges
 from sctd.triangle_mesh import Mesh
 
-WISH = Wish(faces=4000, texture=128, resolution=48, views=32)
+WISH = MeshSettings(faces=4000, texture=128, resolution=48, views=32, view_size=256)
+SMALL = MeshSettings(faces=300, texture=64, resolution=16, views=16, view_size=64)
 CENTRE = torch.tensor([0.2, -0.1, 0.3])
 RADIUS, RING, TUBE = 0.5, 0.5, 0.2
+RISE = rise(RADIUS, RADIUS * (4 * np.pi / 1500) ** 0.5)
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
 
 
 @pytest.fixture(scope="module")
 def ball() -> Extracted:
     """Red on the side of +x, blue on the other, with a small ball that floats beside it."""
-    normals = sphere_points(700)
+    normals = sphere_points(1500)
     colors = torch.where(normals[:, :1] > 0, torch.tensor(RED), torch.tensor(BLUE))
-    crumb = sphere(CENTRE + torch.tensor([0.0, 0.75, 0.0]), 0.08, count=40)
+    crumb = sphere(CENTRE + torch.tensor([0.0, 0.75, 0.0]), 0.08, count=150)
     return extract(joined(sphere(CENTRE, RADIUS, colors), crumb), WISH)
 
 
@@ -59,11 +62,11 @@ def volume(mesh: Mesh) -> float:
 
 
 def test_a_ball_has_its_size_its_place_and_no_hole(ball: Extracted) -> None:
-    """Coverage falls to a half within two deviations of the discs; the grid adds at most half a step."""
+    """Within what coverage rises above the surface, and half a step of the grid."""
     distance = np.linalg.norm(ball.mesh.vertices - CENTRE.numpy(), axis=1)
-    assert np.abs(distance - RADIUS).max() < 2 * THIN + step(ball) / 2
+    assert np.abs(distance - RADIUS).max() < RISE + step(ball) / 2
     assert (ball.open_edges, open_edges(whole(ball.mesh)[1]), euler(ball.mesh)) == (0, 0, 2)
-    assert volume(ball.mesh) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=3 * (2 * THIN) / RADIUS)
+    assert volume(ball.mesh) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=3.5 * RISE / RADIUS)
     assert len(ball.mesh.faces) <= WISH.faces
 
 
@@ -83,7 +86,7 @@ def test_a_torus_keeps_its_hole_and_its_shape(ring: Extracted) -> None:
     corners = ring.mesh.vertices[ring.mesh.faces]
     ours = np.concatenate((ring.mesh.vertices, corners.mean(axis=1)))
     there, back = cKDTree(ours).query(exact)[0], cKDTree(exact).query(ours)[0]
-    near = 2 * THIN + step(ring) / 2 + 0.02  # the exact points are 0.04 apart
+    near = rise(TUBE, 2 * np.pi * TUBE / 30) + step(ring) / 2 + 0.02  # the exact points are 0.04 apart
     assert (there.mean() + back.mean()) / 2 < near
     precision, recall = (back < near).mean(), (there < near).mean()
     assert 2 * precision * recall / (precision + recall) > 0.99
@@ -108,15 +111,14 @@ def test_nothing_is_left_empty_between_the_charts(ball: Extracted) -> None:
 
 def test_what_is_left_out_is_said(ball: Extracted, ring: Extracted) -> None:
     assert ball.dropped.pieces == 1
-    area = (0.08 / RADIUS) ** 2
-    assert ball.dropped.area == pytest.approx(area / (1 + area), rel=0.5)  # its discs are as thick as 2 THIN
+    least, most = ((0.08 / (RADIUS + RISE)) ** 2, ((0.08 + 2 * RISE) / RADIUS) ** 2)
+    assert least / (1 + least) < ball.dropped.area < most / (1 + most)
     assert "; watertight; dropped 1 smaller piece, " in ball.told()
     assert "dropped" not in ring.told()
 
 
 def test_the_same_mesh_every_time(ball: Extracted) -> None:
-    small = Wish(faces=300, texture=64, resolution=16, views=16)
-    first, second = (extract(sphere(CENTRE, RADIUS), small).mesh for _ in range(2))
+    first, second = (extract(sphere(CENTRE, RADIUS, count=200), SMALL).mesh for _ in range(2))
     for name, values in vars(first).items():
         assert np.array_equal(values, vars(second)[name]), name
 
@@ -137,7 +139,7 @@ def test_what_has_no_surface_is_refused(flaw: str) -> None:
     else:
         gaussians.opacities.fill_({"clear": -10.0, "faint": -3.0}[flaw])
     with pytest.raises(InputError, match=says[flaw]):
-        extract(gaussians, Wish(300, 64, 16, 16))
+        extract(gaussians, SMALL)
 
 
 def test_one_gaussian_is_an_ellipsoid() -> None:
@@ -145,7 +147,7 @@ def test_one_gaussian_is_an_ellipsoid() -> None:
     one = sphere(CENTRE, RADIUS, count=1)
     one.scales = torch.tensor([[0.3, 0.2, 0.1]]).log()
     one.quats = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-    made = extract(one, Wish(2000, 64, 32, 32))
+    made = extract(one, MeshSettings(faces=2000, texture=64, resolution=32, views=32, view_size=128))
     assert made.open_edges == 0
     half = np.ptp(made.mesh.vertices, axis=0) / 2
     expected = np.sqrt(2 * np.log(1.9)) * np.array([0.3, 0.2, 0.1])

@@ -17,6 +17,8 @@ from sctd.initial.mesh import read_mesh
 from sctd.run.report import Silent
 from sctd.triangle_mesh import Mesh
 
+SMALL_MESH = ("mesh.texture=64", "mesh.resolution=16", "mesh.views=16", "mesh.view_size=64")
+
 
 @pytest.fixture
 def quad() -> Mesh:
@@ -109,7 +111,7 @@ def test_a_run_writes_a_mesh_where_it_can(tmp_path: Path) -> None:
     """After two iterations the ball is as it began: opaque at 0.9, without a surface at 0.03."""
     report = Listening()
     for opacity, there in ((0.9, True), (0.03, False)):
-        settings = (f"gaussians.init_opacity={opacity}", "output.mesh=true", "output.page=false")
+        settings = (f"gaussians.init_opacity={opacity}", "output.mesh=true", "output.page=false", *SMALL_MESH)
         result = small_run(tmp_path / str(there), 2, *settings, report=report)
         assert result.mesh_glb == (tmp_path / "True" / "mesh.glb" if there else None)
     assert (tmp_path / "True" / "mesh.glb").read_bytes()[:4] == b"glTF"

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from sctd.gaussians import SH_C0, Gaussians
 
-THIN = 0.01
+THIN = 0.005
 """Standard deviation of every Gaussian across the surface, world units."""
+WIDE = 0.7
+"""Along it, in distances of neighbours."""
 
 
 def shell(
@@ -23,7 +25,7 @@ def shell(
     quats[normals[:, 2] < -0.9999] = torch.tensor([0.0, 1.0, 0.0, 0.0])
     return Gaussians(
         means=points,
-        scales=torch.tensor([spacing, spacing, THIN]).log().expand(count, 3).contiguous(),
+        scales=torch.tensor([WIDE * spacing, WIDE * spacing, THIN]).log().expand(count, 3).contiguous(),
         quats=quats,
         opacities=torch.full((count,), math.log(opacity / (1 - opacity))),
         sh0=((colors - 0.5) / SH_C0)[:, None],
@@ -39,7 +41,7 @@ def sphere_points(count: int) -> Tensor:
     return torch.stack((level * turn.cos(), y, level * turn.sin()), dim=1)
 
 
-def sphere(centre: Tensor, radius: float, colors: Tensor | None = None, count: int = 700) -> Gaussians:
+def sphere(centre: Tensor, radius: float, colors: Tensor | None = None, count: int = 1500) -> Gaussians:
     """Of one grey, or of a colour a point."""
     normals = sphere_points(count)
     spacing = radius * math.sqrt(4 * math.pi / count)
@@ -47,7 +49,7 @@ def sphere(centre: Tensor, radius: float, colors: Tensor | None = None, count: i
     return shell(centre + radius * normals, normals, given, spacing)
 
 
-def torus(centre: Tensor, ring: float, tube: float, rows: int = 48, columns: int = 20) -> Gaussians:
+def torus(centre: Tensor, ring: float, tube: float, rows: int = 72, columns: int = 30) -> Gaussians:
     """Round the y axis through the centre."""
     u = (torch.arange(rows) * (2 * math.pi / rows)).repeat_interleave(columns)
     v = (torch.arange(columns) * (2 * math.pi / columns)).repeat(rows)
@@ -60,3 +62,12 @@ def joined(*parts: Gaussians) -> Gaussians:
     """All of them as one."""
     tensors = [part.parameters() for part in parts]
     return Gaussians(**{name: torch.cat([t[name] for t in tensors]) for name in tensors[0]})
+
+
+def rise(radius: float, spacing: float) -> float:
+    """How far beyond a surface of that radius coverage may be a half, world units.
+
+    Discs that overlap along a ray add up, which four deviations bound; and two deviations from its centre a
+    flat disc lies outside the round surface.
+    """
+    return 4 * THIN + (2 * WIDE * spacing) ** 2 / (2 * radius)
