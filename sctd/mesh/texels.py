@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ AT_ONCE = 1 << 21
 """Texels that are looked at together: it bounds the memory and changes nothing else."""
 
 
-class Texels(NamedTuple):
+@dataclass(frozen=True)
+class Texels:
     """T texels whose centres triangles cover."""
 
     index: NDArray[np.int64]
@@ -22,6 +24,10 @@ class Texels(NamedTuple):
     weights: NDArray[np.float64]
     """Of the face's three corners, [T, 3]; their sum is 1."""
 
+    def taken(self, which: NDArray[Any]) -> Texels:
+        """Those of some rows, or of a mask."""
+        return Texels(self.index[which], self.face[which], self.weights[which])
+
 
 def covered_texels(corners: NDArray[np.floating], size: int) -> Texels:
     """The texels of a picture of size x size, in their order, that triangles [F, 3, 2] in uv cover.
@@ -30,14 +36,18 @@ def covered_texels(corners: NDArray[np.floating], size: int) -> Texels:
     """
     found = fragments(corners * size, size)
     _, first_of = np.unique(found.index, return_index=True)
-    return Texels(*(values[first_of] for values in found))
+    return found.taken(first_of)
 
 
 def fragments(corners: NDArray[np.floating], size: int) -> Texels:
     """Every texel of every triangle [F, 3, 2] in texels, from the picture's upper left corner."""
     places = corners.astype(np.float64) - 0.5  # texel centres are whole numbers
     found = [_inside(places[first:last], first, size) for first, last in _pieces(places, size)]
-    return Texels(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return Texels(
+        np.concatenate([part.index for part in found]),
+        np.concatenate([part.face for part in found]),
+        np.concatenate([part.weights for part in found]),
+    )
 
 
 def _spans(places: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -76,4 +86,4 @@ def _inside(places: NDArray[np.float64], first: int, size: int) -> Texels:
     whole = shares.sum(axis=1, keepdims=True)
     weights = np.divide(shares, whole, out=np.full_like(shares, -1), where=whole != 0)
     inside = (weights >= 0).all(axis=1)
-    return Texels((y * size + x)[inside], face[inside] + first, weights[inside])
+    return Texels(y * size + x, face + first, weights).taken(inside)

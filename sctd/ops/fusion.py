@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -12,20 +9,10 @@ from sctd.errors import InputError
 from sctd.ops import reference_fusion
 from sctd.ops._backend import choose, native
 from sctd.ops._checks import addresses, check_same, check_shape
+from sctd.ops.reference_fusion import Grid as Grid
 
 MOST_CARVERS = 16
 """As csrc/cpu/fusion.h has it."""
-
-
-class Grid(NamedTuple):
-    """Points along the axes."""
-
-    size: Sequence[int]
-    """How many along x, y, z."""
-    origin: Sequence[float]
-    """The first, world units."""
-    step: float
-    """Between neighbours, world units."""
 
 
 @torch.no_grad()

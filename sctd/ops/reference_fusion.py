@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from sctd.ops.fusion import Grid
-
 FLAT, NEAR = 1e-6, 1e-6
 """As csrc/include/fusion.h has them."""
+
+
+class Grid(NamedTuple):
+    """Points along the axes."""
+
+    size: Sequence[int]
+    """How many along x, y, z."""
+    origin: Sequence[float]
+    """The first, world units."""
+    step: float
+    """Between neighbours, world units."""
 
 
 def points(grid: Grid, like: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def test_texels_are_covered_as_the_definition_says() -> None:
                 if (weights >= -1e-9).all():
                     expected.setdefault(y * size + x, (face, weights))
     assert found.index.tolist() == sorted(expected)
-    for index, face, weights in zip(*found, strict=True):
+    for index, face, weights in zip(found.index, found.face, found.weights, strict=True):
         assert face == expected[index][0]
         assert weights == pytest.approx(expected[index][1], abs=1e-9)
 
