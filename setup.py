@@ -37,11 +37,18 @@ COMMON = [
     "csrc/bindings.cpp",
     *(
         f"csrc/cpu/{name}.cpp"
-        for name in ("depth_sort", "dispatch", "fusion", "scratch", "threads", "tiles_write", "trace")
+        for name in (
+            *("corner_lists", "depth_sort", "dispatch", "fusion", "scratch", "sculpt"),
+            *("threads", "tiles_write", "trace"),
+        )
     ),
 ]
 KERNELS = [
-    f"csrc/cpu/{name}.cpp" for name in ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
+    f"csrc/cpu/{name}.cpp"
+    for name in (
+        *("project", "tiles", "blend_forward", "blend_backward", "elementwise"),
+        *("triangle_draw", "triangle_shade", "texture"),
+    )
 ]
 CUDA_KERNELS = [
     f"csrc/cuda/{name}.cu"

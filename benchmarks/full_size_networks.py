@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,9 @@ class Hollow(DiffusersPrior):
     Every call runs the network without numbers, for those who count, and answers with noise of its shape.
     """
 
-    @property
-    def device(self) -> torch.device:
-        """Where the numbers are."""
-        return torch.device("cpu")
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.traits = replace(self.traits, device=torch.device("cpu"))  # where the numbers are
 
     def encode_text(self, texts: list[str]) -> Tensor:
         """See :class:`.Prior`; the text encoder does not run: a run asks it once."""
@@ -101,7 +100,7 @@ class Hollow(DiffusersPrior):
             len(texts),
             self._tokenizer.model_max_length,
             self._unet.config.cross_attention_dim,
-            dtype=self.dtype,
+            dtype=self.traits.dtype,
         )
 
     def predict(self, latents: Tensor, t: int, embeddings: Tensor, cameras: None = None) -> Tensor:
@@ -114,9 +113,10 @@ class Hollow(DiffusersPrior):
         encode = super().encode_images
         return _Through.apply(images, lambda shape: encode(shape, generator))
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """See :class:`.Prior`."""
-        return _noise_like(super().decode_latents(_without_numbers(latents)))
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See :class:`.Prior`; without a gradient."""
+        return _noise_like(super().decode(_without_numbers(latents)))
 
 
 def _without_numbers(x: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ STAGES = (
     *("project_forward", "tiles_find", "tiles_write", "blend_forward", "blend_backward", "project_backward"),
     "adam",
 )
-KERNELS = ("project", "tiles", "blend_forward", "blend_backward", "elementwise")
+KERNELS = (
+    *("project", "tiles", "blend_forward", "blend_backward", "elementwise"),
+    *("triangle_draw", "triangle_shade", "texture"),
+)
 SHARED = ("depth_sort", "dispatch", "scratch", "threads", "tiles_write")
 # As setup.py has them, but for one instruction set, which then goes by the name of "baseline".
 FLAGS = (

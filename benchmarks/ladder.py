@@ -18,7 +18,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,10 +70,10 @@ class Stand:
 class Pixels(Stand):
     """Pictures are their own latents."""
 
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(3, size, size)."""
-        return 3, self._prior.image_size, self._prior.image_size
+    def __init__(self, prior: Prior) -> None:
+        super().__init__(prior)
+        size = prior.traits.image_size
+        self.traits = replace(prior.traits, latent_shape=(3, size, size))
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> None:
         """None."""
@@ -89,7 +89,7 @@ class Oracle(Stand):
     def __init__(self, prior: Prior, subject: Subject) -> None:
         super().__init__(prior)
         self._subject = subject
-        self._levels = Schedule(prior.alphas_cumprod)
+        self._levels = Schedule(prior.traits.alphas_cumprod)
         self._empty = prior.encode_text([""])
         self._truth = torch.empty(0)
 
@@ -103,7 +103,7 @@ class Oracle(Stand):
     ) -> Tensor:
         """v of the truth where the text is a prompt, else the network's."""
         assert isinstance(t, int)
-        assert self._prior.prediction == "v_prediction"
+        assert self._prior.traits.prediction == "v_prediction"
         own = self._prior.predict(latents, t, embeddings, cameras)
         alpha, sigma = self._levels.level(t)
         truth = self._truth.repeat(len(latents) // len(self._truth), 1, 1, 1)
@@ -130,7 +130,7 @@ class ToTruth:
 @torch.no_grad()
 def true_latents(prior: Prior, subject: Subject, views: Viewpoints) -> Tensor:
     """Of the traced subject, from the posterior's mean."""
-    return prior.encode_images(truth_from(subject, views, prior.image_size)[0])
+    return prior.encode_images(truth_from(subject, views, prior.traits.image_size)[0])
 
 
 def to_truth(config: Config, prior: Prior, subject: Subject) -> Trainer:
@@ -151,12 +151,12 @@ RUNGS: dict[str, Callable[[Config, Any, Subject], Trainer]] = {
 
 def climb(rung: str, prior: Prior, subject: Subject, seed: int, overrides: list[str]) -> tuple[Any, Tensor]:
     """Make an asset; its scores and its pictures all round."""
-    size = f"cameras.size={prior.image_size}"
+    size = f"cameras.size={prior.traits.image_size}"
     config = load_config("embedded", None, [size, *overrides], prompt=str(subject), seed=seed)
     trainer = RUNGS[rung](config, prior, subject)
     for _ in range(config.iterations):
         trainer.step()
-    images, alpha = asset_views(trainer.gaussians.detach(), VIEWS, prior.image_size)
+    images, alpha = asset_views(trainer.gaussians.detach(), VIEWS, prior.traits.image_size)
     return asdict(score_views(images, alpha, subject, load_recogniser())), images
 
 
@@ -171,12 +171,12 @@ def sampled(
     table: dict[str, dict[str, float]] = {f"{w:g}": {} for w in guidance}
     for subject in subjects:
         texts = texts_of(prior, subject).embeddings(views.azimuth, views.elevation)
-        noise = torch.randn(VIEWS, *prior.latent_shape, generator=torch.Generator().manual_seed(1))
-        truth, coverage = truth_from(subject, views, prior.image_size)
+        noise = torch.randn(VIEWS, *prior.traits.latent_shape, generator=torch.Generator().manual_seed(1))
+        truth, coverage = truth_from(subject, views, prior.traits.image_size)
         for w, row in table.items():
-            images = prior.decode_latents(sample_latents(prior, texts, noise, steps, float(w), views))
+            images = prior.decode(sample_latents(prior, texts, noise, steps, float(w), views)).clamp(0, 1)
             wanted = truth
-            if not prior.reads_cameras:
+            if not prior.traits.reads_cameras:
                 chosen = images[..., 0, :].median(-1).values - views.background
                 wanted = truth + (1 - coverage[:, None]) * chosen[..., None, None]
             row[subject.kind] = float(psnr(images, wanted).mean())
@@ -189,7 +189,7 @@ def denoised(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float
 
     With the latents' own standard deviation under "spread".
     """
-    schedule, generator = Schedule(prior.alphas_cumprod), torch.Generator().manual_seed(SEED)
+    schedule, generator = Schedule(prior.traits.alphas_cumprod), torch.Generator().manual_seed(SEED)
     squares: dict[str, dict[str, float]] = {}
     for subject in subjects:
         views = random_viewpoints(VIEWS, generator)
@@ -204,7 +204,7 @@ def denoised(prior: Prior, subjects: list[Subject]) -> dict[str, dict[str, float
             z = add_noise(schedule, z0, noise, t)
             row = squares.setdefault(str(t), dict.fromkeys((*prompts, "spread"), 0.0))
             for name, text in prompts.items():
-                guess = clean(schedule, z, prior.predict(z, t, text, cameras), t, prior.prediction)
+                guess = clean(schedule, z, prior.predict(z, t, text, cameras), t, prior.traits.prediction)
                 row[name] += float((guess - z0).square().mean()) / len(subjects)
             row["spread"] += float(z0.var()) / len(subjects)
     return {t: {name: math.sqrt(value) for name, value in row.items()} for t, row in squares.items()}

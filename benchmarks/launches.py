@@ -35,6 +35,7 @@ from sctd.gaussians import Gaussians
 from sctd.machine import transfer
 from sctd.ops import AdamGroup, _backend, _raster_cores, adam_schedule, adam_step_, rasterization
 from sctd.ops._backend import native_simt
+from sctd.prior.base import Traits
 from sctd.trainer import Trainer
 
 _NO_WORK = ("empty", "new_empty", "detach", "alias", "lift_fresh")
@@ -90,7 +91,7 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, prior: HollowPrior) -> Tensor:
         ctx.shape, ctx.prior = images.shape, prior
-        return prior.recorder.make(images.shape[0], *prior.latent_shape, dtype=torch.float32)
+        return prior.recorder.make(images.shape[0], *prior.traits.latent_shape, dtype=torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -100,14 +101,16 @@ class _Encode(torch.autograd.Function):
 class HollowPrior:
     """Shapes and types of Stable Diffusion 2.1 base in half precision, and nothing else."""
 
-    image_size, latent_shape, prediction = 512, (4, 64, 64), "epsilon"
-    device, dtype = torch.device("cpu"), torch.float16
-    reads_cameras = False
-
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-        self.alphas_cumprod = (1 - betas).cumprod(0)
+        self.traits = Traits(
+            device=torch.device("cpu"),
+            dtype=torch.float16,
+            image_size=512,
+            latent_shape=(4, 64, 64),
+            alphas_cumprod=(1 - betas).cumprod(0),
+        )
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Anything."""
@@ -175,7 +178,7 @@ def record(overrides: Sequence[str] = (), iterations: int = 12) -> list[Seen]:
     with hollow_gpu() as recorder:
         trainer = Trainer(config, HollowPrior(recorder))
         trainer.asset.capacity.pairs = 1 << 20
-        statistics = trainer.asset.densifier.statistics
+        statistics = trainer.asset.strategy.statistics
         for name, tensor in list(vars(statistics).items()):
             setattr(statistics, name, recorder.upload(tensor))
         found = []

@@ -43,7 +43,7 @@ def write_page(page: Path, card: dict[str, Any]) -> None:
     """The model card as Markdown; its pictures lie in ``pictures/`` beside it."""
     measured, own, training = card["evaluation"], card["recogniser"], card["training"]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
-    pixels = load_sampler().image_size
+    pixels = load_sampler().traits.image_size
     command = f"python benchmarks/prior.py --page {page.as_posix()}"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
@@ -72,7 +72,8 @@ that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on dis
   `sctd/embedded/words.py` and `captions.py`.
 
 It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
-for comparing losses; it is no substitute for a real text-to-image model.
+for comparing losses; it is no substitute for a real text-to-image model. A richer world is built but not yet
+learned: `docs/rich_world.md`.
 
 ## Data and training
 

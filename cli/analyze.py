@@ -1,4 +1,4 @@
-"""``sctd analyze``: curves and histograms of what runs logged."""
+"""``sctd analyze``: curves and histograms from the logs of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sctd batch``: many prompts, one prior, as many assets at a time as fit; survives interruptions."""
+"""``sctd batch``: many prompts with one prior, several assets at a time; resumable."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _entries(
     config: Path | None,
     overrides: list[str],
 ) -> list[Entry]:
-    """The checked assets of a list; what is wrong with its lines is said line by line."""
+    """The checked assets of a list; reports each wrong line."""
     from sctd.batch.prompts import BadLines, Defaults, read_prompts
 
     if preset is None and config is None:
@@ -153,7 +153,7 @@ def _begin(store: Store, entries: list[Entry]) -> None:
 
 @dataclass(frozen=True)
 class Crew:
-    """Who makes the assets: the options as they were given."""
+    """The options about workers, as given."""
 
     in_flight: int | None
     retries: int
@@ -162,7 +162,7 @@ class Crew:
     cpus: int | None
 
     def carry_on(self, store: Store, report: Reporter) -> Iterator[tuple[Outcome, str]]:
-        """Here, or on a cluster."""
+        """Run the batch, here or on a cluster."""
         if self.cluster is None:
             from sctd.batch.run import carry_on
 
@@ -181,7 +181,7 @@ class Crew:
 
 
 def _carry_on(store: Store, crew: Crew) -> None:
-    """The long part."""
+    """Run the batch and print the paths."""
     from sctd.batch.status import status
     from sctd.run.folder import ASSET
 
@@ -193,12 +193,12 @@ def _carry_on(store: Store, crew: Crew) -> None:
             if state == "done":
                 typer.echo(store.address(outcome.name, ASSET))
     except KeyboardInterrupt as exc:
-        raise Interrupted(f"interrupted; go on with sctd batch --resume {store}") from exc
+        raise Interrupted(f"interrupted; continue with sctd batch --resume {store}") from exc
     finally:
         report.finish()
     found = status(store)
     if found.counts["queued"]:
-        say(f"stopped, with a checkpoint of each asset; go on with sctd batch --resume {store}")
+        say(f"stopped, with a checkpoint of each asset; continue with sctd batch --resume {store}")
         raise typer.Exit(FAILED)
     for name, reason in found.failures.items():
         say(f"failed: {name}: {reason}")

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from sctd.bench.timing import Plan
 
 app = typer.Typer(
-    help="Measure raster, ops, step, generate or batch; compare two reports.",
+    help="Measure raster, triangles, ops, step, generate or batch; compare two reports.",
     no_args_is_help=False,
     invoke_without_command=True,
 )
 
 CELLS = "1k@128,10k@256,10k@512,100k@128,100k@512"
+TRIANGLE_CELLS = ",".join(f"{faces}@{size}" for faces in ("1k", "20k", "200k") for size in (128, 512, 1024))
 
 Json = Annotated[Path | None, typer.Option("--json", help="File for the report, with every repeat.")]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Picture to write, .png; needs matplotlib.")]
@@ -84,6 +85,31 @@ def raster(
             plan=_plan(seconds, repeats, cache),
             memory=memory,
         )
+        return suite.run(options, say)
+
+    _quiet_torch()
+    _report(measure, json, plot)
+
+
+@app.command()
+def triangles(
+    against: Annotated[str, typer.Option(help="Peers, separated by commas: deodr.  [default: none]")] = "",
+    cells: Annotated[str, typer.Option(help="Sizes: faces @ edge of the picture, pixels.")] = TRIANGLE_CELLS,
+    threads: Threads = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Budget of timing for each cell.")] = 10.0,
+    repeats: Repeats = 30,
+    cache: Cache = "warm",
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Triangle rasterizer: checked against float64, then timed in turn with its peers."""
+
+    def measure(say: Callable[[str], None]) -> list[Row]:
+        from sctd.bench import triangles as suite
+        from sctd.bench.workload import parse_cells
+
+        plan = _plan(seconds, repeats, cache)
+        options = suite.TriangleOptions(parse_cells(cells), _split(against), threads, plan)
         return suite.run(options, say)
 
     _quiet_torch()
@@ -164,7 +190,7 @@ def compare(
     first: Annotated[Path, typer.Argument(help="Report to compare with, from --json.")],
     second: Annotated[Path, typer.Argument(help="Report that may be faster or slower.")],
 ) -> None:
-    """Tell real differences of two reports from noise, cell by cell."""
+    """Compare two reports cell by cell, and tell real differences from noise."""
     from sctd.bench import compare as comparison
     from sctd.bench.report import load
 
@@ -210,8 +236,8 @@ def _check_prompt(prompt: str) -> None:
 def _quiet_torch() -> None:
     """Torch's idle threads sleep instead of spinning, before torch is loaded.
 
-    Otherwise one contender's spinning is booked on the next, and beside another busy process torch takes up
-    to fifty times as long. Recorded in every row, as part of the environment.
+    Otherwise the spinning of one contender's threads adds to the time of the next, and beside another busy
+    process torch takes up to fifty times as long. Every row records this as part of the environment.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -219,7 +245,7 @@ def _quiet_torch() -> None:
 def _report(
     measure: Callable[[Callable[[str], None]], Sequence[Any]], json: Path | None, plot: Path | None
 ) -> None:
-    """Measure, and print, save and draw what was found."""
+    """Measure, then print, save and draw the rows."""
     for path in (json, plot):
         if path is not None:
             if path.is_dir():

@@ -44,7 +44,7 @@ def compare(
     device: Device = None,
     clip: Annotated[str | None, typer.Option(help="A CLIP to score with: folder or hub id.")] = None,
 ) -> None:
-    """Run methods side by side and write index.html; the same command goes on after an interruption."""
+    """Run methods side by side and write index.html; after an interruption the same command continues."""
     if steps is not None and evaluations is not None:
         raise InputError("--steps and --evaluations exclude each other: one of them sets the runs' length")
     from sctd import registry
@@ -69,7 +69,7 @@ def compare(
     if failed:
         raise SctdError(
             f"{len(failed)} of {len(jobs)} runs failed, first {failed[0].job.name}: {failed[0].error}; "
-            "the same command tries them again"
+            "the same command retries them"
         )
 
 
@@ -84,7 +84,7 @@ def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
     try:
         return carry_out_all(jobs, load, reporter, say)
     except KeyboardInterrupt as exc:
-        raise Interrupted("stopped; the same command goes on from here") from exc
+        raise Interrupted("stopped; the same command continues from here") from exc
 
 
 def _page(folder: Path, outcomes: list[Outcome], evaluations: int | None, clip: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""``sctd doctor``: what this machine can run, and why anything is off."""
+"""``sctd doctor``: what this machine can run, and why it cannot run the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sctd evaluate``: scores of finished runs, with their intervals."""
+"""``sctd evaluate``: scores of finished runs, with intervals."""
 
 from __future__ import annotations
 

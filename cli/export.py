@@ -43,7 +43,7 @@ def export(
     up: Annotated[str | None, typer.Option(help=inputs.UP_HELP)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write an asset in another format; prints the path, and what the format does not keep."""
+    """Write an asset in another format; prints the path, and what the format loses."""
     if out.suffix.lower() not in exports.ENDINGS:
         raise InputError(f"cannot write {str(out)!r}: give a file ending in {', '.join(exports.ENDINGS)}")
     color = inputs.background(background)

@@ -1,6 +1,6 @@
-"""Every error of every command ends here: one line for the person, and the exit code.
+"""Turns every error of every command into one line for the person and an exit code.
 
-0 done, 2 bad input (also: an output that cannot be written), 1 anything else.
+0 success, 2 bad input (also: an output that cannot be written), 1 any other failure.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sctd.errors import SctdError, out_of_memory
 BAD_INPUT = 2
 FAILED = 1
 
-# Typer brings its own copy of click since 0.26 and used the real one before: either way this is the base of
-# the errors that parsing raises.
+# Since 0.26 Typer has its own copy of click, before it used the real one: in both cases this is the base
+# class of the parser's errors.
 UsageProblem: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-# Operating system errors that the person can mend by freeing space or by choosing another folder.
+# Operating system errors that the person can fix by freeing space or by choosing another folder.
 _OUTPUT_ERRORS = {
     errno.ENOSPC: "no space left on the disk; free some, or write somewhere else with --out",
     errno.EDQUOT: "the disk quota is used up; free some space, or write somewhere else with --out",
@@ -31,7 +31,7 @@ _OUTPUT_ERRORS = {
 
 
 class Interrupted(SctdError):
-    """Ctrl-C; the message says what was saved."""
+    """Ctrl-C; the message names what was saved."""
 
 
 def one_line(text: str) -> str:

@@ -15,7 +15,7 @@ def gallery(
         typer.Argument(metavar="FOLDER|URL", help="Place of a batch, at work or over."),
     ],
 ) -> None:
-    """Write a page of all contact sheets with search and filters; prints where. Needs no server."""
+    """Write a page of all contact sheets with search and filters; prints its path. Needs no server."""
     from sctd.batch import gallery as pages
     from sctd.batch.store import is_url, store_at
 

@@ -112,7 +112,7 @@ def generate(
 
 @contextmanager
 def _reporting(folder: Path, *, view: bool) -> Iterator[Reporter]:
-    """Where the run tells how it goes; with a viewer for as long as the block lasts, if that is wanted."""
+    """The reporter of a run; with ``view`` it runs a viewer for the length of the block."""
     from .progress import reporter
 
     if view:
@@ -153,14 +153,14 @@ def _settings_of(folder: Path, options: dict[str, Any], overrides: list[str]) ->
     from sctd.config import load_config
     from sctd.run.folder import CONFIG, read_config
 
-    read_config(folder)  # says what is wrong in the words of --resume
+    read_config(folder)  # its errors speak of --resume
     settings = load_config(None, folder / CONFIG, overrides, **options)
     preflight.check_config(settings, resume=True)
     return settings
 
 
 def _show_memory(settings: Config) -> None:
-    """What a run needs on a graphics card, as comments behind the settings."""
+    """Print the memory of a run on a graphics card, as comments after the settings."""
     from sctd.config.prior import BUILT_IN
 
     if settings.prior.name in BUILT_IN:
@@ -172,7 +172,7 @@ def _show_memory(settings: Config) -> None:
 
 
 def _run(settings: Config, folder: Path, report: Reporter, *, resume: bool, overwrite: bool) -> Path:
-    """The long part; returns the path of the asset."""
+    """Run the pipeline; returns the path of the asset."""
     try:
         from sctd import pipeline
 

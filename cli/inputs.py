@@ -1,4 +1,4 @@
-"""What a person typed, read: options, files, sizes, colours. A whole run: sctd/preflight.py."""
+"""Reads options, files, sizes and colours from the command line. sctd/preflight.py checks a whole run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def default_preset(options: dict[str, Any], overrides: list[str], card: str | No
 
 
 def default_folder(prompt: str, seed: int) -> Path:
-    """Where a run goes when nothing else is said: runs/<prompt>-seed<seed> under the current folder."""
+    """The default run folder: runs/<prompt>-seed<seed> under the current folder."""
     return Path("runs") / f"{slug(prompt)}-seed{seed}"
 
 
 def check_new_files(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Find out before the work starts whether small files can be written.
+    """Check before the work starts that small files can be written.
 
     Raises:
         InputError: one exists and may not be replaced, is a folder, or its place cannot be written.
@@ -66,7 +66,7 @@ def check_new_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def asset_file(source: Path) -> Path:
-    """The file of an asset that was given itself, or by the folder of its run.
+    """The file of an asset, given as a file or as the folder of its run.
 
     Raises:
         InputError: there is none.
@@ -98,10 +98,10 @@ def picture_size(text: str) -> tuple[int, int]:
 
 
 def up_axis(text: str | None) -> str | None:
-    """What --up says, checked.
+    """The value of --up, checked.
 
     Raises:
-        InputError: it is no axis that files have up.
+        InputError: it is not y, -y or z.
     """
     if text not in (None, "y", "-y", "z"):
         raise InputError(f"--up must be y, -y or z; got {text!r}")

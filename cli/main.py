@@ -1,4 +1,4 @@
-"""``sctd``: the table of commands, and the one place where a failure becomes a line and an exit code."""
+"""``sctd``: the table of commands; turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ app = typer.Typer(
     help='Text to 3D Gaussian splatting on any machine. Start with: sctd generate "a red mushroom"',
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: loading rich takes longer than everything else that --help needs
+    rich_markup_mode=None,  # plain help: loading rich takes longer than all other work of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
@@ -83,7 +83,7 @@ def _common(
     global _debug
     _debug = debug
     if not debug:
-        # Their notices (attention backend, missing accelerate) are not about anything the person did.
+        # Notices of these libraries (attention backend, missing accelerate) do not concern the person.
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if context.invoked_subcommand is None:

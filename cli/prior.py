@@ -17,7 +17,9 @@ from . import inputs
 from .progress import say
 
 app = typer.Typer(
-    help="The embedded prior: train, sample, info, check.", no_args_is_help=False, invoke_without_command=True
+    help="The embedded prior: train, sample, truth, info, check.",
+    no_args_is_help=False,
+    invoke_without_command=True,
 )
 
 
@@ -54,11 +56,11 @@ def train(
 ) -> None:
     """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
-        raise InputError("--steps and --minutes both say how long; give one of them")
+        raise InputError("--steps and --minutes both set the length; give one of them")
     _check_folder(out, resume=resume, overwrite=overwrite)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
-            _check_folder(out, resume=resume, overwrite=overwrite)  # made in between
+            _check_folder(out, resume=resume, overwrite=overwrite)  # another process may have made it
         from sctd.embedded import train as trainer
         from sctd.embedded.training import Length
         from sctd.machine.device import resolve
@@ -71,14 +73,14 @@ def train(
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Find out before the work starts whether a training can have the folder."""
+    """Check before the work starts that a training can use the folder."""
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
     if resume and not out.is_dir():
         raise InputError(f"there is no run to resume in {out}; leave --resume out to start one")
     if not (resume or overwrite) and out.is_dir() and not is_blank(out):
         raise InputError(
-            f"output folder {out} exists; add --resume to go on, --overwrite to replace it, "
+            f"output folder {out} exists; add --resume to continue, --overwrite to replace it, "
             "or choose another one with --out"
         )
     refuse_held(out)
@@ -106,17 +108,47 @@ def sample(
     from sctd.preflight import check_prompt
 
     prompt = check_prompt(prompt, PriorSettings())
+    path = _picture_path(prompt, out, overwrite)
+    from sctd.embedded.sample import sample_grid
+
+    with made_folder(path.parent):
+        sample_grid(prompt, n, seed, steps, guidance, path, views)
+    typer.echo(path)
+
+
+@app.command()
+def truth(
+    prompt: Annotated[str, typer.Argument(help='For example "a corgi wearing a top hat".')],
+    world: Annotated[str, typer.Option(help="small, which the weights know, or rich.")] = "rich",
+    out: Annotated[Path | None, typer.Option(help="Picture to write.  [default: PROMPT.png]")] = None,
+    views: Annotated[int, typer.Option(min=1, max=64, help="Sides, evenly all round.")] = 8,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Of a side, pixels.")] = 128,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> None:
+    """Draw what a prompt means in a world, traced and not sampled: needs no weights; prints its path."""
+    from sctd.embedded.world import world_named
+    from sctd.preflight import check_prompt
+
+    prompt = check_prompt(prompt)
+    subject = world_named(world).check_prompt(prompt)
+    path = _picture_path(prompt, out, overwrite)
+    from sctd.embedded.sample import save_grid
+    from sctd.embedded.truth import truth_views
+
+    with made_folder(path.parent):
+        save_grid(truth_views(subject, views, size)[0], path, min(views, 8))
+    typer.echo(path)
+
+
+def _picture_path(prompt: str, out: Path | None, overwrite: bool) -> Path:
+    """Where a picture of a prompt goes; InputError where it cannot."""
     path = out if out is not None else Path(f"{inputs.slug(prompt)}.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"--out must end in .png, got {str(path)!r}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
     check_writable(path.parent, needed=1 << 20)
-    from sctd.embedded.sample import sample_grid
-
-    with made_folder(path.parent):
-        sample_grid(prompt, n, seed, steps, guidance, path, views)
-    typer.echo(path)
+    return path
 
 
 @app.command()
@@ -135,7 +167,7 @@ def check(
         float, typer.Option(min=0, max=1, help="Share of the views in which kind and colour must be right.")
     ] = 0.75,
 ) -> None:
-    """Show a finished asset to the recogniser; exit code 1 when it does not see what was asked for."""
+    """Show a finished asset to the recogniser; exit code 1 when it does not see the prompt."""
     from sctd.evaluate.recognition import recognise_run
 
     seen = recognise_run(folder)

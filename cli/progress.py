@@ -23,11 +23,11 @@ SHOWN = {
     "gaussians": "gaussians",
     "skipped": "skipped",
 }
-"""Scalars of an iteration that are worth a place on the screen, and what they are called there."""
+"""Scalars of an iteration that the screen shows, with their names there."""
 
 
 def reporter() -> Reporter:
-    """The reporter that suits stderr."""
+    """The reporter for stderr: a bar on a terminal, else lines."""
     return RichReporter() if sys.stderr.isatty() else PlainReporter()
 
 
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 
 def describe(scalars: Mapping[str, float]) -> str:
-    """For example "self 0.12  cross 1.3  gaussians 1500"; empty when nothing of interest was logged."""
+    """For example "self 0.12  cross 1.3  gaussians 1500"; empty when none of these was logged."""
     return "  ".join(f"{SHOWN[key]} {scalars[key]:.4g}" for key in SHOWN if key in scalars)
 
 
@@ -60,7 +60,7 @@ class RichReporter:
             TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=Column(no_wrap=True)),
             _Rate(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-            # What does not fit is cut off here and nowhere else.
+            # On a narrow terminal only the details are cut off.
             TextColumn("{task.fields[details]}", table_column=Column(no_wrap=True, ratio=1)),
             console=self._console,
             transient=True,

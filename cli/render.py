@@ -117,7 +117,7 @@ def render(
 
 
 def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: float) -> None:
-    """One line where less than half of an asset is in the pictures."""
+    """Print a line when less than half of an asset is in the pictures."""
     from sctd.initial.view import extent, share_within
 
     seen = radius * math.sin(math.radians(fov) / 2)

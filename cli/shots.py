@@ -22,7 +22,7 @@ FOLDER = "frames"
 
 @dataclass(frozen=True)
 class Shots:
-    """What was asked for; see the options of `sctd render`."""
+    """The request; see the options of `sctd render`."""
 
     camera: Path | None
     orbit: int | None

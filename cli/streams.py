@@ -1,7 +1,7 @@
-"""Standard output and error that may be closed, full or hung up: that is no reason to end a run.
+"""Standard output and error that may be closed, full or hung up, which must not end a run.
 
-What cannot be written to stderr, such as progress, is lost without a word. What cannot be written to stdout
-is the result: the work is kept, and the exit code says that it could not be told.
+Text that cannot be written to stderr, such as progress, is dropped silently. Text for stdout is the result:
+if it cannot be written, the files stay and the exit code reports the failure.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, TextIO
 
 
 class Outlet:
-    """A text stream in which the first write that fails is kept in mind, and what follows goes nowhere."""
+    """A text stream that remembers its first failed write and drops all text after it."""
 
     def __init__(self, stream: TextIO | None) -> None:
         """Takes None for a stream that was closed before the process began."""
         self._stream = stream
         self.lost: Exception | None = None
-        """Why something could not be written."""
+        """The error of the first failed write."""
 
     def write(self, text: str) -> int:
-        """Write, if it can be done."""
+        """Write, if possible."""
         if self._stream is None:
             self.lost = OSError(errno.EBADF, os.strerror(errno.EBADF))
         elif self.lost is None:
@@ -34,7 +34,7 @@ class Outlet:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered, if it can be done."""
+        """Flush the buffer, if possible."""
         if self._stream is not None and self.lost is None:
             try:
                 self._stream.flush()
@@ -49,7 +49,7 @@ class Outlet:
         return getattr(self._stream, name)
 
     def _lose(self, exc: Exception) -> None:
-        """What is still buffered goes nowhere, so that Python does not complain when it flushes at exit."""
+        """Drop the buffer, so that Python does not complain when it flushes at exit."""
         self.lost = exc
         with suppress(OSError, ValueError):
             assert self._stream is not None
@@ -59,10 +59,10 @@ class Outlet:
 
 
 def protect() -> Outlet:
-    """Put both streams of the process behind outlets, for as long as it lives; that of stdout.
+    """Put both streams of the process behind outlets, until it ends; returns the outlet of stdout.
 
-    The numbers 0 to 2 are taken first where they were closed: the next file that is opened would get them,
-    and with it whatever a library prints.
+    This first opens closed descriptors 0 to 2: otherwise the next opened file would get such a number, and
+    the output of libraries would go into that file.
     """
     for number in range(3):
         try:
@@ -75,7 +75,7 @@ def protect() -> Outlet:
 
 
 def untold(result: Outlet) -> str | None:
-    """Why the result did not reach stdout, for people; None: it did. "": its reader has left, on purpose."""
+    """Why the result did not reach stdout, for people; None: it did. "": the reader has closed the pipe."""
     result.flush()
     if result.lost is None:
         return None

@@ -61,7 +61,7 @@ def view(
 
 
 class WithViewer:
-    """A run's reporter that opens a viewer, in a process of its own, when the run begins."""
+    """A run's reporter that opens a viewer, in its own process, when the run begins."""
 
     def __init__(self, report: Reporter, folder: Path) -> None:
         self._report, self._folder = report, folder
@@ -76,7 +76,7 @@ class WithViewer:
             self._viewer.wait()
 
     def start(self, total: int, start_iteration: int) -> None:
-        # In a session of its own: Ctrl-C is for the run, which then has a checkpoint to save.
+        # In its own session: Ctrl-C must reach only the run, which then saves a checkpoint.
         call = "from sctd_cli.main import main; main()"
         command = [sys.executable, "-c", call, "view", "--", str(self._folder)]
         self._viewer = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
@@ -98,7 +98,7 @@ class WithViewer:
         self._report.finish()
 
     def wait(self) -> None:
-        """After a run: for as long as the person looks."""
+        """After a run: keep the viewer until the person closes it."""
         if self._viewer is not None and self._viewer.poll() is None:
             self.message("the viewer stays open; Ctrl-C ends it")
             with suppress(KeyboardInterrupt):

@@ -12,6 +12,7 @@ is released while a kernel runs.
 #include "cpu/fusion.h"
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
+#include "include/sculpt.h"
 #include "include/trace.h"
 #ifdef SCTD_CUDA
 #include "bindings_cuda.h"
@@ -205,6 +206,98 @@ void adam(bool f64, int64_t n, int64_t row, double rate, double root, double bet
     });
 }
 
+template <typename S>
+MeshArgs<S> mesh_args(const MeshShape& m) {
+    MeshArgs<S> a{};
+    a.cameras = m.cameras, a.vertices = m.vertices, a.faces = m.faces, a.width = m.width, a.height = m.height;
+    return a;
+}
+
+// clip index | triangles barycentrics depth
+void triangle_draw(bool f64, const MeshShape& shape, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        DrawArgs<S> a{};
+        a.mesh = mesh_args<S>(shape);
+        read(at, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.depth);
+        kernels<S>().triangles.draw(a);
+    });
+}
+
+// attributes clip index triangles barycentrics | image
+void triangle_interpolate(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
+                          const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        InterpolateArgs<S> a{};
+        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
+        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.image);
+        kernels<S>().triangles.interpolate(a);
+    });
+}
+
+// attributes clip index triangles barycentrics start corners | g_image | g_attributes g_clip
+void triangle_interpolate_backward(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
+                                   const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        InterpolateArgs<S> a{};
+        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
+        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
+             a.lists.corners, a.g_image, a.g_attributes, a.g_clip);
+        kernels<S>().triangles.interpolate_backward(a);
+    });
+}
+
+// image clip index triangles barycentrics start corners | g_image | g_clip
+void triangle_edge_backward(bool f64, const MeshShape& shape, int64_t channels, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        EdgeArgs<S> a{};
+        a.mesh = mesh_args<S>(shape), a.channels = channels;
+        read(at, a.image, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
+             a.lists.corners, a.g_image, a.g_clip);
+        kernels<S>().triangles.edge_backward(a);
+    });
+}
+
+template <typename S>
+TextureArgs<S> texture_args(int64_t count, int64_t channels, int width, int height, bool repeat) {
+    TextureArgs<S> a{};
+    a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
+    return a;
+}
+
+// image uv | out
+void texture(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
+             const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
+        read(at, a.image, a.uv, a.out);
+        kernels<S>().triangles.texture(a);
+    });
+}
+
+// image uv | g_out | g_image g_uv
+void texture_backward(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
+                      const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
+        read(at, a.image, a.uv, a.g_out, a.g_image, a.g_uv);
+        kernels<S>().triangles.texture_backward(a);
+    });
+}
+
+// index | start corners
+void triangle_corners(int64_t vertices, int64_t faces, const Addresses& at) {
+    const int32_t* index;
+    int32_t *start, *corners;
+    read(at, index, start, corners);
+    corner_lists(vertices, faces, index, start, corners);
+}
+
 // shape material params rotation center palette viewmats Ks | out
 void trace_scene(int parts, int views, int size, int supersample, const Addresses& at) {
     TraceScene scene{};
@@ -246,6 +339,17 @@ void fuse(bool f64, int64_t views, int width, int height, const Grid& grid, doub
     });
 }
 
+// kind params pose blend material viewmats Ks | out
+void sculpt_scene(int parts, int views, int size, int supersample, const Addresses& at) {
+    SculptScene scene{};
+    scene.n_parts = parts;
+    const float *material, *viewmats, *ks;
+    float* out;
+    read(at, scene.kind, scene.params, scene.pose, scene.blend, material, viewmats, ks, out);
+    scene.material = reinterpret_cast<const SculptMaterial*>(material);
+    sculpt(scene, views, viewmats, ks, size, supersample, out);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -275,9 +379,18 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
 
 #ifdef SCTD_CUDA
     py::module_ cuda = m.def_submodule("cuda", "The CUDA kernels: device addresses, a stream.");
+    cuda.attr("MeshShape") = m.attr("MeshShape");
     cuda.attr("ProjectShape") = m.attr("ProjectShape"), cuda.attr("BlendShape") = m.attr("BlendShape");
     bind_cuda(cuda);
 #endif
+
+    m.def("triangle_draw", &triangle_draw, Release());
+    m.def("triangle_interpolate", &triangle_interpolate, Release());
+    m.def("triangle_interpolate_backward", &triangle_interpolate_backward, Release());
+    m.def("triangle_edge_backward", &triangle_edge_backward, Release());
+    m.def("triangle_corners", &triangle_corners, Release());
+    m.def("texture", &texture, Release());
+    m.def("texture_backward", &texture_backward, Release());
 
     m.def("noise", &noise, Release());
     m.def("ode_step", &ode_step, Release());
@@ -287,6 +400,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("gradient_norm", &gradient_norm, Release());
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
+    m.def("sculpt", &sculpt_scene, Release());
     m.def("scene_distance", &scene_distance, Release());
     py::class_<Grid>(m, "Grid").def(
         py::init([](const std::array<int64_t, 3>& size, const std::array<double, 3>& origin, double step) {

@@ -57,7 +57,16 @@ struct BlendShape {
     bool colors_per_camera, with_depth, absgrad;
 };
 
+struct MeshShape {
+    int64_t cameras, vertices, faces;
+    int width, height;
+};
+
 inline void bind_shapes(py::module_& m) {
+    py::class_<MeshShape>(m, "MeshShape", py::module_local())
+        .def(py::init([](int64_t cameras, int64_t vertices, int64_t faces, int width, int height) {
+            return MeshShape{cameras, vertices, faces, width, height};
+        }));
     py::class_<ProjectShape>(m, "ProjectShape", py::module_local())
         .def(py::init([](int64_t cameras, int64_t count, int64_t bases, int width, int height, int sh_degree,
                          bool antialiased, bool sh_per_camera, double near_plane, double far_plane,

@@ -1,10 +1,10 @@
-"""Cameras from and to files: transforms.json, as nerfstudio, instant-ngp and Blender's NeRF scenes have it.
+"""Reads and writes cameras as transforms.json, the format of nerfstudio, instant-ngp and NeRF's scenes.
 
     {"w": 800, "h": 600, "fl_x": .., "fl_y": .., "cx": .., "cy": ..,     or "camera_angle_x": radians
      "frames": [{"file_path": "0000.png", "transform_matrix": 4 x 4}, ..]}
 
-A matrix takes the camera's axes (x right, y up, z backwards, as OpenGL) to the world's. Intrinsics may stand
-in a frame, too, and count there before those above. Such worlds have z up by custom; ours has y.
+A matrix takes the camera's axes (x right, y up, z backwards, as OpenGL) to the world's. A frame may
+have its own intrinsics, which override those above. Such worlds have z up by custom; ours has y up.
 
 Source: docs.nerf.studio, "Data conventions".
 """
@@ -26,13 +26,13 @@ from sctd.files import whole_file
 MOST = 10_000
 """Cameras of a file."""
 _OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
-"""Our cameras' axes from theirs: y down, z forward."""
+"""Converts their camera axes to ours: y down, z forward."""
 _WORLDS = {
     "y": torch.eye(4, dtype=torch.float64),
     "z": torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64),
     "-y": torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)),
 }
-"""To our world, from one with that axis up."""
+"""To our world, from one with this axis up."""
 _DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
@@ -46,7 +46,7 @@ def read_cameras(path: Path, up: str = "z", size: tuple[int, int] | None = None)
 
     Raises:
         InputError: the file is missing or damaged, a frame has no matrix or no focal length, pictures have
-            different sizes, or a camera's lens bends straight lines; the message names the field.
+            different sizes, or a camera's lens has distortion; the message names the field.
     """
     tree = _tree(path)
     frames = tree.get("frames")
@@ -67,7 +67,7 @@ def read_cameras(path: Path, up: str = "z", size: tuple[int, int] | None = None)
 
 
 def write_cameras(path: Path, cameras: CameraBatch, names: list[str]) -> None:
-    """Cameras and the pictures that they made as a transforms.json, z up, whole or not at all."""
+    """Write cameras and the names of their pictures as a transforms.json, z up, whole or not at all."""
     poses = torch.linalg.inv(cameras.viewmats.double()) * _OPENGL
     poses = torch.linalg.inv(_WORLDS["z"]) @ poses
     frames = [
@@ -87,10 +87,10 @@ _PLACES = {"fl_x": (0, 0), "fl_y": (1, 1), "cx": (0, 2), "cy": (1, 2)}
 
 
 def path_through(cameras: CameraBatch, count: int) -> CameraBatch:
-    """``count`` >= 2 cameras on a smooth way from the first through all of them to the last.
+    """``count`` >= 2 cameras on a smooth path from the first through all of them to the last.
 
-    Positions and intrinsics follow cubic splines, rotations one of their own (scipy's RotationSpline); a key
-    camera takes as much time as any other.
+    Positions and intrinsics follow cubic splines, rotations scipy's RotationSpline. Key cameras are evenly
+    spaced in time.
 
     Raises:
         InputError: there is only one camera.
@@ -156,7 +156,7 @@ def _matrix(path: Path, index: int, rows: Any) -> Tensor:
 def _intrinsics(
     path: Path, index: int, fields: dict[str, Any], size: tuple[int, int] | None
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Of one camera, [3, 3] pixels, and the picture's width and height."""
+    """Intrinsics of one camera, [3, 3] pixels, and the picture's width and height."""
 
     def number(name: str) -> float | None:
         value = fields.get(name)

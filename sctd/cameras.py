@@ -1,4 +1,4 @@
-"""Step 2 of 9: where the cameras of an iteration, a turntable or a contact sheet stand.
+"""Step 2 of 9: the cameras of an iteration, a turntable or a contact sheet.
 
 World axes: right-handed, +y up, the object's front faces +z. Azimuth 0 looks at the front from +z,
 azimuth +90 degrees stands on +x, elevation is positive upwards.
@@ -28,7 +28,7 @@ class CameraBatch:
     width: int
     height: int
     azimuth: Tensor
-    """[C], radians, before any jitter: it chooses the words of the view."""
+    """[C], radians, before any jitter; it selects the view text."""
     elevation: Tensor
     """[C], radians, before any jitter."""
     radius: Tensor
@@ -41,7 +41,7 @@ class CameraBatch:
         return self.viewmats.shape[0]
 
     def over(self, background: Tensor) -> Viewpoints:
-        """What a prior may be told of pictures over backgrounds [C, 3], 0..1."""
+        """The viewpoints of pictures over backgrounds [C, 3], 0..1, for a prior."""
         return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
 
     def to(self, device: torch.device | str) -> CameraBatch:
@@ -61,7 +61,7 @@ class CameraBatch:
 
 @dataclass(frozen=True)
 class Viewpoints:
-    """Where B pictures are seen from and what is behind the object, on the CPU."""
+    """Viewpoints and backgrounds of B pictures, on the CPU."""
 
     azimuth: Tensor
     """[B] radians, 0 sees the front, + the object's own left."""
@@ -81,7 +81,7 @@ class Viewpoints:
         return Viewpoints(*(values[index] for values in vars(self).values()))
 
     def mirrored(self) -> Viewpoints:
-        """Those of the pictures with left and right exchanged: an object's left side looks like its right."""
+        """The viewpoints of the mirrored pictures: an object's left side looks like its right."""
         return replace(self, azimuth=-self.azimuth)
 
 
@@ -132,7 +132,7 @@ def eased_range(
 
     def ease(a: float, b: float, f: float) -> float:
         value = a * f**steps
-        # A factor that leads away from the end leaves the value where it is.
+        # A factor that leads away from the end does not change the value.
         if a == b or (b > a) != (f > 1.0):
             return a
         return min(value, b) if b > a else max(value, b)
@@ -146,7 +146,7 @@ def sample_cameras(settings: CameraSettings, iteration: int, generator: torch.Ge
 
     Args:
         settings: ranges; see :class:`sctd.config.asset.CameraSettings`.
-        iteration: 0-based, decides how far the ranges have eased.
+        iteration: 0-based, sets how far the ranges have eased.
         generator: CPU generator of every draw.
     """
     n, steps = settings.batch, iteration // settings.ease_every

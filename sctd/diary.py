@@ -1,11 +1,11 @@
-"""What a run keeps of its way beside log.jsonl: sheets of views, a time-lapse of them, curves, events.
+"""Records of a run's progress beside log.jsonl: sheets of views, a time-lapse of them, curves, events.
 
     progress/0000050.png   four views after 50 iterations, every ``output.progress_every``
     progress.mp4           all of them, at the end
     losses.png             the consistencies, or the loss of another method, over the iterations
     tensorboard/           events for TensorBoard: every scalar of the log, and the sheets
 
-None of it changes the asset. What cannot be written is told once, and the run goes on without it.
+None of them changes the asset. If one cannot be written, the diary says so once and the run continues.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sctd.export.video import save_turntable
 from sctd.run.folder import EVENTS, LOSSES, SHEETS, TIMELAPSE
 
 VIEWS = 4
-"""On a sheet, from the front on."""
+"""Views on a sheet, from the front on."""
 _MOST_FRAMES = 600
-"""Of a time-lapse; of more sheets some are left out, evenly."""
+"""Frames of a time-lapse; with more sheets it skips some, evenly."""
 _FPS, _LAST_SECONDS = 10, 2
 _SHEET = re.compile(r"(\d{7})\.png")
 
 
 def sheets(folder: Path) -> dict[int, Path]:
-    """Iterations done => the sheet after them, in order, of a run's folder."""
+    """Iterations done => the sheet after them, in order, in a run's folder."""
     place = folder / SHEETS
     found = (
         {int(m[1]): p for p in place.iterdir() if (m := _SHEET.fullmatch(p.name))} if place.is_dir() else {}
@@ -42,13 +42,13 @@ def sheets(folder: Path) -> dict[int, Path]:
 
 
 class Diary:
-    """The keepsakes of one run, while its loop goes on."""
+    """The records of one run, during its loop."""
 
     def __init__(self, folder: Path, config: Config, done: int, say: Callable[[str], None]) -> None:
         """
         Args:
-            done: iterations that are done already; sheets of later ones are dropped.
-            say: told once what cannot be written.
+            done: iterations that are done already; the diary drops sheets of later ones.
+            say: gets one message about a file that cannot be written.
         """
         self._folder, self._config, self._say = folder, config, say
         self._ended = False
@@ -59,7 +59,7 @@ class Diary:
         if config.output.tensorboard:
             from tensorboardX import SummaryWriter
 
-            # The suffix: names count seconds, and a run may be resumed within one.
+            # The suffix: names have whole seconds, and a run may be resumed within one.
             self._events = SummaryWriter(
                 str(folder / EVENTS), purge_step=done if done else None, filename_suffix=f".{done}"
             )
@@ -67,7 +67,7 @@ class Diary:
                 self._events.add_text("prompt", config.prompt, 0)
 
     def due(self, iteration: int) -> bool:
-        """Whether a sheet is to be kept after so many iterations."""
+        """Whether the diary keeps a sheet after so many iterations."""
         every = self._config.output.progress_every
         return (
             bool(every)

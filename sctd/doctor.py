@@ -1,4 +1,4 @@
-"""What this machine can run, and why anything is off; behind ``sctd doctor``."""
+"""Checks what this machine can run, and why it cannot run the rest; behind ``sctd doctor``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sctd.machine.cores import quota, usable_cores
 Status = Literal["ok", "off", "bad"]
 
 NEEDED_MEMORY = 3 << 30
-"""Bytes: what the main job may take at most, network, VAE gradient and Torch itself included."""
+"""Bytes that a generation takes at most, with network, VAE gradient and Torch itself."""
 NEEDED_DISK = 64 << 20
 """Bytes: a run folder of the embedded preset with its checkpoints takes about a tenth."""
 _PACKAGES = (
@@ -36,7 +36,7 @@ _WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report: ``bad``: the main job cannot run, ``off``: something extra cannot."""
+    """One line of the report: ``bad``: generation cannot run, ``off``: something optional cannot."""
 
     name: str
     status: Status
@@ -47,7 +47,7 @@ def examine(folder: Path = Path()) -> list[Check]:
     """Every check; slow ones (importing Torch) included.
 
     Args:
-        folder: where a run would be written.
+        folder: the folder for runs.
     """
     checks = [_python()]
     parts = (_packages, _backends, _gpu, _attention, _embedded_prior, _threads, _memory, _video, _files)
@@ -93,7 +93,7 @@ def _packages() -> list[Check]:
 
 
 def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
-    """A broken installation is a finding, whatever it raises."""
+    """Turn any exception of a broken installation into a finding."""
     try:
         return list(check())
     except Exception as exc:
@@ -128,7 +128,7 @@ def _gpu() -> list[Check]:
 
 
 def _attention() -> list[Check]:
-    """Which attention kernels Stable Diffusion would run with; a real call decides."""
+    """The attention kernels for Stable Diffusion; a real call decides."""
 
     def check() -> Iterator[Check]:
         import torch
@@ -187,7 +187,7 @@ def _threads() -> list[Check]:
 
 
 def _files() -> list[Check]:
-    """What runs start from and what adapts a prior, and what of both is refused."""
+    """The files that a run can start from and that can adapt a prior, and the refused ones."""
     from sctd import initial
     from sctd.formats.gltf_extensions import INSTEAD
     from sctd.prior.load.lora_keys import OTHER_KINDS
@@ -219,7 +219,7 @@ def _memory() -> list[Check]:
 
 
 def available_memory() -> int | None:
-    """Bytes that a new process may use: what the system or the container has left; None if unknown."""
+    """Bytes that the system or the container has left for a new process; None if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         available = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))

@@ -1,4 +1,4 @@
-"""Errors made for people: one line that says what was given, what is allowed and what to do."""
+"""Errors for people: one line with the given value, the allowed ones and the remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unsupported(InputError, NotImplementedError):
 
 
 class OutputError(InputError):
-    """The output cannot be written: no place, no permission, no space left; the message says which."""
+    """The output cannot be written: no folder, no permission, no space left; the message says which."""
 
 
 class PromptError(InputError):
@@ -36,15 +36,15 @@ class BackendUnavailable(SctdError, RuntimeError):
 
 
 class TooLarge(SctdError, ValueError):
-    """More than a kernel's 32-bit numbers can count; the message says of what, and what to lower."""
+    """A count exceeds a kernel's 32-bit numbers; the message names it and the setting to lower."""
 
 
 class TrainingFailure(SctdError, RuntimeError):
-    """Optimisation could not go on; the message names the likely cause and the last good checkpoint."""
+    """Optimisation could not continue; the message names the likely cause and the last good checkpoint."""
 
 
-# What torch's allocator and the dynamic loader say on a CPU. The loader says nearly the same of a file system
-# that allows no programs, and of thread-local storage, whose room is another.
+# Messages of torch's allocator and the dynamic loader on a CPU. The loader has similar messages about a file
+# system that forbids programs and about thread-local storage, which have other causes.
 _NO_MEMORY = re.compile(
     r"allocate memory(?! in static TLS)|"
     r"failed to map segment from shared object(?!: Operation not permitted)",
@@ -65,7 +65,7 @@ def out_of_memory(exc: BaseException | None) -> bool:
 
 
 def unwritable(path: Path, exc: OSError) -> OutputError:
-    """The error of a place that the system does not let sctd write to."""
+    """The error for a path that the system does not let sctd write."""
     reason = exc.strerror or type(exc).__name__
     hint = "make room" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another output folder"
     return OutputError(f"cannot write to {path}: {reason}; {hint}")

@@ -1,4 +1,4 @@
-"""Optional packages: a missing one is one line that says how to get it."""
+"""Optional packages: a missing one raises one line that says how to install it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sctd.errors import InputError
 
 
 def need_matplotlib(what: str) -> None:
-    """Find out whether curves can be drawn, without loading anything.
+    """Check that curves can be drawn, without loading anything.
 
     Args:
         what: the option or command that asks, for the message.
@@ -21,7 +21,7 @@ def need_matplotlib(what: str) -> None:
 
 
 def need_earcut(what: str) -> None:
-    """Find out whether concave polygons can be cut into triangles; as :func:`need_matplotlib`."""
+    """Check that concave polygons can be cut into triangles; as :func:`need_matplotlib`."""
     _need("mapbox_earcut", "mesh", what)
 
 
@@ -34,22 +34,22 @@ def need_mesh(what: str) -> None:
 
 
 def need_ray(what: str) -> None:
-    """Find out whether there can be a cluster; as :func:`need_matplotlib`, for loading ray takes a second."""
+    """Check that ray is installed, without loading it, which takes a second; as :func:`need_matplotlib`."""
     _need("ray", "cluster", what)
 
 
 def need_exr(what: str) -> None:
-    """Find out whether .exr files can be written; as :func:`need_matplotlib`."""
+    """Check that .exr files can be written; as :func:`need_matplotlib`."""
     _need("OpenEXR", "exr", what)
 
 
 def need_tensorboard(what: str) -> None:
-    """Find out whether events for TensorBoard can be written; as :func:`need_matplotlib`."""
+    """Check that events for TensorBoard can be written; as :func:`need_matplotlib`."""
     _need("tensorboardX", "tensorboard", what)
 
 
 def need_viser(what: str) -> None:
-    """Find out whether there can be an interactive viewer; as :func:`need_matplotlib`."""
+    """Check that the interactive viewer is installed; as :func:`need_matplotlib`."""
     _need("viser", "view", what)
 
 

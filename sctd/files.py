@@ -1,4 +1,4 @@
-"""Whole files or none: everything that export writes goes through here."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that becomes ``path`` when the block ends well, else it vanishes.
+    """A temporary name beside ``path``; renamed to ``path`` when the block succeeds, else removed.
 
-    The ending stays, since encoders choose the format by it. An existing file is replaced in one step.
+    It keeps the ending, because encoders choose the format by it. The rename replaces an existing file in one
+    step.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:
-            os.fsync(written.fileno())  # the new name must not survive a power cut that the bytes do not
+            os.fsync(written.fileno())  # else a power cut could keep the new name and lose the bytes
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

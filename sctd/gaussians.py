@@ -1,4 +1,4 @@
-"""Step 3 of 9: the Gaussians that a run optimises. What they start as: `initial/start.py`."""
+"""Step 3 of 9: the Gaussians that a run optimises; `initial/start.py` makes the first ones."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class Gaussians:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """For rendering: means [N, 3], quats [N, 4], scales [N, 3] > 0, opacities [N] 0..1, SH [N, K, 3].
 
-        The rasterizer normalises the quaternions itself. Last the sums [P, 2] that add up to the mean scale
-        and the mean opacity; see :func:`sctd.ops.activate`, also for the noise.
+        The rasterizer normalises the quaternions itself. The last tensor has sums [P, 2] that add up to the
+        mean scale and the mean opacity; :func:`sctd.ops.activate` describes them and the noise.
         """
         from sctd.ops import activate
 
@@ -125,7 +125,7 @@ def from_points(
         colors: [N, 3], 0..1.
         opacity: 0..1, exclusive.
         scale_factor: standard deviation over the mean distance to the three nearest points.
-        sh_degree: degree of the colours that is stored, 0..3; the higher coefficients start as zero.
+        sh_degree: stored degree of the colours, 0..3; the higher coefficients start as zero.
 
     Source: Kerbl et al. 2023, "3D Gaussian Splatting", section 5.1.
     """

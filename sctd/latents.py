@@ -51,7 +51,7 @@ def render_to_latents(
     else:
         images = disparity.expand(-1, 3, -1, -1)
     mirrored = flip > 0 and _happens(flip, generator)
-    images = fit(images.flip(-1) if mirrored else images, prior.image_size)
+    images = fit(images.flip(-1) if mirrored else images, prior.traits.image_size)
     z0 = prior.encode_images(images, prior.posterior_noise(images, generator))
     return Encoded(z0, images, from_disparity, mirrored)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def generate(
     Args:
         config: see :func:`sctd.config.load_config`.
         out: the run folder; it must not exist, or be empty. No other process can work in it meanwhile.
-        resume: go on with the run in ``out``, from its latest checkpoint.
+        resume: continue with the run in ``out``, from its latest checkpoint.
         overwrite: replace the run in ``out``.
         report: told about progress.
         prior: an already loaded one, instead of ``config.prior``.
@@ -108,29 +108,48 @@ def generate(
         use_threads(config.threads)
         keep_freed_memory()
         found = _latest(folder, report) if resume else None
+        parts = config.parts()
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
         start = Start.at(config, found) if found else _start(config, device, report)
-        if prior is None:
-            report.stage("loading the prior")
-            prior = prior_of(config)
-        trainer = Trainer(config, prior, start=start)
+        trainer = Trainer(parts[start.stage], prior or _load(parts[start.stage], report), start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
         if not resume:
             folder.begin(config)
         try:
-            done = found.iteration if found else 0
-            diary = stack.enter_context(diaries.Diary(folder.path, config, done, report.message))
+            diary = stack.enter_context(
+                diaries.Diary(folder.path, config, found.iteration if found else 0, report.message)
+            )
             window = Window(folder.path, obeys=alone)
             stack.callback(window.close)
             stops = stop or (lambda: False)
-            seconds = _loop(trainer, folder, report, seconds, interrupts, stops, diary, window)
-            try:
+            for part in [*parts[start.stage + 1 :], None]:
+                seconds = _loop(trainer, folder, report, seconds, interrupts, stops, diary, window, config)
+                if part is None:
+                    break
+                with _interrupted("stopped between two stages", interrupts, folder, report):
+                    same = prior is not None or part.prior == trainer.config.prior
+                    start, loaded = trainer.next_start(part), trainer.prior if same else None
+                    del trainer  # before another prior is loaded
+                    trainer = Trainer(part, loaded or _load(part, report), start=start)
+            with _interrupted("stopped while the asset was written", interrupts, folder, report):
                 return _finish(trainer, folder, report, seconds, diary)
-            except KeyboardInterrupt as exc:
-                interrupts.hold()
-                raise _stopped("stopped while the asset was written", folder, report) from exc
         except OSError as exc:
             raise write_failed(out, exc) from exc
+
+
+@contextmanager
+def _interrupted(what: str, interrupts: Interrupts, folder: RunFolder, report: Reporter) -> Iterator[None]:
+    """A signal inside the block ends the run, which says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as exc:
+        interrupts.hold()
+        raise _stopped(what, folder, report) from exc
+
+
+def _load(config: Config, report: Reporter) -> Prior:
+    report.stage("loading the prior")
+    return prior_of(config)
 
 
 def _start(config: Config, device: torch.device, report: Reporter) -> Start:
@@ -153,7 +172,7 @@ def _latest(folder: RunFolder, report: Reporter) -> checkpoints.Checkpoint | Non
 def _restore(trainer: Trainer, found: checkpoints.Checkpoint, report: Reporter) -> float:
     """Go to a checkpoint; seconds that the run took until then."""
     trainer.restore(found)
-    for what, now in (("torch", torch.__version__), ("torch_threads", trainer.prior.torch_threads)):
+    for what, now in (("torch", torch.__version__), ("torch_threads", trainer.prior.traits.threads_now())):
         if found.counters[what] != now:
             report.message(
                 f"the checkpoint was made with {what} {found.counters[what]}, this is {now}: "
@@ -171,52 +190,54 @@ def _loop(
     stop: Callable[[], bool],
     diary: diaries.Diary,
     window: Window,
+    run: Config,
 ) -> float:
-    """Do the iterations that are left; the run's seconds so far. Signals wait meanwhile."""
-    total, every = trainer.config.iterations, trainer.config.output.checkpoint_every
-    report.stage("optimising")
-    report.start(total, trainer.iteration)
+    """Do the iterations that are left of a stage; the run's seconds so far. Signals wait meanwhile."""
+    total, every = run.iterations, run.output.checkpoint_every
+    report.stage(f"stage {run.stages[trainer.stage].name}" if run.stages else "optimising")
+    report.start(total, trainer.done)
     began = time.perf_counter() - seconds
     launched: deque[Launched] = deque()
     interrupts.wait = True
-    with IterationLog(folder.path / LOG, trainer.iteration, report.message) as log:
+    with IterationLog(folder.path / LOG, trainer.done, report.message) as log:
 
         def settle(most: int) -> None:
             """Log iterations until that many are left on the device."""
             nonlocal seconds
             while len(launched) > most:
                 step = launched.popleft()
-                scalars = trainer.settle(step)
+                scalars, number = trainer.settle(step), trainer.before + step.iteration
                 seconds = time.perf_counter() - began
                 folder.worked = True
-                log.write(step.iteration, {**scalars, "seconds": round(seconds, 3)})
-                diary.log(step.iteration + 1, scalars)
-                report.update(step.iteration + 1, _numbers(scalars))
+                log.write(number, {**scalars, "seconds": round(seconds, 3)})
+                diary.log(number + 1, scalars)
+                report.update(number + 1, _numbers(scalars))
 
-        while trainer.iteration < total:
+        while trainer.iteration < trainer.config.iterations:
             launched.append(trainer.launch())
             settle(1)  # the one before, while the device is at this one
-            if diary.due(trainer.iteration):
+            if diary.due(trainer.done):
                 settle(0)
-                size = max(16, trainer.config.output.size // 2)
-                views = orbit(trainer.gaussians, trainer.config, diaries.VIEWS, size)
-                diary.sheet(trainer.iteration, views)
-            window.show(trainer.iteration, lambda: trainer.gaussians)
+                views = orbit(trainer.gaussians, run, diaries.VIEWS, max(16, run.output.size // 2))
+                diary.sheet(trainer.done, views)
+            window.show(trainer.done, lambda: trainer.gaussians)
             began += window.pause(lambda: interrupts.pending or stop())
             stopping = interrupts.pending or stop() or window.wants_stop
-            if trainer.iteration % every == 0 or trainer.iteration == total or stopping:
+            last = trainer.iteration == trainer.config.iterations
+            if trainer.done % every == 0 or last or stopping:
                 settle(0)
                 _save(trainer, folder, seconds)
                 report.saved()
-            if stopping and trainer.iteration < total:
-                done = f"stopped after iteration {trainer.iteration} of {total}"
+            if stopping and trainer.done < total:
+                done = f"stopped after iteration {trainer.done} of {total}"
                 raise _stopped(done, folder, report)
     interrupts.wait = False
+    trainer.check_any_step()
     return seconds
 
 
 def _stopped(done: str, folder: RunFolder, report: Reporter) -> KeyboardInterrupt:
-    text = f"{done}; go on with --resume --out {folder.path}"
+    text = f"{done}; continue with --resume --out {folder.path}"
     report.message(text)
     return KeyboardInterrupt(text)
 
@@ -233,7 +254,6 @@ def _finish(
     trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float, diary: diaries.Diary
 ) -> RunResult:
     """Write the asset and its pictures."""
-    trainer.check_any_step()
     made = write_asset(folder.path, trainer.gaussians, trainer.config, report)
     if trainer.config.output.progress_every or trainer.config.output.plot:
         report.stage("writing the time-lapse and the curves")
@@ -243,8 +263,8 @@ def _finish(
         made.turntable_mp4,
         made.contact_png,
         made.page_html,
-        trainer.iteration,
-        trainer.skipped,
+        trainer.done,
+        trainer.left_out,
         seconds,
         len(trainer.gaussians),
         diary.timelapse(),

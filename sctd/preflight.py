@@ -11,11 +11,12 @@ from pathlib import Path
 
 from sctd import initial, registry
 from sctd.config import Config
-from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError
 from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
 from sctd.machine import device as devices
 from sctd.names import first_control, shorten, with_plain_spaces
+from sctd.prior import families
 from sctd.run.claims import refuse_held
 from sctd.run.folder import check_same_settings, check_target
 from sctd.run.places import check_writable
@@ -54,9 +55,15 @@ def check_config(config: Config, *, resume: bool = False, prior_is_loaded: bool 
         InputError: the first setting that cannot be used.
     """
     check_settings(config, resume=resume)
-    check_prompt(config.prompt, None if prior_is_loaded else config.prior)
-    if not prior_is_loaded:
-        check_prior(config.prior)
+    for part in config.parts():
+        check_prompt(part.prompt, None if prior_is_loaded else part.prior)
+        if not prior_is_loaded:
+            check_prior(part.prior)
+        elif part.prior != config.prior:
+            raise InputError(
+                f"a stage has a prior of its own, {part.prior}, where one prior is loaded for the whole run; "
+                "leave it out of the stage"
+            )
 
 
 def check_settings(config: Config, *, resume: bool = False) -> None:
@@ -68,7 +75,8 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
     Raises:
         InputError: one line that says what to do.
     """
-    registry.check(config.method)
+    for part in config.parts():
+        registry.check(part.method)
     if config.output.plot:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
@@ -87,8 +95,7 @@ def check_prior(settings: PriorSettings) -> None:
     """
     from sctd.prior.load import sources
 
-    if settings.name != ANALYTIC:
-        sources.find(settings)
+    sources.find(settings)
 
 
 def check_place(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -139,10 +146,8 @@ def check_prompt(prompt: str, prior: PriorSettings | None = None) -> str:
             f"the prompt {shorten(prompt)!r} looks like a path; describe the object in words, {_EXAMPLE} "
             "(settings files go to --config, priors to --prior)"
         )
-    if prior is not None and prior.name == EMBEDDED:
-        from sctd.embedded.world import world_of
-
-        world_of().check_prompt(prompt)
+    if prior is not None:
+        families.check_prompt(prior.name, prompt)
     return prompt
 
 

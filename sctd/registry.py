@@ -72,7 +72,7 @@ def settings_of(name: str) -> Any:
     Raises:
         InputError: the method is unknown, or its package is broken.
     """
-    return _named(METHODS[name].settings) if name in METHODS else _from_outside(name).Settings
+    return named(METHODS[name].settings) if name in METHODS else _from_outside(name).Settings
 
 
 def maker_of(name: str) -> Any:
@@ -81,10 +81,11 @@ def maker_of(name: str) -> Any:
     Raises:
         InputError: as :func:`settings_of`.
     """
-    return _named(METHODS[name].make) if name in METHODS else _from_outside(name)
+    return named(METHODS[name].make) if name in METHODS else _from_outside(name)
 
 
-def _named(where: str) -> Any:
+def named(where: str) -> Any:
+    """What "module:name" says, loaded."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
 

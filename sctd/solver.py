@@ -1,7 +1,7 @@
 """Step 6 of 9: Phi, the first-order step along the probability-flow ODE, between timesteps.
 
 The arithmetic is in :mod:`sctd.ops`; here timesteps become noise levels, the same for the whole batch. A
-network's output may be given as it is, with the name of what it predicts (:attr:`Prior.prediction`).
+network's output may be given as it is, with the name of what it predicts (:attr:`.Traits.prediction`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def clean(schedule: Schedule, z: Tensor, out: Tensor, t: int, prediction: str = 
     Source: SegmentDreamer supplement, S-(1).
     """
     return clean_and_noise(z, out.to(z), schedule.levels(t, z), prediction)[0]
+
+
+def noise_in(schedule: Schedule, z: Tensor, out: Tensor, t: int, prediction: str = "epsilon") -> Tensor:
+    """eps(z, t, y), the noise that a network's output means, in the precision of z; [B, ...]."""
+    return clean_and_noise(z, out.to(z), schedule.levels(t, z), prediction)[1]
 
 
 def phi(

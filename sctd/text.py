@@ -132,7 +132,7 @@ class ViewTexts:
             PromptError: the prior refuses the prompt, or it is too long with a view phrase, or the negative
                 prompt is too long.
         """
-        said = settings if not prior.reads_cameras else settings.model_copy(update={"enabled": False})
+        said = settings if not prior.traits.reads_cameras else settings.model_copy(update={"enabled": False})
         texts = view_prompts(prompt, said)
         prior.check_prompt(prompt, texts)
         embeddings = prior.encode_text([*texts, "", negative_prompt])

@@ -55,10 +55,16 @@ def random_streams(seed: int) -> dict[str, torch.Generator]:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins: its first Gaussians, and the random streams once these are drawn."""
+    """Where a run or a stage of it begins: first Gaussians, and the random streams once these are drawn."""
 
     gaussians: Gaussians
     random: dict[str, torch.Generator]
+    stage: int = 0
+    """Which one of the run, 0-based."""
+    before: int = 0
+    """Iterations of the run's earlier stages."""
+    skipped: int = 0
+    """As many of those as were left without an update."""
 
     @classmethod
     def of(
@@ -72,7 +78,14 @@ class Start:
     @classmethod
     def at(cls, config: Config, checkpoint: Checkpoint) -> Start:
         """For a trainer that goes back to a checkpoint: no file or Shap-E is needed again."""
-        return cls(Gaussians.from_state_dict(checkpoint.tensors["gaussians"]), random_streams(config.seed))
+        counters = checkpoint.counters
+        return cls(
+            Gaussians.from_state_dict(checkpoint.tensors["gaussians"]),
+            random_streams(config.seed),
+            stage=counters.get("stage", 0),  # checkpoints from before there were stages name none
+            before=counters.get("before", 0),
+            skipped=counters.get("skipped_before", 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ class Trainer:
         """Set up iteration 0.
 
         Args:
+            config: of the run, or of one of its stages (:meth:`sctd.config.Config.parts`).
             start: None makes one.
             backend: which kernels render and optimise; see :func:`sctd.ops.rasterization`.
 
@@ -114,7 +128,8 @@ class Trainer:
         """Iterations without an update because a number was not finite."""
         self.skipped_in_a_row = 0
         self._offender = "an iteration before this sitting"
-        start = start or Start.of(config, prior.device)
+        start = start or Start.of(config, prior.traits.device)
+        self.stage, self.before, self.skipped_before = start.stage, start.before, start.skipped
         self.random = start.random
         texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
         make = methods.get(config.method)
@@ -122,8 +137,23 @@ class Trainer:
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
-        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.device), config, backend)
+        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.traits.device), config, backend)
         self.observer: Observer = SILENT
+
+    @property
+    def done(self) -> int:
+        """Iterations of the whole run, earlier stages included."""
+        return self.before + self.iteration
+
+    @property
+    def left_out(self) -> int:
+        """As many of those as were left without an update."""
+        return self.skipped_before + self.skipped
+
+    def next_start(self, config: Config) -> Start:
+        """Where the next stage begins: with what this one has made."""
+        gaussians = self.asset.result().with_sh_degree(config.gaussians.sh_degree)
+        return Start(gaussians, self.random, self.stage + 1, self.done, self.left_out)
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of every stage from now on; :data:`sctd.stages.SILENT` ends it."""
@@ -240,10 +270,11 @@ class Trainer:
         if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
             steps = launched.guidance.numbers()
             where = ", ".join(f"{k} {steps[k]:g}" for k in ("t", "s", "e") if k in steps)
+            last = self.before + launched.iteration
             raise TrainingFailure(
-                f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {launched.iteration} ({where}), "
+                f"{BAD_STEPS_IN_A_ROW} iterations in a row, the last one {last} ({where}), "
                 f"gave numbers that are not finite, first in {offender!r}: "
-                f"{_likely_cause(offender, self.prior.dtype)}"
+                f"{_likely_cause(offender, self.prior.traits.dtype)}"
             )
         self._offender = offender
         return {"offender": offender, "skipped": float(self.skipped)}
@@ -256,7 +287,7 @@ class Trainer:
         if 0 < self.iteration == self.skipped:
             raise TrainingFailure(
                 f"all {self.iteration} iterations gave numbers that are not finite, "
-                f"first in {self._offender!r}: {_likely_cause(self._offender, self.prior.dtype)}"
+                f"first in {self._offender!r}: {_likely_cause(self._offender, self.prior.traits.dtype)}"
             )
 
     def checkpoint(self, seconds: float) -> Checkpoint:
@@ -268,11 +299,14 @@ class Trainer:
         counters: dict[str, Any] = {
             "skipped": self.skipped,
             "skipped_in_a_row": self.skipped_in_a_row,
+            "stage": self.stage,
+            "before": self.before,
+            "skipped_before": self.skipped_before,
             "seconds": seconds,
             "torch": torch.__version__,
-            "torch_threads": self.prior.torch_threads,
+            "torch_threads": self.prior.traits.threads_now(),
         }
-        return Checkpoint(self.iteration, tensors, counters)
+        return Checkpoint(self.done, tensors, counters)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a state from :meth:`checkpoint` of a trainer with the same config."""
@@ -280,7 +314,7 @@ class Trainer:
         self.asset.load_state_dict(parts)
         for name, generator in self.random.items():
             generator.set_state(parts["rng"][name])
-        self.iteration = checkpoint.iteration
+        self.iteration = checkpoint.iteration - self.before
         self.skipped = counters["skipped"]
         self.skipped_in_a_row = counters["skipped_in_a_row"]
 

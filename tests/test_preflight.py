@@ -32,7 +32,7 @@ def config_of(*overrides: str, prompt: str = GOOD, **direct: Any) -> Config:
         (config_of("gaussians.init=file", "gaussians.init_path=a.txt"), "cannot start from"),
         (config_of(prior="nowhere.safetensors"), "no such file"),
         (config_of("prior={name: a/b, loras: [nowhere.safetensors]}"), "no such file"),
-        (config_of(device="cuda:99"), "device cuda:99: torch can use"),
+        (config_of(device="cuda:99"), "device cuda:99: torch finds"),
     ],
 )
 def test_library_and_preflight_refuse_alike(tmp_path: Path, config: Config, says: str) -> None:

@@ -24,7 +24,7 @@ def prior() -> AnalyticPrior:
 
 @pytest.fixture
 def schedule(prior: AnalyticPrior) -> Schedule:
-    return Schedule(prior.alphas_cumprod)
+    return Schedule(prior.traits.alphas_cumprod)
 
 
 def draw(*, batch: int = 3) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def draw(*, batch: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def eps_of(prior: AnalyticPrior, z: Tensor, t: int, text: str) -> Tensor:
-    return prior.predict_noise(z, t, prior.encode_text([text]).expand(len(z), -1, -1))
+    return prior.predict(z, t, prior.encode_text([text]).expand(len(z), -1, -1))
 
 
 def test_guided_phi_is_two_steps_with_the_guided_prediction(prior, schedule):
@@ -49,7 +49,7 @@ def test_guided_phi_is_two_steps_with_the_guided_prediction(prior, schedule):
 
 def test_analytic_prediction_is_the_score_of_the_noised_mixture(prior):
     """-sigma grad log p by automatic differentiation of an independently written density."""
-    abar = prior.alphas_cumprod[300]
+    abar = prior.traits.alphas_cumprod[300]
     alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
     z = draw()[0].requires_grad_()
     logs = []

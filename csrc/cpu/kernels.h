@@ -7,6 +7,7 @@ H x W pixels. Each kernel exists once per instruction set (see SCTD_ISA in inclu
 #pragma once
 
 #include "scratch.h"
+#include "triangles.h"
 
 #include <cstdint>
 
@@ -133,6 +134,7 @@ struct Kernels {
     void (*cfg_ode_steps)(const GuidanceArgs<S>&);
     void (*residual)(const ResidualArgs<S>&);
     void (*total_variation)(const VariationArgs<S>&);
+    TriangleKernels<S> triangles;
 };
 
 void tiles_write(TileLists& lists, const TilesOut& out);  // same for every instruction set; once per lists

@@ -42,6 +42,8 @@ public:
     SCTD_INLINE size_t capacity() const { return block_.bytes / sizeof(T); }
     SCTD_INLINE T* data() { return static_cast<T*>(block_.data); }
     SCTD_INLINE T& operator[](size_t i) { return data()[i]; }
+    SCTD_INLINE const T* data() const { return static_cast<const T*>(block_.data); }
+    SCTD_INLINE const T& operator[](size_t i) const { return data()[i]; }
     SCTD_INLINE void swap(Scratch& other) {
         const ScratchBlock b = block_;
         block_ = other.block_;

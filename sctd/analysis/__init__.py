@@ -1,1 +1,1 @@
-"""What runs logged: curves and histograms, and their pictures."""
+"""Curves and histograms from the logs of runs, and their pictures."""

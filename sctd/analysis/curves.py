@@ -1,4 +1,4 @@
-"""What a run's log says as numbers: smoothed curves, histograms of timesteps and segments, CSV files."""
+"""Numbers from a run's log: smoothed curves, histograms of timesteps and segments, CSV files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sctd.run.read_back import Run
 CONSISTENCY = ("self_consistency", "cross_consistency")
 """The two residual norms of the paper's Figure 1, means over the batch."""
 SHOWN = (*CONSISTENCY, "conditional_guidance")
-"""The third is GCS's, for logs that have not its losses."""
+"""The third is GCS's, for logs without its losses."""
 LOSSES = ("L_CC", "L_CG + L_CP")
-"""Of GCS, in the place of those: Figure 1 (a) of the paper's supplement. Means over the batch, weighted."""
+"""GCS's series instead: Figure 1 (a) of the paper's supplement. Weighted means over the batch."""
 INSTEAD = ("residual", "loss")
-"""For a method that logs neither: the first of these that it does log."""
+"""For a method that logs neither: the first of these in its log."""
 STEPS = ("t", "s", "e")
 BIN = 20
 """Width of a bin of timesteps; the default's segments are about ten bins wide."""
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often a run drew what; ``counts`` has an entry fewer than ``edges``, ascending timesteps."""
+    """Counts of a run's draws; ``counts`` has one entry fewer than ``edges``, ascending timesteps."""
 
     run: Run
     key: str
@@ -50,7 +50,7 @@ class Histogram:
 
 
 def curves(run: Run) -> list[Curve]:
-    """The run's consistencies, or what its method logs instead; empty when it logs none of them."""
+    """The run's consistencies, or its method's other series; empty if its log has none of them."""
     keys = [key for key in LOSSES if _sum(run, key)[0]] or [key for key in SHOWN if run.series(key)[0]]
     keys = keys or [key for key in INSTEAD if run.series(key)[0]][:1]
     found = []
@@ -68,7 +68,7 @@ def _sum(run: Run, key: str) -> tuple[list[int], list[float]]:
 
 
 def smoothed(values: NDArray[np.float64], window: int | None = None) -> NDArray[np.float64]:
-    """Centred moving mean, [n] => [n]; at the ends the mean of what there is, so that nothing is invented.
+    """Centred moving mean, [n] => [n]; at the ends the mean of the existing values.
 
     Args:
         window: values in a mean, odd; None: a fifteenth of them, at least 5.
@@ -82,8 +82,8 @@ def smoothed(values: NDArray[np.float64], window: int | None = None) -> NDArray[
 
 
 def histograms(run: Run) -> list[Histogram]:
-    """Of t, s and e in bins of BIN timesteps, and of e over the segments; what the method does not log is
-    left out."""
+    """Of t, s and e in bins of BIN timesteps, and of e over the segments; leaves out those that the method
+    does not log."""
     edges = list(range(0, TIMESTEPS + 1, BIN))
     found = [Histogram(run, key, edges, _counts(run, key, edges)) for key in STEPS if run.series(key)[0]]
     rule = run.config.rule

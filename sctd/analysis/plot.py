@@ -36,9 +36,9 @@ PANEL = (4.2, 2.9)
 def plot_curves(runs: Sequence[Run], path: Path, columns: int | None = None) -> None:
     """The paper's Figure 1, a panel a run: self- against cross-consistency over the iterations.
 
-    The thin line is what was logged, the thick one its moving mean. The vertical axis is logarithmic, since
-    norms lie far apart; the panels of norms share one, and those of GCS's losses another. Another method's
-    residual is another quantity: its height says nothing about SCTD's.
+    The thin line has the logged values, the thick one their moving mean. The vertical axis is logarithmic,
+    since norms lie far apart; the panels of norms share one, and those of GCS's losses another. Another
+    method's residual is another quantity and not comparable with SCTD's.
 
     Args:
         columns: panels in a row; None: at most 4.

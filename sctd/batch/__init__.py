@@ -1,6 +1,6 @@
-"""Many assets at once: a list of prompts, one prior, and a place that survives whatever happens to the run.
+"""Many assets from a list of prompts, with one prior; a batch can be resumed after any interruption.
 
-prompts.py reads the list, manifest.py keeps the state of every asset, worker.py makes them with the calls of
-sharing/, run.py puts the three together on one device, store.py says where all of it is kept, status.py says
-how it goes, and gallery.py shows what came out.
+prompts.py reads the list, manifest.py keeps the state of every asset, worker.py makes assets and joins their
+calls through sharing/. run.py coordinates a batch on one device, cluster.py on several. store.py keeps the
+files, status.py reports progress, and gallery.py writes a page of the assets.
 """

@@ -14,9 +14,9 @@ from sctd.config import Config
 from sctd.prior.base import Prior
 
 MOST = 8
-"""As many are taken by themselves: a call of 8 times 4 pictures fills a processor. Not measured on a GPU."""
+"""Assets in flight at most: a call of 8 times 4 pictures fills a processor. Not measured on a GPU."""
 SHARE = 0.5
-"""Of the free memory; the rest is for Gaussians, renderings, and what else the machine does."""
+"""Share of the free memory; the rest is for Gaussians, renderings and other programs."""
 
 
 def assets_that_fit(prior: Prior, config: Config) -> tuple[int, str]:
@@ -25,26 +25,27 @@ def assets_that_fit(prior: Prior, config: Config) -> tuple[int, str]:
     Args:
         config: of the asset with the most cameras an iteration.
     """
-    need, free = asset_bytes(prior, config.cameras.batch), free_bytes(prior.device)
+    need, free = asset_bytes(prior, config.cameras.batch), free_bytes(prior.traits.device)
     count = max(1, min(MOST, int(SHARE * free / max(need, 1))))
     return count, f"one takes {need / 2**20:.0f} MiB in the prior, {free / 2**30:.1f} GiB are free"
 
 
 def asset_bytes(prior: Prior, cameras: int) -> int:
-    """What the network and the VAE take for one asset, measured by an iteration's calls of zeros."""
-    images = torch.zeros(cameras, 3, prior.image_size, prior.image_size, device=prior.device)
+    """Memory of the network and the VAE for one asset, measured by an iteration's calls with zeros."""
+    device, size = prior.traits.device, prior.traits.image_size
+    images = torch.zeros(cameras, 3, size, size, device=device)
     # as many latents as an iteration has at most at once: under two texts, with Perp-Neg two more
-    latents = torch.zeros(4 * cameras, *prior.latent_shape, device=prior.device)
+    latents = torch.zeros(4 * cameras, *prior.traits.latent_shape, device=device)
     texts = prior.encode_text([""]).expand(len(latents), -1, -1)
-    before = _mark(prior.device)
+    before = _mark(device)
     leaf, out = forward(prior, Call("encode_images", (images, None), grad=True))
     forward(prior, Call("predict", (latents, 500, texts)))
     torch.autograd.grad(out, leaf, out.detach())
-    return max(0, _peak(prior.device) - before)
+    return max(0, _peak(device) - before)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory of the device that nobody uses."""
+    """Free memory of the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
@@ -56,7 +57,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _group_bytes() -> int:
-    """What a container may still take; no limit where there is none."""
+    """Memory that a container may still take; unlimited without a container."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit, used = ((folder / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
@@ -66,7 +67,7 @@ def _group_bytes() -> int:
 
 
 def _mark(device: torch.device) -> int:
-    """Memory in use now, from which the peak is counted anew."""
+    """Memory in use now; resets the peak to it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))

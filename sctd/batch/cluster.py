@@ -1,9 +1,9 @@
 """A batch on several devices and machines. Ray starts and places the workers and says when one is gone.
 
-One worker for each GPU, or for so many CPU cores, each with its own prior; a worker with room takes the
-next asset from the coordinator, which alone writes the manifest. A worker that dies is replaced, and what it
-had in flight goes on from its last checkpoint on any worker with room. All of them reach the place of the
-batch: on more than one machine it is on a file system that they share, or at a URL.
+There is one worker for each GPU, or for each group of CPU cores, each with its own prior. A worker with room
+takes the next asset from the coordinator, which alone writes the manifest. The coordinator replaces a worker
+that dies; any worker with room resumes its assets from their last checkpoints. All workers must reach the
+store: on more than one machine it is on a shared file system or at a URL.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from sctd.run.interrupts import Interrupts
 from sctd.run.report import Reporter
 
 POLL_S = 0.5
-"""Seconds between two looks at what the workers say, and at least between two reports of one of them."""
+"""Seconds between two readings of the reports, and at least between two reports of one worker."""
 REPORT_S = 0.005
-"""Seconds between two reports that reach the coordinator: a fifth of its time if one takes a millisecond."""
+"""Seconds between two reports of any workers: a fifth of its time if one takes a millisecond."""
 DEATHS = 3
-"""As many workers may die one after the other without an asset being over; then the batch ends."""
+"""After so many deaths of workers in a row, with no asset ended in between, the batch ends."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How a cluster is cut into workers."""
+    """The workers of a cluster and their resources."""
 
     workers: int
     cpus: int
-    """Of each; as many threads has its torch."""
+    """Cores of each worker, and threads of its torch."""
     gpus: int
-    """Of each: 1, or 0 where there are none."""
+    """GPUs of each worker: 1, or 0 where there are none."""
 
 
 def report_every(workers: int) -> float:
-    """Seconds between two reports of a worker; it hears in the answer whether to stop."""
+    """Seconds between two reports of a worker; the answer tells it whether to stop."""
     return max(POLL_S, REPORT_S * workers)
 
 
@@ -63,13 +63,13 @@ def carry_on(
     """:func:`sctd.batch.run.carry_on`, on a Ray cluster.
 
     Args:
-        address: "local": a new cluster of this machine alone, gone at the end; "auto": the cluster that runs
-            on this machine, whoever started it, or else a local one; or a cluster's address.
+        address: "local": a new cluster of this machine alone, gone at the end; "auto": the cluster that
+            already runs on this machine, or else a local one; or a cluster's address.
         workers, cpus: None: one worker a GPU; without GPUs one for each machine, with all its cores.
 
     Raises:
         InputError: as there; or Ray is missing, the cluster does not answer, is too small or cannot see the
-            batch's place.
+            batch's store.
         SctdError: as there; or workers keep dying.
     """
     need_ray("sctd batch --cluster")
@@ -128,7 +128,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     except ray.exceptions.RayError as exc:
         reason = " ".join(str(exc).split())[:200]
-        raise SctdError(f"the Ray cluster is gone or broken ({reason}); go on with --resume") from exc
+        raise SctdError(f"the Ray cluster is gone or broken ({reason}); continue with --resume") from exc
     finally:
         ray.shutdown()
 
@@ -153,7 +153,7 @@ def _size(ray: Any, workers: int | None, cpus: int | None) -> Size:
 
 
 class _Crew:
-    """The coordinator and the workers of a batch, as the command sees them."""
+    """The coordinator and the workers of a batch, for the process of the command."""
 
     def __init__(
         self, ray: Any, size: Size, store: Store, config: Config, in_flight: int | None, retries: int
@@ -174,7 +174,7 @@ class _Crew:
             self._hire()
 
     def at_work(self) -> bool:
-        """Waits a moment; whether any worker has not ended. Replaces the dead.
+        """Wait a moment and replace dead workers; returns whether any worker has not ended.
 
         Raises:
             SctdError: a worker found something that ends the batch, or workers keep dying.
@@ -184,7 +184,7 @@ class _Crew:
             name, _ = self._at_work.pop(future)
             try:
                 self._ray.get(future)
-                # it may have been told to go by its machine, and left something behind
+                # SIGTERM may have ended this worker with assets left in the queue
                 if not self._stopping and self._ray.get(self._coordinator.waiting.remote()):
                     self._hire()
             except self._ray.exceptions.RayActorError as exc:
@@ -194,14 +194,14 @@ class _Crew:
         return bool(self._at_work)
 
     def news(self) -> list[tuple[Any, ...]]:
-        """What the workers said since the last time."""
+        """Reports of the workers since the last call."""
         found: list[tuple[Any, ...]] = self._ray.get(self._coordinator.news.remote())
         if any(kind == "over" for kind, *_ in found):
             self._deaths = 0
         return found
 
     def stop(self) -> None:
-        """Have every worker save what it has in flight, and end."""
+        """Make every worker save its assets in flight and end."""
         if not self._stopping:
             self._stopping = True
             self._ray.get(self._coordinator.stop.remote())
@@ -225,7 +225,7 @@ class _Crew:
 
 
 class Coordinator:
-    """Gives out entries and takes back outcomes; an actor, so that one call is answered at a time."""
+    """Gives entries to workers and records outcomes; an actor, so that it answers one call at a time."""
 
     def __init__(self, out: Path, retries: int) -> None:
         self._manifest = Manifest(out)
@@ -238,17 +238,17 @@ class Coordinator:
         return None if self._stopping else self._manifest.take(worker)
 
     def over(self, outcome: Outcome) -> None:
-        """An asset has left its worker."""
+        """Record the outcome of an asset."""
         self._news.append(("over", outcome, self._manifest.record(outcome, self._retries)))
 
     def tell(self, iterations: dict[str, int], messages: list[str]) -> bool:
-        """What else a worker has to say; whether it is to stop."""
+        """Take a worker's report; returns whether the worker must stop."""
         self._news += [("at", name, count) for name, count in iterations.items()]
         self._news += [("message", text) for text in messages]
         return self._stopping
 
     def lost(self, worker: str) -> None:
-        """A worker is dead: that was an attempt for each asset that it had."""
+        """Record that a worker is dead, which counts as an attempt for each asset that it had."""
         self._news.append(("message", f"{worker} died; its assets go on elsewhere"))
         for asset in self._manifest.assets("running"):
             if asset.worker == worker:
@@ -259,7 +259,7 @@ class Coordinator:
         return self._manifest.widest() is not None
 
     def stop(self) -> None:
-        """Nothing is given out any more."""
+        """Give out no more entries."""
         self._stopping = True
 
     def news(self) -> list[tuple[Any, ...]]:
@@ -293,7 +293,7 @@ class Worker:
         prior = prior_of(config)
         if in_flight is None:
             in_flight, _ = assets_that_fit(prior, config)
-        # a machine that is taken away says so with a signal: its assets are saved and go on elsewhere
+        # SIGTERM: the machine is taken away; this worker saves its assets, and another one resumes them
         with Interrupts(wait=True) as interrupts:
             line = _Line(self._coordinator, interrupts, every)
             outcomes = work(
@@ -311,7 +311,7 @@ class Worker:
 
 
 class _Line:
-    """A worker's side of the talk with the coordinator."""
+    """Reports of one worker to the coordinator."""
 
     def __init__(self, coordinator: Any, interrupts: Interrupts, every: float) -> None:
         self._coordinator, self._interrupts, self._every = coordinator, interrupts, every
@@ -329,12 +329,12 @@ class _Line:
         self._messages.append(text)
 
     def tick(self) -> None:
-        """Speak when it is time."""
+        """Send a report when it is time."""
         if time.monotonic() - self._said >= self._every:
             self.say()
 
     def say(self) -> None:
-        """Tell the coordinator everything, and hear whether to stop."""
+        """Send everything to the coordinator; its answer says whether to stop."""
         import ray
 
         self._stopping = ray.get(self._coordinator.tell.remote(self._iterations, self._messages))

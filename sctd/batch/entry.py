@@ -1,4 +1,4 @@
-"""An asset to make, and what became of it: all that a list, a manifest and a worker say to each other."""
+"""An asset to make and its outcome: the data that list, manifest and worker exchange."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an entry in a worker."""
+    """The result of an entry in a worker."""
 
     name: str
     state: Literal["done", "failed", "stopped"]
-    """stopped: it may go on from its last checkpoint."""
+    """stopped: it can be resumed from its last checkpoint."""
     error: str = ""
     """Why it failed, one line."""
     may_retry: bool = False
-    """Whether another attempt may end otherwise; not so when the prompt or a setting was refused."""
+    """Whether another attempt may succeed; false when the prompt or a setting was refused."""
     seconds: float = 0.0
-    """Time of its iterations, all sittings together, waiting for its neighbours included."""
+    """Time of its iterations in all processes, with the time that it waited for its neighbours."""
     iterations: int = 0
     checksums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files in its folder, by name."""

@@ -1,4 +1,4 @@
-"""The folder of a batch: how it is made, and held by one process at a time. No torch."""
+"""The folder of a batch: made once, and held by one process at a time. Loads no torch."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ def create(out: Path, entries: Sequence[Entry]) -> None:
     """Make the folder of a new batch, with everything queued.
 
     Raises:
-        InputError: it exists and is not empty, or cannot be written; nothing is left behind then.
+        InputError: it exists and is not empty, or cannot be written; then no file is left.
     """
     _refuse(out)
     check_target(out, overwrite=False)
     with Claim(out):
-        _refuse(out)  # another one may have begun a batch here in between
+        _refuse(out)  # another process may have begun a batch here in between
         Manifest.create(out, entries).close()
 
 
 def _refuse(out: Path) -> None:
     if (out / MANIFEST).is_file():
-        raise InputError(f"{out} holds a batch; go on with --resume {out}, or choose another folder")
+        raise InputError(f"{out} holds a batch; continue with --resume {out}, or choose another folder")
     if out.is_dir() and not is_blank(out):
         raise InputError(f"output folder {out} is not empty; choose another one with --out")
 
 
 @contextmanager
 def held(out: Path, say: Callable[[str], None] | None = None, called: str = "") -> Iterator[None]:
-    """Hold a batch's folder, so that no two processes take the same assets; the system lets go after a kill.
+    """Hold a batch's folder, so that no two processes make the same assets; a kill ends the lock.
 
     Args:
-        say: told when the folder cannot be locked.
-        called: what people call the batch, where it is not the folder's path.
+        say: gets a message when the folder cannot be locked.
+        called: the name of the batch in messages, where it is not the folder's path.
 
     Raises:
         SctdError: another process holds it.
@@ -50,7 +50,7 @@ def held(out: Path, say: Callable[[str], None] | None = None, called: str = "") 
     except Held as exc:
         name = called or out
         raise SctdError(
-            f"another sctd batch is at work in {name} ({exc.holder}); see sctd batch --status {name}"
+            f"another sctd batch is running in {name} ({exc.holder}); see sctd batch --status {name}"
         ) from exc
     with claim:
         yield

@@ -1,8 +1,8 @@
 """One web page of a batch's assets, with search and filters; works without a server.
 
-Pictures are named relative to the page and fetched by the browser as they come into view, so that a page of
-thousands of assets opens at once; the folder can be moved or copied as a whole. An asset is loaded when it is
-clicked on: its own page, asset.html, in a frame.
+The page names pictures by relative paths, so the folder can be moved or copied as a whole. The browser loads
+them as they come into view, so that a page of thousands of assets opens at once. A click on an asset loads
+its own page, asset.html, in a frame.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILES = {
     "asset": "asset.ply",
     "page": "asset.html",
 }
-"""What a run folder may hold that the page shows or links to."""
+"""Files of a run folder that the page shows or links to."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Card:
     state: str
     """queued, running, done or failed."""
     seconds: float | None = None
-    """Time of its run; None where it has not ended."""
+    """Time of its run; None before it has ended."""
     error: str | None = None
     """Why it failed."""
 
 
 def cards_of(store: Store) -> list[Card]:
-    """The assets of a batch, as its manifest has them now.
+    """The assets of a batch, from its manifest.
 
     Raises:
         InputError: there is no batch.
@@ -62,7 +62,7 @@ def _card(asset: Asset) -> Card:
 
 
 def write(store: Store, cards: Sequence[Card]) -> str:
-    """Writes the page beside the assets, in one piece; its address.
+    """Write the page beside the assets, whole or not at all; returns its address.
 
     Args:
         store: holds a run folder for each card, under the card's name, or none yet.
@@ -75,7 +75,7 @@ def page(title: str, cards: Sequence[Card], files: Container[str]) -> str:
     """The page's HTML.
 
     Args:
-        files: what is there, each as "asset/file".
+        files: existing files, each as "asset/file".
     """
     title = escape(title)
     rows = [{**asdict(card), **_links(card.name, files)} for card in cards]
@@ -95,7 +95,7 @@ def page(title: str, cards: Sequence[Card], files: Container[str]) -> str:
 
 
 def _links(name: str, files: Container[str]) -> dict[str, str | None]:
-    """Relative addresses of what is there."""
+    """Relative addresses of the existing files."""
     found = {what: f"{quote(name)}/{file}" for what, file in FILES.items() if f"{name}/{file}" in files}
     return {what: found.get(what) for what in FILES}
 
@@ -227,7 +227,7 @@ function show() {
   by("count").textContent = chosen.length + " of " + cards.length;
 }
 
-// What is chosen stands in the address, so that a view can be kept and passed on.
+// The address holds search and filters, so that a view can be bookmarked and shared.
 const inputs = ["words", "state", "method", "order"];
 const asked = new URLSearchParams(location.hash.slice(1));
 for (const id of inputs) {

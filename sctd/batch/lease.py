@@ -1,7 +1,8 @@
-"""Which process is the coordinator of a batch at a URL: an object that it renews, as there are no locks.
+"""The lease of a batch at a URL: an object that names the coordinator, which renews it; stores have no locks.
 
-Two that begin within the same second may both find none. Each renewal reads before it writes, so the one
-whose lease was overwritten stops at its next one, without having touched the other's manifest.
+Two coordinators that begin within the same second may both find no lease. Each renewal reads before it
+writes, so the one whose lease was overwritten stops at its next renewal, before it touches the other's
+manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sctd.errors import SctdError
 
 LEASE = ".lease"
 LEASE_S = 300.0
-"""A lease not renewed for so long is nobody's; clocks of machines that share a batch agree much better."""
+"""A lease lapses after so long without renewal; clocks of machines that share a batch agree much better."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,20 @@ class Holder:
     token: str
     host: str
     space: str
-    """Of process numbers: a container has its own."""
+    """Namespace of process numbers: a container has its own."""
     pid: int
     time: float
-    """When it was renewed, seconds since 1970, by its own clock."""
+    """Time of the renewal, seconds since 1970, by the holder's clock."""
 
     def seconds_left(self) -> float:
-        """Until it lapses; not above 0 when it has, or when its process is known to be dead."""
+        """Seconds until it lapses; at most 0 when it has lapsed or its process is known to be dead."""
         if (self.host, self.space) == _here() and not _alive(self.pid):
             return 0.0
         return LEASE_S - abs(time.time() - self.time)
 
 
 class Lease:
-    """The lease at a URL, as one process sees it."""
+    """One process's view of the lease at a URL."""
 
     def __init__(self, objects: Objects) -> None:
         """Nothing is read yet."""
@@ -51,8 +52,8 @@ class Lease:
         self._token = uuid.uuid4().hex
 
     def holder(self) -> Holder | None:
-        """Who holds it, if anybody does and it has not lapsed."""
-        with suppress(ValueError, TypeError):  # no JSON, or of another version: nobody's
+        """The holder; None if there is none or the lease has lapsed."""
+        with suppress(ValueError, TypeError):  # no JSON, or of another version: no holder
             found = Holder(**json.loads(self._objects.read(LEASE) or b"null"))
             return found if found.seconds_left() > 0 else None
         return None
@@ -62,14 +63,14 @@ class Lease:
         other = self.holder()
         if other is not None:
             raise SctdError(
-                f"another sctd batch is at work at {self._objects.url}: process {other.pid} on {other.host}; "
+                f"another sctd batch is running at {self._objects.url}: process {other.pid} on {other.host}; "
                 f"if it was killed, its hold lapses in {other.seconds_left():.0f} s, or remove {LEASE} there"
             )
         self._put()
         self.renew()
 
     def renew(self) -> None:
-        """Say that the coordinator is still there. Raises SctdError: another process has taken over."""
+        """Renew the lease. Raises SctdError: another process has taken over."""
         other = self.holder()
         if other is not None and other.token != self._token:
             raise SctdError(
@@ -78,7 +79,7 @@ class Lease:
         self._put()
 
     def drop(self) -> None:
-        """Give it back, unless another process has taken over."""
+        """Remove the lease, unless another process has taken over."""
         other = self.holder()
         if other is None or other.token == self._token:
             self._objects.remove(LEASE)

@@ -1,4 +1,4 @@
-"""The state of every asset of a batch, in an SQLite file that a kill at any moment leaves whole. No torch."""
+"""The state of every asset of a batch, in an SQLite file that survives any kill. Loads no torch."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Asset:
     seed: int
     method: str
     total: int
-    """Iterations that it takes."""
+    """Iterations of its run."""
     state: str
     """queued, running, done or failed."""
     error: str
     attempts: int
     seconds: float
     iterations: int
-    """Iterations done, as last heard of."""
+    """Iterations done, by the last report."""
     checksums: dict[str, str]
     worker: str
     updated: float
@@ -76,12 +76,12 @@ class Asset:
 
 @dataclass(frozen=True)
 class Sitting:
-    """A time that a worker was at work; seconds since 1970."""
+    """A worker's working time, from begin to end; seconds since 1970."""
 
     worker: str
     began: float
     seen: float
-    """When it was last heard of."""
+    """Time of its last report."""
 
 
 class Manifest:
@@ -98,7 +98,7 @@ class Manifest:
         path = folder / MANIFEST
         if not path.is_file():
             raise InputError(f"no batch in {folder}: it has no {MANIFEST}; start one with --out {folder}")
-        # runs report from threads of their own, though never from two at a time
+        # runs report from their own threads, but never from two at a time
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
@@ -156,10 +156,10 @@ class Manifest:
         return _entry(*found)
 
     def record(self, outcome: Outcome, retries: int) -> str:
-        """Note what became of an entry, which may mean to queue it again; its state now.
+        """Record the outcome of an entry, and queue it again if it may be retried; returns its new state.
 
         Args:
-            retries: how often an asset is tried again after it failed.
+            retries: how often a failed asset is retried.
         """
         with self._writing():
             if outcome.state == "stopped":
@@ -185,10 +185,10 @@ class Manifest:
             return "done"
 
     def recover(self, retries: int, lost: Sequence[str] = ()) -> None:
-        """Queue again what a batch left when it ended: what ran, what may be retried, and what is lost.
+        """Queue again the assets that an ended batch left: running, failed but retryable, and lost ones.
 
         Args:
-            lost: names of assets that were done and whose files are missing or altered.
+            lost: names of finished assets whose files are missing or altered.
         """
         with self._writing():
             self._db.execute("UPDATE assets SET state = 'queued' WHERE state = 'running'")
@@ -200,14 +200,14 @@ class Manifest:
                 self._set(name, state="queued")
 
     def sit_down(self, worker: str) -> int:
-        """A worker begins; the number of its sitting for :meth:`progress`."""
+        """Record that a worker begins; returns the number of its session for :meth:`progress`."""
         with self._writing():
             now = self._clock()
             row = self._db.execute("INSERT INTO sittings VALUES (NULL, ?, ?, ?)", (worker, now, now))
             return int(row.lastrowid or 0)
 
     def progress(self, sitting: int, iterations: Mapping[str, int]) -> None:
-        """A worker is still there, and its runs have done so many iterations, by name."""
+        """Record that a worker is alive, and how many iterations its runs have done, by name."""
         with self._writing():
             self._db.execute("UPDATE sittings SET seen = ? WHERE id = ?", (self._clock(), sitting))
             for name, count in iterations.items():
@@ -232,11 +232,11 @@ class Manifest:
         return None if row is None else _entry(*row)
 
     def sittings(self) -> list[Sitting]:
-        """When workers were at work."""
+        """Working times of all workers."""
         return [Sitting(*row) for row in self._db.execute("SELECT worker, began, seen FROM sittings")]
 
     def copy(self, path: Path) -> None:
-        """Write the manifest as it is at this moment to another file, which is replaced."""
+        """Write a copy of the manifest to another file, replacing it."""
         try:
             path.unlink(missing_ok=True)
             self._db.execute("VACUUM INTO ?", (str(path),))
@@ -267,7 +267,7 @@ class Manifest:
     def _unwritable(self, exc: sqlite3.Error) -> OutputError:
         return OutputError(
             f"cannot write to {self.folder / MANIFEST}: {exc}; make room or fix the disk, "
-            "then go on with --resume"
+            "then continue with --resume"
         )
 
 
@@ -293,5 +293,5 @@ def _row(entry: Entry, now: float) -> tuple[object, ...]:
     text = entry.config.to_yaml()
     digest = hashlib.sha256(text.encode()).hexdigest()
     config = entry.config
-    sizes = config.iterations, config.cameras.batch
+    sizes = config.iterations, max(part.cameras.batch for part in config.parts())
     return entry.name, config.prompt, config.seed, config.method, text, digest, *sizes, now

@@ -1,4 +1,4 @@
-"""Files below a URL. fsspec speaks the protocols; here are whole uploads, patience and words for errors."""
+"""Files below a URL. fsspec implements the protocols; this adds whole uploads, retries and messages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sctd.errors import InputError, OutputError
 R = TypeVar("R")
 
 PART = ".part"
-"""Behind the name of what is not whole yet; a kill may leave one, until the next upload of that name."""
+"""Suffix of an upload that is not complete; a kill may leave one, until the next upload of that name."""
 PAUSES_S = 2.0, 8.0, 30.0
-"""What is waited for a network that has failed, before each new attempt."""
+"""Seconds to wait before each new attempt after the network has failed."""
 LASTING = PermissionError, NotADirectoryError, IsADirectoryError, ImportError, ValueError
 LASTING_NUMBERS = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG
-"""Errors that a new attempt would meet again."""
+"""Errors that no new attempt can avoid."""
 
 
 class Objects:
-    """What is below a URL, by keys such as "asset/log.jsonl". Errors are :class:`.OutputError`."""
+    """Objects below a URL, by keys such as "asset/log.jsonl". Errors are :class:`.OutputError`."""
 
     def __init__(self, url: str, patient: bool = False) -> None:
         """Nothing is read yet.
 
         Args:
-            patient: whether to try again, as in the middle of a night; at first contact an error is news.
+            patient: whether to retry after an error; at first contact an error is reported at once.
 
         Raises:
             InputError: the protocol is unknown, or its package is not installed.
@@ -59,7 +59,7 @@ class Objects:
         return [path.removeprefix(self._root).lstrip("/") for path in found]
 
     def read(self, key: str) -> bytes | None:
-        """An object's content; None: there is none."""
+        """An object's content; None where there is no object."""
         try:
             return bytes(self._try("read", key, self._fs.cat_file))
         except FileNotFoundError:
@@ -81,15 +81,16 @@ class Objects:
     def put(self, path: Path, key: str) -> None:
         """A file => an object, under its final name once it is whole.
 
-        A disk or a server shows what has been written so far, and can rename it. An object store shows an
-        upload in the end; it is told by having no rename of its own, and a copy for each would cost.
+        A disk or a server shows a file while it is being written, so this writes under another name and
+        renames. Object stores publish an upload only when it is complete. We recognise them by their lack
+        of a native rename; a copy for each upload would cost.
         """
 
         def put(place: str) -> None:
             first = place + PART if self._renames else place
             try:
                 self._fs.put_file(str(path), first)
-            except FileNotFoundError:  # a protocol that has folders
+            except FileNotFoundError:  # only some protocols have folders
                 self._make_folder(place.rpartition("/")[0])
                 self._fs.put_file(str(path), first)
             if self._renames:
@@ -101,19 +102,19 @@ class Objects:
             raise OutputError(f"cannot write {self.address(key)}: {reason(exc)}; make it first") from exc
 
     def remove(self, key: str) -> None:
-        """An object, if it is there."""
+        """Remove an object, if it exists."""
         with suppress(FileNotFoundError):
             self._try("write", key, self._fs.rm)
 
     def _make_folder(self, path: str) -> None:
-        """With those above it, but for the first part of the path: no slip of the pen makes a bucket."""
+        """Make a folder and its parents, but not the first part: a misspelt URL must make no bucket."""
         above = path.rpartition("/")[0]
         if above.strip("/") and not self._fs.isdir(path):
             self._make_folder(above)
             self._fs.mkdir(path, create_parents=False)
 
     def _try(self, verb: str, key: str, action: Callable[[str], R]) -> R:
-        """Act on a path. Raises FileNotFoundError as it is, anything else as OutputError."""
+        """Act on a path, with retries. Raises FileNotFoundError unchanged, any other error as OutputError."""
         for pause in (*(PAUSES_S if self.patient else ()), None):
             try:
                 self._fs.invalidate_cache()  # other machines write here too
@@ -123,8 +124,8 @@ class Objects:
             except Exception as exc:  # each protocol has errors of its own
                 lasting = isinstance(exc, LASTING) or getattr(exc, "errno", None) in LASTING_NUMBERS
                 if lasting or pause is None:
-                    hint = f"; go on with --resume {self.url}" if self.patient else ""
-                    self.patient = False  # once is enough for all assets in flight
+                    hint = f"; continue with --resume {self.url}" if self.patient else ""
+                    self.patient = False  # one wait serves all assets in flight
                     raise OutputError(f"cannot {verb} {self.address(key)}: {reason(exc)}{hint}") from exc
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")

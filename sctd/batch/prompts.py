@@ -1,8 +1,8 @@
 """A list of prompts as a .txt, .jsonl or .csv file => the assets to make. Loads no torch.
 
-.txt has a prompt a line; .jsonl an object a line; .csv a header with the keys. Keys: prompt, and if need be
-name, seed, method, preset, and any setting by its dotted name, such as cameras.batch. Empty lines are
-skipped, in a .txt also those that begin with #.
+.txt has a prompt a line; .jsonl an object a line; .csv a header with the keys. The key prompt is required;
+optional are name, seed, method, preset, and any setting by its dotted name, such as cameras.batch. Readers
+skip empty lines, in a .txt also lines that begin with #.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sctd.names import slug
 from sctd.texts import GivenTwice, read_json
 
 TEXTS = ("prompt", "negative_prompt", "name", "method", "preset")
-"""Keys whose value is a text as it stands."""
+"""Keys whose value is a text, not YAML."""
 OF_THE_BATCH = ("prior", "device", "dtype", "threads")
-"""Settings that all assets have in common, because they share the prior and the process."""
+"""Settings that are the same for all assets, because they share the prior and the process."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -34,7 +34,7 @@ class BadLines(InputError):
     """Lines that cannot be used."""
 
     def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
-        """Takes one text for each problem, which says where it is and what is allowed."""
+        """Takes one text for each problem, with its place and the allowed values."""
         count = f"{len(problems)} line{'s' if len(problems) > 1 else ''}"
         super().__init__(f"{path}: {count} cannot be used, nothing was started; correct or remove them")
         self.problems = list(problems)
@@ -42,7 +42,7 @@ class BadLines(InputError):
 
 @dataclass(frozen=True)
 class Defaults:
-    """The settings of every asset, as far as its line does not say otherwise; see :func:`.load_config`."""
+    """The settings of every asset, unless its line overrides them; see :func:`.load_config`."""
 
     preset: str | None = None
     file: Path | None = None
@@ -50,7 +50,7 @@ class Defaults:
     card: str | None = None
     direct: Mapping[str, Any] = field(default_factory=dict)
     _trees: dict[str | None, dict[str, Any]] = field(default_factory=dict, init=False, compare=False)
-    """What the files say, by preset: they are read once, not once a line."""
+    """Contents of the files, by preset: read once, not once a line."""
 
     def config(
         self, prompt: str, preset: str | None = None, overrides: Mapping[str, str] | None = None
@@ -82,11 +82,11 @@ class _Bad(Exception):
 
 
 def read_prompts(path: str | Path, defaults: Defaults) -> list[Entry]:
-    """The assets that a list asks for, in its order; the list is a file, or a URL that fsspec knows.
+    """The assets of a list, in its order; the list is a file, or a URL that fsspec supports.
 
     Raises:
         BadLines: some lines cannot be used; all of them are named.
-        InputError: the file cannot be read or is empty, or the defaults are no good.
+        InputError: the file cannot be read or is empty, or the defaults are invalid.
     """
     base = defaults.config("any")
     preflight.check_settings(base)
@@ -190,7 +190,7 @@ def _csv(data: bytes) -> Iterator[_Row | _Bad]:
 
 
 class _Cell(str):
-    """A value of a .csv, to be read as YAML where it is no text."""
+    """A value of a .csv, which is YAML unless it is a text."""
 
 
 def _name(values: Mapping[str, Any]) -> str | None:
@@ -217,21 +217,21 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     shared = [key for key in differences(base, config) if key.split(".")[0] in OF_THE_BATCH]
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
-    preflight.check_settings(config)
+    preflight.check_config(config, prior_is_loaded=True)
     preflight.check_prompt(config.prompt, config.prior)
     return config
 
 
 def _yaml(key: str, value: Any) -> str:
-    """A value as YAML, of which JSON is a part."""
+    """A value as YAML, which includes JSON."""
     if isinstance(value, _Cell) and key not in TEXTS:
         return str(value)
     return json.dumps(value, ensure_ascii=False)
 
 
 def _named(found: Sequence[tuple[int, str | None, Config]], problems: dict[int, str]) -> list[Entry]:
-    """Give each asset its name; what cannot have one becomes a problem."""
-    taken: dict[str, int] = {}  # a file system may not tell A from a
+    """Give each asset its name; a name that cannot be used becomes a problem."""
+    taken: dict[str, int] = {}  # a file system may ignore the case of letters
     for line, name, _ in found:
         if name is not None and taken.setdefault(name.casefold(), line) != line:
             problems[line] = f"name {name!r} is that of line {taken[name.casefold()]} too; give another one"
@@ -250,7 +250,7 @@ def _named(found: Sequence[tuple[int, str | None, Config]], problems: dict[int, 
 
 
 def _free(name: str, taken: Mapping[str, int]) -> str:
-    """The name, with a number behind it when it is taken."""
+    """The name, with a number appended when it is taken."""
     number, candidate = 1, name
     while candidate in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""A batch that is kept at a URL: what goes up when, what is fetched, and in which order."""
+"""The store of a batch at a URL: which files it uploads and fetches, when, and in which order."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from sctd.run.claims import Claim, clear
 from sctd.run.folder import CHECKPOINTS, CONFIG, LOG
 
 PUBLISH_S = 30.0
-"""Seconds between two copies of the manifest at the URL, and two renewals of the coordinator's lease."""
+"""Seconds between two uploads of the manifest, and two renewals of the coordinator's lease."""
 AT_ONCE = 4
-"""Files whose checksums are computed at a time; each is in memory meanwhile."""
+"""Files whose checksums are computed at a time, each of them in memory."""
 
 
 class Url:
-    """A :class:`.Store`; what is at the URL has the layout of a batch's folder."""
+    """A :class:`.Store`; the objects at the URL have the layout of a batch's folder."""
 
     def __init__(self, url: str, scratch: Path | None = None, worker: str = "") -> None:
         """Nothing is read yet.
 
         Args:
-            scratch: holds the folder that is worked in; None: the user's cache does.
-            worker: which one this is for; "": the coordinator or a reader.
+            scratch: parent of the scratch folder; None: the user's cache.
+            worker: the worker that uses this store; "": the coordinator or a reader.
 
         Raises:
             InputError: the protocol is unknown, or its package is not installed.
@@ -54,24 +54,26 @@ class Url:
 
     @property
     def folder(self) -> Path:
-        """One for each URL, and in it one for each worker."""
+        """The scratch folder: one for each URL, and in it one for each worker."""
         base = _cache() / "batch" if self._scratch is None else self._scratch
         return base / hashlib.sha256(str(self).encode()).hexdigest()[:16] / self._worker
 
     @property
     def title(self) -> str:
-        """What follows the last slash."""
+        """The part behind the last slash."""
         return str(self).rpartition("/")[2]
 
     def address(self, *parts: str) -> str:
-        """The URL, or one below it."""
+        """The URL, or that of a file below it."""
         return self._objects.address("/".join(parts))
 
     def create(self, entries: Sequence[Entry]) -> None:
-        """The manifest is the first object: where it cannot be written, everything is as before."""
-        with Claim(self.folder):  # whatever is in it, no process needs it any more
+        """Write the manifest as the first object: if that fails, nothing has changed at the URL."""
+        with Claim(self.folder):  # no process needs the files in it any more
             if self.exists():
-                raise InputError(f"{self} holds a batch; go on with --resume {self}, or choose another URL")
+                raise InputError(
+                    f"{self} holds a batch; continue with --resume {self}, or choose another URL"
+                )
             if self._objects.listed():
                 raise InputError(f"{self} is not empty; choose another URL with --out")
             clear(self.folder)
@@ -88,11 +90,11 @@ class Url:
 
     @contextmanager
     def held(self, say: Callable[[str], None]) -> Iterator[None]:
-        """By a lease, and by a lock in the scratch folder, which is removed when all of it is at the URL."""
+        """Hold the lease and the scratch folder's lock; remove that folder once the URL has everything."""
         with self.reading() as kept, folders.held(self.folder, say, str(self)):
             self._lease.take()
             self._objects.patient = True
-            for old in self.folder.glob(f"{MANIFEST}*"):  # its journals too
+            for old in self.folder.glob(f"{MANIFEST}*"):  # and its journals
                 old.unlink()
             shutil.copyfile(kept / MANIFEST, self.folder / MANIFEST)
             say(f"assets are made in {self.folder} and kept at {self}")
@@ -108,21 +110,21 @@ class Url:
                 raise
             self._lease.drop()
             clear(self.folder)
-        with suppress(OSError):  # another coordinator has it by now
+        with suppress(OSError):  # another coordinator has taken over
             self.folder.rmdir()
 
     def is_held(self) -> bool:
-        """As far as the lease says: after a kill on another machine it takes a while to lapse."""
+        """Whether the lease is held; after a kill on another machine it takes a while to lapse."""
         return self._lease.holder() is not None
 
     def publish(self) -> None:
-        """Every :data:`PUBLISH_S` seconds."""
+        """Upload the manifest every :data:`PUBLISH_S` seconds."""
         if time.monotonic() - self._published >= PUBLISH_S:
             self._publish()
 
     @contextmanager
     def reading(self) -> Iterator[Path]:
-        """A folder with a copy, for the moment."""
+        """A temporary folder with a copy of the manifest."""
         data = self._objects.read(MANIFEST)
         if data is None:
             raise InputError(f"no batch in {self}: it has no {MANIFEST}; start one with --out {self}")
@@ -131,7 +133,7 @@ class Url:
             yield Path(folder)
 
     def altered(self, done: Sequence[Asset]) -> list[str]:
-        """Reads every file of them; the lease is renewed meanwhile."""
+        """Read every file of the assets, renewing the lease meanwhile."""
         names = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for asset, same in zip(done, pool.map(self._is_there, done), strict=True):
@@ -141,12 +143,12 @@ class Url:
         return names
 
     def for_worker(self, name: str) -> Url:
-        """With a scratch folder of its own, on whichever machine it is."""
+        """The same URL with another scratch folder, on any machine."""
         scratch = None if self._scratch is None else self._scratch.absolute()
         return Url(str(self), scratch, name.replace(" ", "-"))
 
     def fetch(self, name: str) -> None:
-        """Settings, log and checkpoints, instead of what the scratch folder may have."""
+        """Fetch settings, log and checkpoints, replacing the files of the scratch folder."""
         run = self.folder / name
         shutil.rmtree(run, ignore_errors=True)
         for key in self._objects.listed(name):
@@ -155,7 +157,7 @@ class Url:
                 self._objects.get(key, run / file)
 
     def keep(self, name: str) -> None:
-        """The checkpoint last: wherever this ends, the log has all iterations of what is there."""
+        """Upload the checkpoint last: wherever this ends, the log covers the checkpoint there."""
         run = self.folder / name
         here = sorted(path.name for path in (run / CHECKPOINTS).glob("[!.]*"))
         there = {key.rpartition("/")[2] for key in self._objects.listed(f"{name}/{CHECKPOINTS}")}
@@ -165,7 +167,7 @@ class Url:
             self._objects.remove(f"{name}/{CHECKPOINTS}/{old}")
 
     def finish(self, name: str, last: str) -> None:
-        """The checkpoints are there; the scratch folder needs the run no more."""
+        """Upload the remaining files; the scratch folder does not need the run any more."""
         run = self.folder / name
         files = [path.name for path in run.glob("[!.]*") if path.is_file()]
         for file in sorted(files, key=lambda file: (file == last, file)):
@@ -173,16 +175,16 @@ class Url:
         shutil.rmtree(run, ignore_errors=True)
 
     def files(self) -> set[str]:
-        """By one listing."""
+        """List the URL once."""
         return {key for key in self._objects.listed() if key.count("/") == 1}
 
     def write(self, name: str, text: str) -> str:
-        """In one piece."""
+        """Upload the file whole or not at all."""
         self._objects.write(name, text.encode())
         return self.address(name)
 
     def _publish(self) -> None:
-        self._lease.renew()  # before the manifest, which may be another's by now
+        self._lease.renew()  # before the manifest, which may belong to another coordinator now
         copy = self.folder / f".{MANIFEST}.copy"
         with closing(Manifest(self.folder)) as manifest:
             manifest.copy(copy)
@@ -198,5 +200,5 @@ class Url:
 
 
 def _cache() -> Path:
-    """The user's folder for what can be lost."""
+    """The user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sctd"

@@ -1,4 +1,4 @@
-"""A batch on one device: the manifest gives the entries, the worker makes them, their outcomes go back."""
+"""A batch on one device: the worker makes the entries of the manifest and records their outcomes there."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ REPORT_S = 5.0
 
 @contextmanager
 def taken_up(store: Store, report: Reporter, retries: int) -> Iterator[tuple[Manifest, Entry | None]]:
-    """Be a batch's coordinator: its manifest, what was interrupted queued again, the widest queued entry.
+    """Become a batch's coordinator: its manifest, with interrupted assets queued again, and the widest entry.
 
     Raises:
-        InputError: no batch is there, or its place cannot be written.
-        SctdError: another process is at work there.
+        InputError: there is no batch, or its store cannot be written.
+        SctdError: another process is its coordinator.
     """
     with store.held(report.message), closing(Manifest(store.folder)) as manifest:
         lost = store.altered(manifest.assets("done"))
@@ -40,21 +40,21 @@ def taken_up(store: Store, report: Reporter, retries: int) -> Iterator[tuple[Man
 def carry_on(
     store: Store, report: Reporter, *, in_flight: int | None, retries: int
 ) -> Iterator[tuple[Outcome, str]]:
-    """Make what is left of a batch, on the device that its settings name.
+    """Make the remaining assets of a batch, on the device that its settings name.
 
     Ctrl-C, SIGTERM and SIGHUP let every asset in flight finish its iteration and save a checkpoint.
 
     Args:
-        report: told about progress, counted in iterations of all assets.
+        report: gets the progress, counted in iterations of all assets.
         in_flight: assets in flight; None: as many as fit into memory.
-        retries: how often an asset is tried again after it failed.
+        retries: how often a failed asset is retried.
 
     Yields:
         Each outcome, once it is in the manifest, with the asset's state there.
 
     Raises:
-        InputError: no batch is there, its prior cannot be loaded, or its place cannot be written.
-        SctdError: another process is at work there.
+        InputError: there is no batch, its prior cannot be loaded, or its store cannot be written.
+        SctdError: another process is its coordinator.
     """
     with taken_up(store, report, retries) as (manifest, widest):
         if widest is None:
@@ -83,7 +83,7 @@ def carry_on(
 
 
 class Progress:
-    """Adds up the iterations of all assets, for the screen at once and for the manifest now and then."""
+    """Adds up the iterations of all assets: at once for the screen, at intervals for the manifest."""
 
     def __init__(
         self, manifest: Manifest, worker: str, report: Reporter, publish: Callable[[], None]
@@ -109,19 +109,19 @@ class Progress:
         self._report.message(text)
 
     def tick(self) -> None:
-        """Write progress down when it is time."""
+        """Write progress to the manifest when it is time."""
         if time.monotonic() - self._written >= REPORT_S:
             self.write()
 
     def write(self) -> None:
-        """Write progress down."""
+        """Write progress to the manifest."""
         self._manifest.progress(self._sitting, self._changed)
         self._changed = {}
         self._publish()
         self._written = time.monotonic()
 
     def over(self, outcome: Outcome, state: str) -> None:
-        """An asset has left the worker and is in a state of the manifest."""
+        """Count an asset that has left the worker, by its state in the manifest."""
         if outcome.state == "failed":
             again = "; it is tried again" if state == "queued" else ""
             self.message(f"{outcome.name}: failed: {outcome.error}{again}")

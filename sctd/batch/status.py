@@ -1,4 +1,4 @@
-"""How a batch goes: counts, speed, time left, failures. Loads no torch."""
+"""The status of a batch: counts, speed, time left, failures. Loads no torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sctd.batch.store import Store
 
 @dataclass(frozen=True)
 class Status:
-    """A batch at a moment."""
+    """The status at one moment."""
 
     counts: dict[str, int]
     """Assets by state: queued, running, done, failed."""
     at_work: bool
-    """Whether a coordinator is at work."""
+    """Whether a coordinator is running."""
     assets_per_hour: float | None
-    """Over the hours at work; an asset in flight counts by its iterations. None: nothing is known yet."""
+    """Over the hours of work; an asset in flight counts by its iterations. None: not known yet."""
     seconds_left: float | None
-    """At that speed; None: not known, or nothing is left to do."""
+    """At that speed; None: not known, or no asset is left."""
     failures: dict[str, str]
-    """Why each failed asset did, by name."""
+    """The error of each failed asset, by name."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -35,7 +35,7 @@ class Status:
         """For people."""
         count = sum(self.counts.values())
         states = ", ".join(f"{number} {state}" for state, number in self.counts.items())
-        work = "at work" if self.at_work else "nobody at work"
+        work = "coordinator running" if self.at_work else "no coordinator running"
         lines = [f"{count} assets: {states}; {work}"]
         if self.assets_per_hour is not None:
             left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"

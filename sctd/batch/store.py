@@ -1,9 +1,9 @@
-"""Where a batch is kept: in a folder of this machine, or at any URL that fsspec knows. Loads no torch.
+"""The store of a batch: a folder of this machine, or any URL that fsspec supports. Loads no torch.
 
-The work is done in a folder either way. At a URL that is a scratch folder, and what must survive goes up: a
-run's checkpoint, log and settings with each checkpoint, all its files when it is done, and the manifest now
-and then. The URL has the say: whatever is gone on with is fetched from there first, so that a scratch folder
-can be lost at any moment, and no two machines need see the same one.
+Runs always work in a folder. For a URL that is a scratch folder, and the store uploads what must survive: a
+run's checkpoint, log and settings with each checkpoint, all its files when it is done, and the manifest at
+intervals. The URL is authoritative: resumed runs are fetched from it first. So a scratch folder may be lost
+at any moment, and no two machines need to see the same one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sctd.run.claims import is_held
 
 
 class Store(Protocol):
-    """What the coordinator of a batch, its workers and its readers need of the place where it is kept.
+    """What the coordinator of a batch, its workers and its readers need of its files.
 
-    Whatever cannot be read or written is an :class:`.OutputError`, after which the batch stops.
+    A file that cannot be read or written is an :class:`.OutputError`, after which the batch stops.
     """
 
     @property
     def folder(self) -> Path:
-        """Where the work is done: a run folder for each asset in flight, and the coordinator's manifest."""
+        """The folder to work in: a run folder for each asset in flight, and the coordinator's manifest."""
         ...
 
     @property
@@ -38,72 +38,72 @@ class Store(Protocol):
         ...
 
     def address(self, *parts: str) -> str:
-        """What people call the batch, or a file of it."""
+        """The address of the batch, or of a file of it, as people write it."""
         ...
 
     def create(self, entries: Sequence[Entry]) -> None:
-        """Begin a batch, with everything queued. Raises InputError: something is there already."""
+        """Begin a batch, with everything queued. Raises InputError: the place is not empty."""
         ...
 
     def exists(self) -> bool:
-        """Whether a batch is there."""
+        """Whether there is a batch."""
         ...
 
     def held(self, say: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Be the only coordinator, with the manifest in :attr:`folder`. Raises SctdError: there is one."""
+        """Be the only coordinator, with the manifest in :attr:`folder`. Raises SctdError: another is."""
         ...
 
     def is_held(self) -> bool:
-        """Whether a coordinator is at work."""
+        """Whether a coordinator is running."""
         ...
 
     def publish(self) -> None:
-        """Called often by the coordinator; keeps the manifest when it is time."""
+        """Called often by the coordinator; saves the manifest when it is time."""
         ...
 
     def reading(self) -> AbstractContextManager[Path]:
-        """A folder with the manifest as it is kept. Raises InputError: there is no batch."""
+        """A folder with the saved manifest. Raises InputError: there is no batch."""
         ...
 
     def altered(self, done: Sequence[Asset]) -> list[str]:
-        """The names of those whose files are missing, or are not the ones with the manifest's checksums."""
+        """Names of the assets whose files are missing or do not have the manifest's checksums."""
         ...
 
     def for_worker(self, name: str) -> Store:
-        """The same place for another process, on this machine or another one."""
+        """This store for another process, on this machine or another one."""
         ...
 
     def fetch(self, name: str) -> None:
-        """Make an asset's run folder what is kept of it."""
+        """Fill an asset's run folder with its saved files, and nothing else."""
         ...
 
     def keep(self, name: str) -> None:
-        """A run has saved a checkpoint."""
+        """Save a run's new checkpoint."""
         ...
 
     def finish(self, name: str, last: str) -> None:
-        """A run is done: keep all its files, the one called ``last`` after the others."""
+        """Save all files of a finished run, the one called ``last`` after the others."""
         ...
 
     def files(self) -> set[str]:
-        """What is kept, each as "asset/file"."""
+        """The saved files, each as "asset/file"."""
         ...
 
     def write(self, name: str, text: str) -> str:
-        """Keep a file beside the assets; its address."""
+        """Save a file beside the assets; returns its address."""
         ...
 
 
 def is_url(name: str | Path) -> bool:
-    """Whether this names something for fsspec."""
+    """Whether this is a URL for fsspec."""
     return "://" in str(name)
 
 
 def store_at(address: str | Path, scratch: Path | None = None) -> Store:
-    """The place with this address.
+    """The store at an address.
 
     Args:
-        scratch: where the assets of a URL are made, in a folder of its own; None: in the user's cache.
+        scratch: parent of the scratch folder of a URL; None: the user's cache.
 
     Raises:
         InputError: the URL's protocol is unknown, or its package is not installed.
@@ -118,7 +118,7 @@ def store_at(address: str | Path, scratch: Path | None = None) -> Store:
 
 
 class Folder:
-    """A folder that is worked in directly: what is made is where it belongs."""
+    """A folder in which runs work directly, so nothing needs to be copied."""
 
     def __init__(self, path: Path) -> None:
         self.folder = path
@@ -148,7 +148,7 @@ class Folder:
         return folders.held(self.folder, say)
 
     def is_held(self) -> bool:
-        """By a process of this machine, or of another one whose locks reach here."""
+        """Whether a process holds it, on this machine or on another one whose locks reach here."""
         return is_held(self.folder)
 
     def publish(self) -> None:
@@ -164,7 +164,7 @@ class Folder:
         return [asset.name for asset in done if not self._is_there(asset)]
 
     def for_worker(self, name: str) -> Folder:
-        """Workers have working directories of their own."""
+        """The absolute path: workers have other working directories."""
         return Folder(self.folder.resolve())
 
     def fetch(self, name: str) -> None:
@@ -177,11 +177,11 @@ class Folder:
         """They are there."""
 
     def files(self) -> set[str]:
-        """Of the file system."""
+        """The files on the disk."""
         return {path.relative_to(self.folder).as_posix() for path in self.folder.glob("*/*")}
 
     def write(self, name: str, text: str) -> str:
-        """In one piece."""
+        """Write the file whole or not at all."""
         with whole_file(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return self.address(name)

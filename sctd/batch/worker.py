@@ -1,4 +1,4 @@
-"""Makes assets, several at a time, with one prior; knows nothing of lists, manifests and processes."""
+"""Makes assets, several at a time, with one prior; knows no lists, manifests or processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Take = Callable[[], Entry | None]
 
 
 class Monitor(Protocol):
-    """Where a worker tells how it goes."""
+    """Receives the progress of a worker."""
 
     def at(self, name: str, iteration: int) -> None:
         """An asset has done so many iterations."""
@@ -30,7 +30,7 @@ class Monitor(Protocol):
         """One line that the user should see."""
 
     def tick(self) -> None:
-        """Time goes by; called many times a second, in the worker's own thread."""
+        """Called many times a second, in the worker's own thread."""
 
 
 def work(
@@ -38,17 +38,17 @@ def work(
 ) -> Iterator[Outcome]:
     """Make assets until there are none, each as ``sctd generate`` would alone, in ``store.folder / name``.
 
-    A run that is kept there already is gone on with. As soon as an asset is over, the next one is taken.
+    A run already in the store is resumed. As soon as an asset ends, the worker takes the next one.
 
     Args:
-        take: the next entry; None when there is none, until another asset is over.
+        take: returns the next entry; None when there is none before another asset ends.
         in_flight: assets in flight at most; an asset that runs out of memory beside others lowers it.
-        stop: asked all the time; once true nothing is taken any more, and what is in flight saves a
-            checkpoint and ends as ``stopped``.
+        stop: called all the time; once it is true, the worker takes no more entries, and the assets in
+            flight save a checkpoint and end as ``stopped``.
 
     Raises:
-        OutputError: the disk is full, or the store cannot be written for another reason; what is in flight
-            keeps its last checkpoint.
+        OutputError: the disk is full, or the store cannot be written for another reason; the assets in
+            flight keep their last checkpoints.
     """
     shared = SharedPrior(prior, monitor.message)
     flying: dict[Task[Outcome], Entry] = {}
@@ -107,7 +107,7 @@ def _outcome(entry: Entry, task: Task[Outcome]) -> Outcome:
 
 
 class _Report(Silent):
-    """What a run says, with its name before it; its checkpoints are kept."""
+    """The reporter of one run: passes messages on with the run's name, and saves its checkpoints."""
 
     def __init__(self, name: str, monitor: Monitor, stop: Callable[[], bool], store: Store) -> None:
         self._name, self._monitor, self._stop, self._store = name, monitor, stop, store
@@ -125,6 +125,6 @@ class _Report(Silent):
         self._store.keep(self._name)
 
     def message(self, text: str) -> None:
-        """One line; how a stopped run is gone on with is the batch's to say."""
+        """Pass one line on, except how to resume a stopped run: the batch says that itself."""
         if not self._stop():
             self._monitor.message(f"{self._name}: {text}")

@@ -15,7 +15,7 @@ from sctd.bench.workload import LEAVES, in_double, make_weights, one_camera
 
 
 class Job:
-    """A rasterizer with a scene and the loss's gradient on its images: the two calls that are timed."""
+    """A rasterizer with a scene and the loss's gradient on its images; has the two calls to time."""
 
     def __init__(self, rasterizer: Rasterizer, scene: Scene, weights: Tensor) -> None:
         """Args: weights: d loss / d images, [C, H, W, 3], in the scene's dtype."""
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a scene should look like, in float64, and what is compared of it."""
+    """The expected images and gradients of a scene, in float64, and the pixels to compare."""
 
     images: Tensor
     gradients: dict[str, Tensor]
@@ -84,7 +84,7 @@ class Agreement:
     """The leaf with the largest gradient error."""
 
     def fault(self, allowed: Tolerance) -> str | None:
-        """What is wrong, or None; an error that is not a number is wrong."""
+        """A text about the error that exceeds the tolerance, or None; NaN exceeds it."""
         if not self.image <= allowed.image:
             return f"image error {self.image:.1e}, at most {allowed.image:.0e} is allowed"
         if not self.gradient <= allowed.gradient:
@@ -112,7 +112,7 @@ def agreement(job: Job, truth: Truth) -> Agreement:
 
 
 def values_of(truth: Truth, pairs: Pairs) -> dict[str, Any]:
-    """What the scene itself adds to a row."""
+    """Numbers of the scene for a row."""
     images = len(truth.images)
     return {
         "pairs_per_image": pairs.contributing / images,

@@ -1,8 +1,8 @@
-"""Two reports, cell by cell: is the second faster, slower, or is no difference to be seen?
+"""Compares two reports cell by cell: the second is faster, slower, or shows no difference.
 
-The ratio of the medians (second over first) gets a 95% interval by bootstrap: both sets of repeats are drawn
-anew with replacement, each by itself. A difference is called one only where the interval excludes 1.
-What it cannot see: a machine that was slower during one of the runs. A peer in both files tells.
+The ratio of the medians (second over first) gets a 95% interval by bootstrap, which resamples both sets of
+repeats independently. A difference is reported only where the interval excludes 1. The comparison cannot
+detect a machine that was slower during one of the runs; a peer in both files can.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sctd.errors import InputError
 DRAWS = 4000
 """Bootstrap draws: the interval's ends are then known to about a twentieth of its width."""
 FEWEST = 5
-"""Repeats on each side below which no interval is worth its name."""
+"""Repeats on each side below which an interval is meaningless."""
 LEVEL = 0.95
 SEED = 0
 
@@ -55,7 +55,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 
 def pair(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[tuple[Row, Row]], list[str]]:
-    """Rows of the same measurement, and remarks on what was left aside or differs between the machines.
+    """Rows of the same measurement, and remarks on omitted rows and on differences between the machines.
 
     Raises:
         InputError: device classes differ, or nothing can be paired.

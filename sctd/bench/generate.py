@@ -1,4 +1,4 @@
-"""``sctd bench generate``: a whole short run, from the prompt to the pictures, in a process of its own."""
+"""``sctd bench generate``: a whole short run, from the prompt to the pictures, in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row says about where it was measured: machine, versions, threads, commit; no names of hosts."""
+"""The machine of a row: processor, versions, threads, commit; no names of hosts."""
 
 from __future__ import annotations
 

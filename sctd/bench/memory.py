@@ -1,4 +1,4 @@
-"""Extra memory of a call, measured in a process of its own so that nothing else grew or shrank before.
+"""Extra memory of a call, measured in its own process so that no earlier work affects it.
 
     python -c "from sctd.bench.memory import main; main()" '{"name": "sctd", ...}'
 
@@ -29,7 +29,7 @@ WARM_CELL = (200, 32)
 
 
 def reset_peak() -> None:
-    """Let the high-water mark start anew at the present size, where the system can."""
+    """Reset the high-water mark to the present size, where the system can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -44,13 +44,13 @@ def peak_mb() -> float:
 
 
 def present_mb() -> float:
-    """Resident size of this process now, MB; the peak where the system does not tell."""
+    """Resident size of this process now, MB; the peak where the system does not report it."""
     found = _status("VmRSS")
     return peak_mb() if found is None else found
 
 
 def give_back_mb() -> float:
-    """Has the C library return freed memory to the system; how much it was, MB; 0 where it is no glibc."""
+    """Make the C library return freed memory to the system; returns the MB; 0 without glibc."""
     before = present_mb()
     if sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)
@@ -66,7 +66,7 @@ def _status(field: str) -> float | None:
 
 
 def call_child(module: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run ``module.main`` in a process of its own; what it prints as its last line.
+    """Run ``module.main`` in its own process; returns the JSON of its last line.
 
     Raises:
         SctdError: the process failed; with the last line that it wrote to stderr.

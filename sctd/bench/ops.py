@@ -20,7 +20,7 @@ from sctd.errors import InputError
 Say = Callable[[str], None]
 
 BACKENDS = ("cpu", "reference")
-# Latents of a batch of four in the embedded prior and in Stable Diffusion, and what no cache holds.
+# Latents of a batch of four in the embedded prior and in Stable Diffusion, and tensors larger than any cache.
 SHAPES: dict[str, tuple[int, ...]] = {
     "4x4x16x16": (4, 4, 16, 16),
     "4x4x64x64": (4, 4, 64, 64),
@@ -35,7 +35,7 @@ class Op:
     call: Callable[[list[Tensor], Tensor, str], tuple[Tensor, ...]]
     """(inputs, level, backend) => outputs."""
     inputs: int
-    """Tensors that it takes."""
+    """Number of input tensors."""
     traffic: int
     """Tensors that it must read and write, each once, at least: the GB/s column counts these."""
 
@@ -94,7 +94,7 @@ def error(op: Op, inputs: list[Tensor], level: Tensor, backend: str) -> float:
 
 @dataclass(frozen=True)
 class Options:
-    """What the person chose."""
+    """Options of ``sctd bench ops``."""
 
     backend: str = "cpu"
     names: Sequence[str] = tuple(OPS)
@@ -134,7 +134,7 @@ def run(options: Options, say: Say) -> list[Row]:
 def _measure(
     name: str, shape: str, backends: dict[str, str], plan: Plan, machine: dict[str, Any], peaks: Peaks
 ) -> list[Row]:
-    """A row for each provider; those that are wrong are not timed."""
+    """A row for each provider; a wrong one is not timed."""
     op = OPS[name]
     inputs, level = make_inputs(op, SHAPES[shape])
     plain = error(op, inputs, level, "reference")

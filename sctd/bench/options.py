@@ -37,4 +37,4 @@ class RasterOptions:
     threads: int | None = None
     plan: Plan = field(default_factory=Plan)
     memory: bool = True
-    """Measure the extra memory, in a process of its own for each contender and cell."""
+    """Measure the extra memory, in a separate process for each contender and cell."""

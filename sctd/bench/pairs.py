@@ -1,6 +1,6 @@
-"""Which (pixel, Gaussian) pairs make a picture: how many there are, and where rounding decides about one.
+"""Counts the (pixel, Gaussian) pairs of a picture, and finds pixels where rounding decides about a pair.
 
-Plain torch over tiles, apart from the kernels that are measured.
+Plain torch over tiles, independent of the measured kernels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ about 1e-5 (the exponent reaches ln 255, and its parts cancel), five times that 
 SAME_DEPTH = 1e-6
 """Relative depth difference below which float32 may sort two Gaussians the other way round: 8 eps."""
 AT_ONCE = 512
-"""Gaussians of a tile that are looked at together: a tile whose pixels are all done needs no more."""
+"""Gaussians of a tile in one step; a tile stops when all its pixels are done."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def pixel_grid(index: int, width: int, height: int, tile: int = TILE) -> tuple[T
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one scene asks of a rasterizer."""
+    """The work of a scene for a rasterizer."""
 
     contributing: int
     """(pixel, Gaussian) pairs with alpha >= 1/255 before the pixel is done, all cameras together."""
@@ -94,7 +94,7 @@ def count_pairs(scene: dict[str, Any]) -> Pairs:
         for camera in range(meta["depths"].shape[0]):
             seen = {name: meta[name][camera] for name in ("means2d", "conics", "opacities", "depths")}
             radii = meta["radii"][camera]
-            # a pixel further: one where alpha is just below the threshold may count as well after rounding
+            # a pixel wider: after rounding, alpha just below the threshold may count too
             radii = torch.where(radii > 0, radii + 1, 0)
             lists = tile_lists(seen["means2d"], radii, seen["depths"], width, height)
             mask = torch.zeros(height, width, dtype=torch.bool)
@@ -126,7 +126,7 @@ def _tile(seen: dict[str, Tensor], gaussians: Tensor, xs: Tensor, ys: Tensor) ->
         near |= counts & ((behind / TRANSMITTANCE_MIN - 1).abs() < UNDECIDED)
         close = (depth[1:] - depth[:-1]) < SAME_DEPTH * depth[1:]
         swapped = close[:, None] & counts[1:] & counts[:-1]
-        going_on = behind >= 0.5 * TRANSMITTANCE_MIN  # what lies further behind is undecided for nobody
+        going_on = behind >= 0.5 * TRANSMITTANCE_MIN  # Gaussians farther back are decided for every pixel
         unsure |= (near & going_on).any(0) | (swapped & going_on[:-1]).any(0)
         left = behind[-1]
         if float(left.max()) < 0.5 * TRANSMITTANCE_MIN:

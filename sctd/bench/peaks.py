@@ -1,7 +1,7 @@
-"""What this machine can do at most, measured by torch: exponentials, multiply-adds, memory traffic.
+"""Peak rates of this machine, measured by torch: exponentials, multiply-adds, memory traffic.
 
-Bounds for the roofline columns, no more: torch's exponential is accurate to the last bit, so a kernel with a
-shorter one may exceed it; the multiply-adds are those of a matrix product.
+They are only bounds for the roofline columns: torch's exponential is accurate to the last bit, so a kernel
+with a cheaper one may exceed it; the multiply-adds are those of a matrix product.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 SECONDS = 0.15
-"""For each of the three; the best repeat counts, as a peak is what was reached once."""
+"""Time of each of the three; the best repeat counts, since a peak needs to be reached only once."""
 EXP_PER_THREAD = 32768
 """Elements of the exponential's argument a thread: torch shares out pieces of this size, which stay in L2."""
 MATRIX = 768

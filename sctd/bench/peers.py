@@ -1,4 +1,4 @@
-"""The rasterizers that can be compared, behind one function each: a scene in, images out, with gradient."""
+"""The rasterizers to compare, one function each: a scene in, images out, with gradient."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GSPLAT = "1.5.3"
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far from the float64 CPU backend a rasterizer may be and still be timed."""
+    """The largest errors against the float64 CPU backend with which a rasterizer is still timed."""
 
     image: float
     """Largest absolute difference of a channel, 0..1."""
@@ -114,8 +114,8 @@ def gsplat_torch(scene: Scene) -> Tensor:
     """gsplat's own plain-torch projection and blending on one camera, fed with vectorised lists.
 
     gsplat leaves three things to CUDA code that its torch functions call: the tile lists (its own torch
-    version of them is a Python loop), the (Gaussian, pixel) pairs, and nerfacc's sums along rays. The same is
-    computed here with torch, so that the rest, which is gsplat's, runs on a CPU.
+    version of them is a Python loop), the (Gaussian, pixel) pairs, and nerfacc's sums along rays. This
+    module computes them with torch, so that gsplat's own part runs on a CPU.
     """
     from gsplat.cuda import _torch_impl as theirs
 
@@ -132,14 +132,15 @@ def gsplat_torch(scene: Scene) -> Tensor:
             lists.starts[:-1].reshape(tiles).int(),
             lists.gaussians,
             backgrounds=scene["backgrounds"],
-            batch_per_iter=1 << 30,  # all Gaussians of a tile at once: there is nothing to save in between
+            batch_per_iter=1
+            << 30,  # all Gaussians of a tile at once, since no state must be saved in between
         )[0]
     return images
 
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """What gsplat's torch functions import from CUDA code, replaced while they run."""
+    """Replace the CUDA code that gsplat's torch functions import, while they run."""
     from gsplat.cuda import _wrapper
 
     rays = ModuleType("nerfacc")

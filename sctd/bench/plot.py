@@ -16,11 +16,11 @@ from sctd.extras import need_matplotlib
 from sctd.files import whole_file
 
 COLORS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49")
-"""By contender; apart in grey too."""
+"""Colours by contender, distinguishable in grey too."""
 
 
 def check_plot(path: Path) -> None:
-    """Whether a plot can be written there, before anything is measured.
+    """Check before the measurement that a plot can be written.
 
     Raises:
         InputError: matplotlib is missing, or the name does not end in .png.

@@ -24,8 +24,8 @@ BACKENDS = ("cpu", "reference", *SIMULATED)
 
 @dataclass(frozen=True)
 class Work:
-    """What a (pixel, Gaussian) pair and a Gaussian need at least, counted in the formulas of
-    docs/conventions.md, section Blending; comparisons, loads and lanes without a pair come on top."""
+    """The minimal work of a (pixel, Gaussian) pair and of a Gaussian, counted in the formulas of
+    docs/conventions.md, section Blending; without comparisons, loads and lanes without a pair."""
 
     exps: int
     """Exponentials a pair."""
@@ -116,7 +116,7 @@ def _run_cell(
 def roofline(
     pairs: float, cell: Cell, work: Work, peaks: Peaks, milliseconds: float
 ) -> dict[str, float | None]:
-    """Pairs a second, and the shares of the machine's peaks that they stand for.
+    """Pairs a second, and their shares of the machine's peaks.
 
     Args:
         pairs: contributing ones an image.
@@ -165,7 +165,7 @@ class Contender:
             self.job = Job(rasterizer, scene, truth.weights)
 
     def check(self, truth: Truth) -> None:
-        """Run it once; a peer that raises is a finding, sctd itself may raise."""
+        """Run it once; an exception of a peer is a finding, one of sctd is raised."""
         if self.job is None:
             return
         try:
@@ -180,7 +180,7 @@ class Contender:
             self.status = "wrong"
 
     def errors(self) -> dict[str, float | None]:
-        """Measured errors and what is allowed."""
+        """Measured and allowed errors."""
         if self.agreement is None:
             return {}
         allowed = self.rasterizer.tolerance

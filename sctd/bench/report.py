@@ -1,4 +1,4 @@
-"""Rows: what one measurement found and where; the JSON file they are kept in, and the rules they obey."""
+"""Rows of measurements, the JSON file that stores them, and the rules that they obey."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sctd.errors import InputError, SctdError
 from sctd.files import whole_file
 
 SCHEMA: Literal[1] = 1
-"""Raised when a row's fields change their meaning."""
+"""Rises when a row's fields change their meaning."""
 
 DeviceClass = Literal["cpu", "simulated", "gpu"]
 Setting = str | int | float | bool | None
@@ -37,7 +37,7 @@ class Row(_Strict):
     version: str
     device_class: DeviceClass
     settings: dict[str, Setting]
-    """What else the number depends on and the person chose: backend, threads, cameras, cache, steps."""
+    """The person's choices on which the number depends: backend, threads, cameras, cache, steps."""
     machine: dict[str, Any]
     """See :func:`sctd.bench.machine.facts`."""
     status: Literal["ok", "wrong", "failed", "skipped"] = "ok"
@@ -46,7 +46,7 @@ class Row(_Strict):
     """Why the status is not ok."""
     wall_ms: list[float] = Field(default_factory=list)
     cpu_ms: list[float] = Field(default_factory=list)
-    """Time of all threads of the process itself, whatever else the machine did."""
+    """CPU time of all threads of the process itself."""
     values: dict[str, float | None] = Field(default_factory=dict)
     """Derived and counted numbers by name; the suites say which."""
 
@@ -60,7 +60,7 @@ class Row(_Strict):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Names the same measurement in another file."""
+        """Identifies the same measurement in another file."""
         chosen = " ".join(f"{name}={value}" for name, value in sorted(self.settings.items()))
         return (self.suite, self.cell, self.measure, self.provider, chosen)
 
@@ -122,7 +122,7 @@ def load(path: Path) -> list[Row]:
 
 
 def refuse_wrong(rows: Sequence[Row]) -> None:
-    """End the command when something did not compute what it should.
+    """End the command when a contender was wrong.
 
     Raises:
         SctdError: names the first such row.

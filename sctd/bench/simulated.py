@@ -1,7 +1,7 @@
-"""The CUDA kernels on the common workload, emulated or executed as PTX: what they count, and never a time.
+"""The CUDA kernels on the common workload, emulated or executed as PTX: counts, and never a time.
 
-Neither says on a CPU how long a GPU takes; how many items its warps look at, and how many instructions they
-execute, is exact.
+Neither tells on a CPU how long a GPU takes; the number of items that warps process, and of instructions that
+they execute, is exact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seconds of a training step by stage, as the trainer tells of them: the step itself does not change."""
+"""Seconds of a training step by stage, from the trainer's observer: the step itself does not change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRIOR_STAGES = ("VAE encode", "network", "VAE decode", "VAE backward")
 
 @dataclass
 class StageClock(Observer):
-    """Wall and CPU seconds by stage; a stage that runs inside another is taken off that one's time."""
+    """Wall and CPU seconds by stage; the time of a stage excludes the stages inside it."""
 
     wall: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class StageClock(Observer):
 
     @property
     def stage(self) -> str | None:
-        """The innermost stage that is open; None outside all of them."""
+        """The innermost open stage; None outside all stages."""
         return self._open[-1] if self._open else None
 
     def enter(self, stage: str) -> None:
@@ -56,7 +56,7 @@ class StageClock(Observer):
         self._open.pop()
 
     def turn_into(self, stage: str) -> None:
-        """The innermost stage goes on as another one."""
+        """The innermost stage ends, and another one begins in its place."""
         self._settle()
         self._open[-1] = stage
 
@@ -92,7 +92,7 @@ def instrumented(trainer: Trainer, clock: StageClock) -> Iterator[None]:
     """Inside the block every step of the trainer books its time on the clock, and so does its prior."""
     prior = trainer.prior
     with ExitStack() as stack:
-        for name, stage in (("predict", "network"), ("decode_latents", "VAE decode")):
+        for name, stage in (("predict", "network"), ("decode", "VAE decode")):
             stack.enter_context(_replaced(prior, name, clock.timed(stage, getattr(prior, name))))
         trainer.observe(clock)
         stack.callback(trainer.observe, SILENT)

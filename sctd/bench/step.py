@@ -1,4 +1,4 @@
-"""``sctd bench step``: where the time of a training step of the embedded prior goes."""
+"""``sctd bench step``: the time of a training step of the embedded prior, by stage."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Options(RunOptions):
     """Options of ``sctd bench step``."""
 
     steps: int = 40
-    """Steps that are measured, from a run's beginning."""
+    """Measured steps, from a run's beginning."""
     warmup: int = 10
-    """Steps before them that are not."""
+    """Unmeasured steps before them."""
     threads: int | None = None
 
 
@@ -62,7 +62,7 @@ def measure(trainer: Trainer, steps: int) -> tuple[dict[str, Samples], float | N
             trainer.step()
             wall, cpu = clock.take()
             for times in (wall, cpu):
-                times[OVERHEAD] = times.pop(STEP, 0.0)  # the step's own time is what no stage accounts for
+                times[OVERHEAD] = times.pop(STEP, 0.0)  # the step's own time is that outside all stages
                 times[PRIOR] = sum(times.get(stage, 0.0) for stage in PRIOR_STAGES)
                 times[STEP] = sum(times.get(stage, 0.0) for stage in STAGES)
                 times[REST] = times[STEP] - times[PRIOR]

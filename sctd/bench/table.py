@@ -21,7 +21,7 @@ class Table:
     headers: Sequence[str]
     lines: list[Sequence[str]] = field(default_factory=list)
     names: int = 2
-    """As many columns at the left are words; the rest are numbers, and stand at the right."""
+    """Number of text columns at the left; the others are numbers, aligned to the right."""
 
     def text(self, *, terminal: bool = False) -> str:
         """Columns aligned with spaces; drawn by rich on a terminal."""
@@ -130,7 +130,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def text(rows: Sequence[Row], *, terminal: bool = False) -> str:
-    """All tables, what went wrong, and the machine."""
+    """All tables, the failures, and the machine."""
     parts = [table.text(terminal=terminal) for table in tables(rows)]
     notes = dict.fromkeys(
         f"{row.cell} {row.provider}: {row.status}: {row.note}" for row in rows if row.status != "ok"
@@ -192,6 +192,29 @@ def _raster(rows: Sequence[Row]) -> list[Table]:
             )
         )
     return [times, limits]
+
+
+def _triangles(rows: Sequence[Row]) -> list[Table]:
+    table = Table(
+        "Milliseconds a picture: p20/p50/p80 of the repeats, own CPU time (p50); "
+        "times sctd: wall / CPU of the same run; errors against float64",
+        (
+            *("cell", "rasterizer", "measure", "faces", "wall ms", "CPU ms", "times sctd"),
+            *("image error", "positions", "colours", "repeats"),
+        ),
+        names=3,
+    )
+    for row in rows:
+        v = row.values
+        table.lines.append(
+            (
+                *(row.cell, f"{row.provider} {row.version}", row.measure, count_text(v.get("faces"))),
+                *(spread_text(row.wall_ms), number(median(row.cpu_ms)), times_slower(row, rows)),
+                *(error_text(v.get(name)) for name in ("image_error", "position_error", "color_error")),
+                str(len(row.wall_ms)),
+            )
+        )
+    return [table]
 
 
 def _ops(rows: Sequence[Row]) -> list[Table]:
@@ -287,6 +310,7 @@ def _counts(rows: Sequence[Row]) -> Table:
 
 SUITES: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "raster": _raster,
+    "triangles": _triangles,
     "ops": _ops,
     "step": _step,
     "generate": _generate,

@@ -15,14 +15,14 @@ import torch
 Call = Callable[[], object]
 
 FEWEST_REPEATS = 3
-"""Turns that are made even when the budget of seconds is used up: a median needs them."""
+"""Turns that are made even beyond the budget of seconds: a median needs them."""
 RESOLUTION_S = 1e-3
 """A sample lasts at least this long: shorter calls are repeated inside it, and divided by their number."""
 REWARM_BELOW_S = 0.1
 """Calls shorter than this run once untimed before each warm sample; longer ones warm up by themselves."""
 MOST_SAMPLES = 5
-"""Of one contender in one turn: beside a peer that takes seconds, a fast one gets more than one sample, as
-long as they take less than a tenth of the slowest contender's time."""
+"""Samples of one contender in one turn at most: beside a peer that takes seconds, a fast one gets more than
+one, as long as they take less than a tenth of the slowest contender's time."""
 SWEEP_BYTES = 256 << 20
 """Overwritten before each cold sample; more than the last-level cache of any processor on sale."""
 
@@ -96,13 +96,13 @@ class Measured:
 
     samples: dict[str, Samples]
     others_cores: float | None
-    """Cores that other processes kept busy meanwhile, on average; None where the system does not tell."""
+    """Cores that other processes kept busy meanwhile, on average; None if the system has no number."""
 
 
 def interleave(contenders: Mapping[str, Call], plan: Plan, clock: Clock | None = None) -> Measured:
     """Time the contenders in turn, A B A B ..., so that all of them see the same machine.
 
-    Two calls of each come first, untimed: they load, allocate and tell how long a call takes.
+    Two calls of each come first, untimed: they load, allocate and measure the length of a call.
     """
     clock = clock or Clock()
     calls = {name: _calls_a_sample(call, plan, clock) for name, call in contenders.items()}
@@ -177,7 +177,7 @@ def torch_threads(number: int) -> Iterator[None]:
 
 
 def busy_seconds() -> float | None:
-    """Core-seconds that the whole machine has worked since its start; None where the system does not tell."""
+    """Core-seconds that the whole machine has worked since its start; None if the system has no number."""
     with suppress(OSError, ValueError, IndexError):
         user, nice, system, _, _, irq, softirq, steal = (
             int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]

@@ -1,7 +1,7 @@
-"""What operations cost whatever runs them: FLOPs, bytes, and the least time that a device's peaks allow.
+"""Costs of operations on any device: FLOPs, bytes, and the least time that a device's peaks allow.
 
-A bound is no timing: no kernel reaches both peaks, and what is launched, waited for or badly laid out comes
-on top. It says what a measured time can be compared with.
+A bound is no timing: no kernel reaches both peaks, and launches, waits and bad memory layouts take more time.
+It is a reference for measured times.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.utils.flop_counter import flop_registry
 from sctd.bench.stages import StageClock
 
 _NOT_READ = ("zeros", "ones", "full", "new_", "rand", "scalar_tensor")
-"""Beginnings of the names of operations that look at their operands' shapes alone; so do those in _like."""
+"""Beginnings of the names of operations that read only shapes; so do those that end in _like."""
 _OVERWRITE = ("copy_", "fill_", "zero_", "normal_", "uniform_")
-"""Operations in place that do not read what was there."""
+"""In-place operations that do not read the old values."""
 _NOTHING = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 """Operations that allocate and write nothing."""
 
@@ -58,7 +58,7 @@ class Work(TorchDispatchMode):
     """Writes down the operations inside the block, with the stage that the clock is in."""
 
     def __init__(self, clock: StageClock, weights: Iterable[Tensor] = ()) -> None:
-        """Takes the weights whose bytes are to be told apart."""
+        """Takes the weights whose bytes are counted separately."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self._clock = clock
@@ -107,7 +107,7 @@ def _traffic(
 
 
 def _changed(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
-    """Operands that the operation's schema says it writes to."""
+    """Operands that the operation writes to, by its schema."""
     if not func._schema.is_mutable:
         return []
     given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
@@ -121,7 +121,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _memory(x: Tensor) -> int:
-    """Which memory a tensor is in, also where there is none behind it."""
+    """Identifies a tensor's memory, also without storage."""
     return int(x.untyped_storage()._cdata)
 
 

@@ -19,7 +19,7 @@ from sctd.errors import InputError
 
 DEFAULT_CELLS = "1k@128,10k@256,10k@512,100k@128,100k@512"
 LEAVES = ("means", "quats", "scales", "opacities", "colors")
-"""What the gradient is taken of."""
+"""Leaves of the gradient."""
 
 MOST_GAUSSIANS, LARGEST_EDGE = 10_000_000, 4096
 """Bounds of a cell: a typing error should not fill the memory."""
@@ -88,7 +88,7 @@ def make_weights(size: int, cameras: int = 4, seed: int = 100) -> Tensor:
 
 
 def in_double(scene: dict[str, Any]) -> dict[str, Any]:
-    """The same scene in float64; what is no tensor stays."""
+    """The same scene in float64."""
     return {name: v.double() if isinstance(v, Tensor) else v for name, v in scene.items()}
 
 

@@ -1,1 +1,1 @@
-"""Methods side by side: equal budgets, their runs one after another, and a page of what came out."""
+"""Compares methods: equal budgets, their runs one after another, and a page of the results."""

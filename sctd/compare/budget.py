@@ -1,7 +1,7 @@
-"""How many iterations of a method cost a given number of network evaluations.
+"""The number of iterations of a method that cost a given number of network evaluations.
 
-The method itself tells: it is run over a prior with a closed form, which costs next to nothing, for
-iterations spread over the whole run, and what it logs as ``evaluations`` is averaged.
+This runs the method with a prior in closed form, which costs little, for iterations spread over the whole
+run, and averages the ``evaluations`` that it logs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sctd.text import ViewTexts
 from sctd.trainer import random_streams
 
 SAMPLES = 200
-"""Iterations that the mean is taken over: for SCTD it is then known to about half a percent."""
+"""Iterations for the mean, which for SCTD is then accurate to about half a percent."""
 LATENT = (4, 4, 4)
 LIMIT = 1_000_000  # of the setting `iterations`
 
@@ -27,8 +27,13 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
     """Mean number of images that an iteration of the config sends through the network.
 
     Raises:
-        InputError: the method is unknown, or does not tell.
+        InputError: the method is unknown, or does not log evaluations.
     """
+    parts = config.parts()
+    if len(parts) > 1:
+        return (
+            sum(part.iterations * evaluations_per_step(part, samples) for part in parts) / config.iterations
+        )
     prior = AnalyticPrior(torch.zeros(1, *LATENT), torch.ones(1), torch.ones(1), {"": [0]})
     texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
     make, settings = methods.get(config.method), config.rule
@@ -54,7 +59,7 @@ def evaluations_per_step(config: Config, samples: int = SAMPLES) -> float:
 def iterations_for(config: Config, evaluations: int) -> int:
     """Iterations of the config's method that cost about ``evaluations``, to the nearest iteration.
 
-    Methods that draw timesteps with unequal costs hit it on average: the log has what a run really took.
+    Methods that draw timesteps of unequal costs meet it on average; the log has a run's actual number.
 
     Raises:
         InputError: see :func:`evaluations_per_step`; or there are too few for one iteration, or too many.

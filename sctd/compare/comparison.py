@@ -1,4 +1,4 @@
-"""One prompt by several methods and seeds, everything else equal; resumable, and no run stops the others."""
+"""One prompt by several methods and seeds, everything else equal; resumable; a failed run stops no other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job."""
+    """The result of a job."""
 
     job: Job
     run: Run | None
@@ -47,7 +47,7 @@ def plan(
 ) -> list[Job]:
     """The runs of every seed by every method, seed by seed.
 
-    Cameras and first Gaussians are those of the seed whatever the method
+    Cameras and first Gaussians depend on the seed, not on the method
     (:func:`sctd.trainer.random_streams`).
 
     Args:
@@ -124,7 +124,7 @@ def carry_out_all(
     """All jobs, one after the other, with one prior, which is not loaded when every run is finished.
 
     Raises:
-        KeyboardInterrupt: what was done stays, and the same call goes on with it.
+        KeyboardInterrupt: finished runs stay, and the same call continues.
     """
     outcomes: list[Outcome] = []
     prior: Prior | None = None

@@ -59,7 +59,7 @@ def write(
 def page_data(
     outcomes: Sequence[Outcome], scores: Mapping[str, Mapping[str, float]], evaluations: int | None
 ) -> dict[str, Any]:
-    """What page.json holds; numbers that are not there are null."""
+    """The content of page.json; missing numbers are null."""
     config = outcomes[0].job.config
     measured = [name for name in METRICS if any(name in own for own in scores.values())]
     return {
@@ -125,7 +125,7 @@ def _html(out: Path, data: dict[str, Any], *, curved: bool) -> str:
 
 
 def _conditions(data: dict[str, Any]) -> str:
-    """One paragraph: what was equal."""
+    """One paragraph about the equal conditions."""
     runs, size = data["runs"], f"{data['size']} x {data['size']}"
     if data["evaluations"]:
         length = f"about {data['evaluations']:,} network evaluations for each run"

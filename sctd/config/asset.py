@@ -304,6 +304,11 @@ class DensifySettings(Section):
         default=0.01, gt=0, lt=1, description="original: opacities are lowered to this"
     )
 
+    def most(self, first: int) -> int:
+        """How many Gaussians there can be in a run that starts with ``first``."""
+        grows = {"relocate": self.growth > 0, "original": True, "none": False}[self.strategy]
+        return max(first, self.max_count) if grows else first
+
 
 class OutputSettings(Section):
     """What a run writes, and how often."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -39,7 +39,7 @@ def explain(exc: ValidationError, model: type[BaseModel]) -> str:
 def _section(keys: Sequence[str], model: Any) -> type[BaseModel]:
     """The model that holds the setting ``keys``."""
     for key in keys[:-1]:
-        model = model.model_fields[key].annotation
+        model = get_args(model)[0] if key.isdigit() else model.model_fields[key].annotation
     return cast("type[BaseModel]", model)
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from sctd.config.prior import BUILT_IN, VAE_MODES, spelled_out, split_weight, split_word
 from sctd.config.run import Config, build_config, merge
+from sctd.config.stages import StageSettings, picked
 from sctd.errors import InputError
 from sctd.texts import GivenTwice, read_yaml
 
@@ -104,7 +105,16 @@ def with_absolute_paths(config: Config) -> Config:
         "shap_e": _absolute(gaussians.shap_e, if_there=True),
     }
     update = {"prior": prior.model_copy(update=paths), "gaussians": gaussians.model_copy(update=starts)}
-    return config.model_copy(update=update)
+    return config.model_copy(update={**update, "stages": _absolute_stages(config)})
+
+
+def _absolute_stages(config: Config) -> tuple[StageSettings, ...]:
+    """What each stage sets for itself, with the paths in it absolute."""
+    stages = []
+    for stage, part in zip(config.stages, config.parts() if config.stages else (), strict=True):
+        whole = with_absolute_paths(part).model_dump(mode="json")
+        stages.append(stage.model_copy(update={"settings": picked(spelled_out(stage.settings), whole)}))
+    return tuple(stages)
 
 
 def _absolute(text: str, *, if_there: bool = False) -> str:

@@ -26,6 +26,7 @@ from sctd.config.base import MethodSection, Section
 from sctd.config.explain import explain
 from sctd.config.mesh import MeshSettings
 from sctd.config.prior import PriorSettings, spelled_out
+from sctd.config.stages import StageSettings, lengths
 from sctd.config.views import DEFAULT_NEGATIVE_PROMPT, ViewSettings
 from sctd.errors import InputError
 from sctd.names import first_control, with_plain_spaces
@@ -106,6 +107,12 @@ class Config(_WithMethods):
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     mesh: MeshSettings = Field(default_factory=MeshSettings)
+    stages: tuple[StageSettings, ...] = Field(
+        default=(),
+        max_length=16,
+        description="stages of the run, one after the other, each with a `name`, a `share` of the "
+        "iterations and `settings` that differ from the run's (docs/stages.md); [] is one stage",
+    )
 
     @field_validator("prompt", "negative_prompt", mode="before")
     @classmethod
@@ -120,6 +127,33 @@ class Config(_WithMethods):
         if not self.prompt.strip():
             raise ValueError("prompt must not be blank")
         return self
+
+    @model_validator(mode="after")
+    def _each_has_iterations(self) -> Config:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages have one name: {', '.join(names)}")
+        if self.stages and min(lengths(self.stages, self.iterations)) < 1:
+            raise ValueError(f"{self.iterations} iterations leave a stage none; set more, or other shares")
+        return self
+
+    def parts(self) -> list[Config]:
+        """The stages as runs of their own, one after the other; a run without stages is the only one.
+
+        Raises:
+            InputError: a stage's setting is unknown or out of range.
+        """
+        if not self.stages:
+            return [self]
+        tree, parts = self.model_dump(exclude={"stages"}), []
+        for stage, length in zip(self.stages, lengths(self.stages, self.iterations), strict=True):
+            whole = deepcopy(tree)
+            merge(whole, {**stage.settings, "iterations": length})
+            try:
+                parts.append(build_config(whole))
+            except InputError as exc:
+                raise InputError(f"stage {stage.name!r}: {exc}") from exc
+        return parts
 
     def paced(self) -> Config:
         """The config with its :data:`PHASES` as long as in a run of ``iterations`` instead of ``pace``."""
@@ -180,9 +214,11 @@ def build_config(tree: Mapping[str, Any]) -> Config:
     whole = deepcopy(_defaults(model))
     merge(whole, tree)
     try:
-        return model.model_validate(whole)
+        config = model.model_validate(whole)
     except ValidationError as exc:
         raise InputError(explain(exc, model)) from exc
+    config.parts()
+    return config
 
 
 @cache

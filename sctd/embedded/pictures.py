@@ -100,11 +100,12 @@ def look_at(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """viewmat [4,4] and K [3,3] of a camera at azimuth and elevation (rad) that looks at the origin."""
     numbers = (azimuth, elevation, radius, math.radians(fov_deg))
-    viewmats, Ks = _matrices(Poses(*(torch.tensor([x], dtype=torch.float64) for x in numbers)), size)
+    viewmats, Ks = camera_matrices(Poses(*(torch.tensor([x], dtype=torch.float64) for x in numbers)), size)
     return viewmats[0], Ks[0]
 
 
-def _matrices(poses: Poses, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def camera_matrices(poses: Poses, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """viewmats [n,4,4] and Ks [n,3,3], pixels, of cameras that look at the origin."""
     turn, tilt, distance, field = (x.double() for x in vars(poses).values())
     up = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)  # no view is quite from the pole
     eye = cameras.positions(turn, tilt, distance)
@@ -114,7 +115,7 @@ def _matrices(poses: Poses, size: int) -> tuple[NDArray[np.float32], NDArray[np.
 
 def trace_poses(kind: str, poses: Poses, size: int = SIZE) -> Tensor:
     """Light maps of one kind, uint8 [n, 8, size, size]."""
-    maps = scene_of(kind).trace(*_matrices(poses, size), size)
+    maps = scene_of(kind).trace(*camera_matrices(poses, size), size)
     return torch.from_numpy((maps.clip(0, 1) * 255 + 0.5).astype(np.uint8))
 
 

@@ -50,7 +50,7 @@ def sample_latents(
     Returns:
         Clean latents [n, C, h, w].
     """
-    schedule, kind, z = Schedule(prior.alphas_cumprod), prior.prediction, noise
+    schedule, kind, z = Schedule(prior.traits.alphas_cumprod), prior.traits.prediction, noise
     empty = prior.encode_text([""]).expand_as(texts)
     cameras = None if views is None else prior.encode_cameras(views)
     both = None if cameras is None else cameras.repeat(2, 1)
@@ -88,10 +88,10 @@ def sample_images(
     images = []
     for start in range(0, len(prompts), batch):
         texts = prior.encode_text(list(prompts[start : start + batch]))
-        noise = torch.randn(len(texts), *prior.latent_shape, generator=generator)
+        noise = torch.randn(len(texts), *prior.traits.latent_shape, generator=generator)
         seen = None if views is None else views[start : start + batch]
         latents = sample_latents(prior, texts, noise, steps, guidance_scale, seen)
-        images.append(prior.decode_latents(latents).float())
+        images.append(prior.decode(latents).clamp(0, 1).float())
     return torch.cat(images)
 
 
@@ -137,7 +137,7 @@ def sample_grid(
         images = sample_images([prompt] * n, seed, steps, guidance_scale, prior=prior)
         save_grid(images, out, columns=max(1, min(n, round(n**0.5))), zoom=2)
         return
-    if not prior.reads_cameras:
+    if not prior.traits.reads_cameras:
         raise InputError(
             "--views: these weights of the embedded prior are told views in words only; leave it out and say "
             'the view in the prompt, as in "a red mushroom, back view"'

@@ -27,7 +27,7 @@ CHANNELS = (
     "shine",
     "coverage",
 )  # csrc/include/trace.h
-_SHAPES = ("ellipsoid", "box", "frustum", "torus", "capsule", "prism")
+SHAPES = ("ellipsoid", "box", "frustum", "torus", "capsule", "prism")
 PALETTE: dict[str, Triple] = {
     "dark": (0.10, 0.10, 0.12),
     "light": (0.93, 0.93, 0.90),
@@ -56,7 +56,7 @@ class Scene:
     def _add(
         self, shape: str, params: tuple[float, ...], center: Triple, material: str, turn: Triple
     ) -> Scene:
-        self.shapes.append(_SHAPES.index(shape))
+        self.shapes.append(SHAPES.index(shape))
         self.materials.append(-1 if material == "body" else list(PALETTE).index(material))
         self.params.append(params + (0.0,) * (4 - len(params)))
         self.rotations.append(_rotation(turn).T)  # world -> part

@@ -220,7 +220,9 @@ class Run:
                     report(f"{self.name}: step {self.step}, {100 * done:.1f} % done, loss {mean:.4f}{speed}")
                 if interrupts.pending:
                     self.save()
-                    raise KeyboardInterrupt(f"stopped at {self.name} step {self.step}; go on with --resume")
+                    raise KeyboardInterrupt(
+                        f"stopped at {self.name} step {self.step}; continue with --resume"
+                    )
                 if now - last_save > save_every_seconds:
                     self.save()
                     saved()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sctd.cameras import Viewpoints
 
-WORLDS = {"small": "sctd.embedded.worlds.small"}
+WORLDS = {"small": "sctd.embedded.worlds.small", "rich": "sctd.embedded.worlds.rich.world"}
 """Name => the module whose WORLD it is."""
 
 

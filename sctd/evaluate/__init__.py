@@ -1,1 +1,1 @@
-"""How good finished runs are: the procedural truth, CLIP, a reward model; each number with its interval."""
+"""Scores finished runs by the procedural truth, CLIP and a reward model; each number has an interval."""

@@ -1,4 +1,4 @@
-"""CLIP's view of an asset: does it show the prompt, is it told from other prompts, has it one front?"""
+"""CLIP's scores of an asset: likeness to the prompt, R-precision against other prompts, several fronts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sctd.evaluate.models import cut, load
 VIEWS = 24
 """Azimuths of an asset, evenly spaced from the front: every 15 degrees."""
 FRONT_QUARTER_DEG = 45.0
-"""Up to this azimuth to either side the front may well be seen."""
+"""Up to this azimuth on either side the front is visible."""
 SIDES = ("front view", "side view", "back view")
 BATCH = 16
 
@@ -50,11 +50,11 @@ class Clip:
         return cls(*load(CLIPModel, CLIPProcessor, spec, "--clip"))
 
     def cut(self, texts: Sequence[str]) -> list[str]:
-        """Those of the texts that are longer than the model reads."""
+        """Texts that are too long for the model."""
         return cut(self._processor, texts, self._length)
 
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """n texts => [n, D]; what exceeds the model's length is cut off, as CLIP scores do: :meth:`cut`."""
+        """n texts => [n, D]; cuts off long texts, as CLIP scores do: :meth:`cut`."""
         blank = torch.zeros(self.image_size, self.image_size, 3, dtype=torch.uint8)
         return self._both(texts, [blank.numpy()])[0]
 
@@ -66,7 +66,7 @@ class Clip:
 
     @torch.no_grad()
     def _both(self, texts: Sequence[str], images: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        # The whole model, since what its two halves return by themselves differs between versions.
+        # The whole model, since the results of its two halves differ between versions.
         inputs = self._processor(
             text=list(texts),
             images=list(images),
@@ -83,7 +83,7 @@ def scores(clip: Clip, images: Tensor, prompt: str, distractors: Sequence[str]) 
     """Score pictures of one asset, uint8 [n, H, W, 3], at azimuths evenly spaced from 0.
 
     Args:
-        distractors: other prompts; the prompt itself among them does not count.
+        distractors: other prompts; the prompt itself is ignored among them.
     """
     others = [text for text in dict.fromkeys(distractors) if text != prompt]
     texts = clip.texts([prompt, *others, *(f"{prompt}, {side}" for side in SIDES)])

@@ -9,7 +9,7 @@ import numpy as np
 
 LEVEL = 0.95
 FEWEST = 5
-"""Prompts below which nothing is called a difference: a bootstrap of two or three is far too narrow."""
+"""Prompts below which no difference is reported: a bootstrap of two or three is far too narrow."""
 DRAWS = 4000
 """The interval's ends are then known to about a twentieth of its width."""
 SEED = 0
@@ -43,9 +43,9 @@ class Estimate:
 def estimate(groups: Mapping[str, Sequence[float]]) -> Estimate:
     """The mean over prompts of the means over their seeds.
 
-    Prompts are drawn anew with replacement, then for each one its seeds: results of one prompt are not
-    independent, and new prompts are what a reader wants to conclude about. With one prompt the interval
-    speaks of its seeds alone. The same numbers give the same interval.
+    The bootstrap resamples the prompts, then the seeds of each: results of one prompt are not independent,
+    and readers want to conclude about new prompts. With one prompt the interval reflects only its seeds. The
+    same numbers give the same interval.
 
     Args:
         groups: prompt => a number for each seed, at least one.

@@ -30,13 +30,13 @@ def architecture(folder: Path, option: str) -> str:
 
 
 def cut(processor: Any, texts: Sequence[str], length: int) -> list[str]:
-    """Those of the texts that have more than ``length`` tokens, whose ends a judge does not read."""
+    """Texts with more than ``length`` tokens, whose ends a judge does not read."""
     ids = processor.tokenizer(list(texts), truncation=False, verbose=False).input_ids
     return [text for text, tokens in zip(texts, ids, strict=True) if len(tokens) > length]
 
 
 def load(model: Any, processor: Any, spec: str, option: str) -> tuple[Any, Any]:
-    """A model with all its weights, in float32 and for use alone, and its processor.
+    """A model with all its weights, in float32 and evaluation mode, and its processor.
 
     Args:
         model, processor: classes of transformers.

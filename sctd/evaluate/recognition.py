@@ -1,7 +1,7 @@
-"""What a finished asset of the embedded world looks like to the recogniser: a smoke test, not a measure.
+"""Shows a finished asset of the embedded world to the recogniser: a smoke test, not a measure.
 
-A smeared object still gets its name; shape and views are measured against the procedural truth by
-benchmarks/quality.py.
+The recogniser names even a smeared object; benchmarks/quality.py measures shape and views against the
+procedural truth.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ VIEWS = 8
 
 @dataclass(frozen=True)
 class Recognition:
-    """What the recogniser says about views all round an asset."""
+    """The recogniser's names for views all round an asset."""
 
     wanted: str
     """The subject of the prompt, in words."""
     kinds: tuple[str, ...]
-    """The kind that each view was taken for."""
+    """The recognised kind of each view."""
     colors: tuple[str, ...]
     right_kinds: int
     right_colors: int
@@ -51,7 +51,7 @@ def recognise_run(folder: Path) -> Recognition:
     subject = world_of().check_prompt(config.prompt)
     asset = folder / "asset.ply"
     if not asset.is_file():
-        raise InputError(f"the run in {folder} is not finished: it has no asset.ply; go on with --resume")
+        raise InputError(f"the run in {folder} is not finished: it has no asset.ply; continue with --resume")
     cameras = orbit_cameras(VIEWS, config.output.elevation_deg, config.output.radius, 40.0, 64)
     images = render_images(read_gaussians(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
     verdicts = recognise(images)

@@ -22,13 +22,13 @@ from sctd.run.read_back import ASSET, Run, read_run
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number means."""
+    """A metric and its meaning."""
 
     meaning: str
     higher_is_better: bool | None = True
-    """None: neither is."""
+    """None: neither is better."""
     digits: int = 3
-    """Behind the point, in tables."""
+    """Decimals in tables."""
 
 
 METRICS = {
@@ -59,7 +59,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Judges:
-    """What to score with, loaded once; runs of the embedded prior have the procedural truth beside it."""
+    """The judges, loaded once; runs of the embedded prior also have the procedural truth."""
 
     clip: Clip | None = None
     distractors: Sequence[str] = ()
@@ -67,7 +67,7 @@ class Judges:
     reward: Reward | None = None
 
     def say_what_is_cut(self, prompts: Sequence[str], say: Callable[[str], None]) -> None:
-        """Whose ends do not count: scores cut what is too long, as those do that they are compared with."""
+        """Prompts whose ends do not count: scores cut long texts, as published scores do."""
         for option, judge in (("--clip", self.clip), ("--reward", self.reward)):
             if judge is not None and (cut := judge.cut(prompts)):
                 say(
@@ -90,24 +90,24 @@ class Row:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What rows of two methods must share to be compared."""
+        """Prompt and seed, by which rows of two methods are paired."""
         return self.prompt, self.seed
 
 
 @dataclass
 class Report:
-    """All rows, and what was asked for and is missing."""
+    """All rows, and the prompts without one."""
 
     rows: list[Row]
     missing: list[str] = field(default_factory=list)
     """Prompts of the suite without a run."""
 
     def metrics(self) -> list[str]:
-        """Names of what was measured, in the order of tables."""
+        """Names of the measured metrics, in the order of tables."""
         return [name for name in METRICS if any(name in row.scores for row in self.rows)]
 
     def summary(self) -> dict[str, dict[str, Estimate]]:
-        """Method => metric => mean over prompts and seeds, for what was measured."""
+        """Method => metric => mean over prompts and seeds, for the measured metrics."""
         found: dict[str, dict[str, Estimate]] = {}
         for method in dict.fromkeys(row.method for row in self.rows):
             groups = {name: by_prompt(self.of(method), name) for name in self.metrics()}
@@ -135,7 +135,7 @@ class Report:
         return [row for row in self.rows if row.method == method]
 
     def as_json(self) -> dict[str, Any]:
-        """For a file: what the numbers mean, means with intervals, every run."""
+        """For a file: the meaning of the numbers, means with intervals, every run."""
         return {
             "metrics": {name: asdict(METRICS[name]) for name in self.metrics()},
             "interval": "95%, bootstrap over prompts and their seeds",
@@ -145,7 +145,7 @@ class Report:
         }
 
     def text(self) -> str:
-        """A table for people, a line a method; what the columns mean stands below it."""
+        """A table for people, a line a method; with the meaning of the columns below it."""
         names = self.metrics()
         lines = [["method", "prompts", "runs", *names]]
         for method, found in self.summary().items():
@@ -159,13 +159,13 @@ class Report:
 
 
 def meaning(name: str) -> str:
-    """What a metric is, and whether low is good."""
+    """The meaning of a metric, and whether low is good."""
     metric = METRICS[name]
     return metric.meaning + ("; low is good" if metric.higher_is_better is False else "")
 
 
 def verdict(name: str, difference: Estimate, baseline: str) -> str:
-    """What a paired difference of a metric, other method less baseline, says about the baseline."""
+    """The verdict on the baseline from a paired difference of a metric, other method less baseline."""
     sign = difference.sign()
     if sign is None:
         return "too few prompts to tell"
@@ -220,7 +220,7 @@ def _refuse_unfinished(run: Run) -> None:
     if not run.finished:
         raise InputError(
             f"the run in {run.folder} is not finished: {len(run.rows)} of {run.config.iterations} iterations "
-            "are done; go on with --resume, or leave it out"
+            "are done; continue with --resume, or leave it out"
         )
 
 
@@ -233,7 +233,7 @@ def _refuse_unjudged(run: Run, judges: Judges) -> None:
 
 
 def score_run(run: Run, judges: Judges) -> Row:
-    """All scores of one finished run that the judges can give; none where nothing fits its prior."""
+    """All scores of one finished run that the judges can give; empty if no judge fits its prior."""
     gaussians = read_gaussians(run.folder / ASSET)
     config = run.config
     found: dict[str, float] = {}

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from torch import Tensor
 
 NEAR = 0.02
-"""To the edge: five of 255 steps."""
+"""Distance to the edge: five of 255 steps."""
 
 
 class Saturation(NamedTuple):
-    """Of the pixels that were looked at, in however many pictures."""
+    """Saturation of the chosen pixels of all pictures."""
 
     edge: float
     """Share with a channel within NEAR of 0 or of 1."""
@@ -20,7 +20,7 @@ class Saturation(NamedTuple):
 
 
 def saturation(images: Tensor, where: Tensor) -> Saturation:
-    """Saturation of pictures [n, 3, H, W], 0..1, at the pixels that ``where`` [n, H, W] names; 0 of none."""
+    """Saturation of pictures [n, 3, H, W], 0..1, at the pixels of a mask ``where`` [n, H, W]; 0 if empty."""
     pixels = images.permute(0, 2, 3, 1)[where]
     if not len(pixels):
         return Saturation(0.0, 0.0)

@@ -1,6 +1,6 @@
 """The quality protocol of T3Bench: 162 views on an icosphere, scores averaged over neighbours, the best one.
 
-A good picture from one lucky side is not enough: its neighbours must be good too.
+The average keeps a single good view from deciding.
 
 Source: He et al., "T3Bench: Benchmarking Current Progress in Text-to-3D Generation", 2023, arXiv:2310.02977;
 radius, fields of view, three rounds and black background as in its released evaluation.
@@ -28,7 +28,7 @@ FOVS_DEG = (60.0, 45.0, 36.0, 30.0, 24.0)  # at each vertex the best counts: obj
 ROUNDS = 3
 SIZE = 512
 SEEN_OPACITY = 0.1
-"""Gaussians below it do not count for the extent: a mesh has no haze round it."""
+"""Gaussians with less opacity do not count for the extent, since a mesh has no haze around it."""
 
 Point = tuple[float, float, float]
 Face = tuple[int, int, int]
@@ -180,7 +180,7 @@ class Reward:
         return cls(*load(*classes, str(folder), "--reward"), kind)
 
     def cut(self, texts: Sequence[str]) -> list[str]:
-        """Those of the texts that are longer than the model reads; what exceeds is cut off."""
+        """Texts that are too long for the model, which cuts them off."""
         return cut(self._processor, texts, self._length)
 
     @torch.no_grad()

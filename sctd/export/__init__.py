@@ -1,14 +1,14 @@
-"""Step 9 of 9: what a person takes away: splat files for other programs, a turntable, a sheet of views."""
+"""Step 9 of 9, output: splat files for other programs, a turntable, a sheet of views."""
 
 from __future__ import annotations
 
 ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".npz", ".html", ".png", ".mp4", ".gif", ".webp")
-"""Of files that are written, in any case; `table.py` says by whom."""
+"""Endings of output files, in upper or lower case; `table.py` has their writers."""
 
 LAYERS = ("rgb", "alpha", "depth", "normals")
-"""What pictures of any cameras show."""
+"""Layers of pictures from any cameras."""
 KINDS = ("png", "exr", "npy", "mp4")
-"""How they are written."""
+"""File formats of the layers."""
 
 ELEVATION, RADIUS, FOV = 15.0, 3.15, 40.0
-"""Where the cameras of pictures stand unless a person says else: degrees, world units, degrees."""
+"""Default cameras of pictures: degrees, world units, degrees."""

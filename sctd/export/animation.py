@@ -1,4 +1,4 @@
-"""Step 9 of 9: a turntable as an animated .gif or .webp, which pages and chats show by themselves."""
+"""Step 9 of 9: a turntable as an animated .gif or .webp, which web pages and chats play."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     ".webp": {"format": "WEBP", "quality": 90, "method": 2},
 }
 _GIF_STEP = 0.01
-"""Seconds; a .gif counts in hundredths, and programs slow down what is shorter than two of them."""
+"""Seconds; a .gif counts in hundredths, and programs slow down frames shorter than two of them."""
 
 
 def save_animation(path: Path, frames: Any, fps: float = 30.0) -> None:
@@ -23,7 +23,7 @@ def save_animation(path: Path, frames: Any, fps: float = 30.0) -> None:
     Args:
         path: the file, ending in .gif or .webp; its folder must exist, an existing file is replaced.
         frames: uint8 [n, H, W, 3], sRGB.
-        fps: frames per second, > 0; a .gif plays at most 50, and at what divides 100.
+        fps: frames per second, > 0; a .gif plays at most 50, and only at divisors of 100.
 
     Raises:
         InputError: ``frames`` has another shape or dtype, ``fps`` is not positive, or another ending.

@@ -1,4 +1,4 @@
-"""What a finished run leaves to people: asset.ply, page, mesh, contact sheet and turntable."""
+"""Writes the output of a finished run: asset.ply, page, mesh, contact sheet and turntable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sctd.run.report import Reporter
 
 @dataclass(frozen=True)
 class Made:
-    """The files; None where the settings want none."""
+    """The files; None for those that the settings turn off."""
 
     asset_ply: Path
     page_html: Path | None
@@ -34,7 +34,7 @@ def write_asset(folder: Path, gaussians: Gaussians, config: Config, report: Repo
     """Write the asset and its pictures into a run's folder.
 
     Raises:
-        OSError: a file cannot be written; those before it are there.
+        OSError: a file cannot be written; earlier ones stay.
     """
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable

@@ -10,7 +10,7 @@ from sctd.export.pictures import as_pictures
 from sctd.files import whole_file
 
 GAP = 4
-"""Pixels between two views: enough to tell them apart, few enough not to shrink them."""
+"""Pixels between two views: enough to separate them, few enough to keep them large."""
 
 
 def save_contact(path: Path, images: Any, columns: int | None = None) -> None:

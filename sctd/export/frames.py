@@ -3,7 +3,7 @@
     .png   <name>.png in 8 bits, with alpha where it is transparent; <name>_depth.png in 16 bits, near white,
            far black; <name>_alpha.png; <name>_normals.png, (n + 1) / 2
     .exr   <name>.exr with all layers: R G B A, linear light, premultiplied; Z; N.X N.Y N.Z; float32
-    .npy   <name>_rgb.npy and so on: the numbers as they are, float32
+    .npy   <name>_rgb.npy and so on: the unchanged numbers, float32
 
 OpenEXR's own library writes .exr: it is the reference, needs numpy alone, and has wheels; imageio's plugins
 write no named layers.
@@ -28,14 +28,14 @@ from sctd.formats.srgb import srgb_to_linear
 
 @dataclass(frozen=True)
 class Style:
-    """What of the layers is written, and how."""
+    """Which layers are written, and how."""
 
     layers: tuple[str, ...] = ("rgb",)
-    """Of :data:`sctd.export.LAYERS`."""
+    """Some of :data:`sctd.export.LAYERS`."""
     transparent: bool = False
     """Colours without a background, with alpha."""
     span: tuple[float, float] = (0.0, 1.0)
-    """Depths that are white and black in a .png, world units."""
+    """Depths of white and black in a .png, world units."""
 
 
 Save = Callable[[Path, str, Layers, Style], list[Path]]
@@ -43,7 +43,7 @@ Save = Callable[[Path, str, Layers, Style], list[Path]]
 
 
 def straight(layers: Layers) -> NDArray[np.float32]:
-    """Colours without a background, [H, W, 3]; 0 where nothing is seen."""
+    """Colours without a background, [H, W, 3]; 0 where alpha is 0."""
     alpha = layers.alpha[..., None]
     color = np.where(alpha > 0, layers.clear / np.maximum(alpha, 1e-6), 0)
     return np.clip(color, 0, 1).astype(np.float32)

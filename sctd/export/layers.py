@@ -1,4 +1,4 @@
-"""Step 9 of 9: what cameras see, layer by layer, for compositing and for measuring."""
+"""Step 9 of 9: layers of pictures, for compositing and for measuring."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Layers:
     alpha: NDArray[np.float32]
     """Coverage, [H, W], 0..1."""
     depth: NDArray[np.float32]
-    """z in the camera's frame, the Gaussians' mean by weight, [H, W], world units; 0: nothing is seen."""
+    """z in the camera's frame, the Gaussians' weighted mean, [H, W], world units; 0: no coverage."""
     normals: NDArray[np.float32]
-    """Unit vectors in the world's axes, towards the camera, [H, W, 3]; 0: nothing is seen."""
+    """Unit vectors in the world's axes, towards the camera, [H, W, 3]; 0: no coverage."""
 
 
 @torch.no_grad()
 def render_layers(
     gaussians: Gaussians, cameras: CameraBatch, background: Sequence[float]
 ) -> Iterator[Layers]:
-    """A camera after the other, so that memory holds one.
+    """Render one camera at a time, so that memory holds one picture.
 
-    A Gaussian's normal is its shortest axis, turned to the side that the camera is on; those along a ray are
-    averaged by weight.
+    A Gaussian's normal is its shortest axis, on the camera's side; normals along a ray are averaged by
+    weight.
     """
     means, quats, scales, opacities, colors, _ = gaussians.activated()
     axes, degree = shortest_axes(quats, scales), gaussians.sh_degree

@@ -1,4 +1,4 @@
-"""What video and contact sheet accept as pictures."""
+"""Checks pictures for video and contact sheet."""
 
 from __future__ import annotations
 

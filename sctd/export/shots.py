@@ -26,7 +26,7 @@ def write_shots(
     style: Style,
     kind: str,
 ) -> Iterator[Path]:
-    """Render and write a picture of each camera, and the cameras; yields each path when it is there.
+    """Render and write a picture of each camera, and the cameras; yields each path once it is written.
 
     Args:
         kind: a key of SAVERS.

@@ -1,4 +1,4 @@
-"""Step 9 of 9: who writes a file, by its ending."""
+"""Step 9 of 9: the writer of a file, by its ending."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ from sctd.viewer.page import LOSES, write_page
 
 @dataclass(frozen=True)
 class Options:
-    """What a person can choose of a format."""
+    """Options of the formats."""
 
     spz_version: int = 3
     size: int = 512
-    """Of pictures, pixels."""
+    """Width and height of pictures, pixels."""
     views: int = 8
-    """Of a contact sheet."""
+    """Views of a contact sheet."""
     frames: int = 90
-    """Of a turntable."""
+    """Frames of a turntable."""
     fps: int = 30
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     caption: Caption | None = None
-    """Of a page; None: the file's name."""
+    """Caption of a page; None: the file's name."""
 
 
 Write = Callable[[Path, Gaussians, Options], None]
 
 
 class Exporter(NamedTuple):
-    """How a file is written."""
+    """A writer of files."""
 
     write: Write
     loses: str
-    """What the format does not keep, in words."""
+    """What the format loses, in words."""
 
 
 def export(path: Path, gaussians: Gaussians, options: Options | None = None) -> str:
-    """Write an asset as the ending of a path says, whole or not at all.
+    """Write an asset in the format of a path's ending, whole or not at all.
 
     Args:
         path: the file; its folder must exist, an existing file is replaced.
         gaussians: N >= 1, y up.
 
     Returns:
-        What the format does not keep, in words.
+        What the format loses, in words.
 
     Raises:
-        InputError: an ending that is not known, or Gaussians that the format cannot hold.
+        InputError: an unknown ending, or Gaussians that the format cannot hold.
         OSError: the file cannot be written.
     """
     exporter = EXPORTERS.get(path.suffix.lower())
@@ -116,4 +116,4 @@ EXPORTERS: dict[str, Exporter] = {
     ".gif": Exporter(_animation, f"{_PICTURES}; 256 colours each"),
     ".webp": Exporter(_animation, _PICTURES),
 }
-"""Ending in small letters => exporter."""
+"""Lower-case ending => exporter."""

@@ -10,7 +10,7 @@ from sctd.errors import InputError, SctdError
 from sctd.export.pictures import as_pictures
 from sctd.files import whole_file
 
-# Constant quality: 18 is where people stop seeing a difference at these sizes.
+# Constant quality: below 18 people see no difference at these sizes.
 _QUALITY = ["-crf", "18", "-preset", "medium"]
 # One encoder thread and no version stamp: the same frames give the same bytes on the same machine.
 # faststart moves the index to the front, so that a browser plays the file while it loads.
@@ -41,7 +41,7 @@ def save_turntable(path: Path, frames: Any, fps: float = 30.0) -> None:
     _, height, width, _ = pictures.shape
     pictures = np.pad(pictures, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     with whole_file(path) as temporary:
-        temporary.touch()  # the encoder's words for a folder that cannot be written are none
+        temporary.touch()  # the encoder reports nothing about a folder that cannot be written
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
             (pictures.shape[2], pictures.shape[1]),
@@ -75,7 +75,7 @@ def _check_complete(path: Path, temporary: Path, frames: int) -> None:
 
 
 def _failure(path: Path, log: str) -> SctdError | OSError:
-    """The error to raise: what the system says about writing there, else the encoder's last line."""
+    """The error to raise: the system's about writing there, else the encoder's last line."""
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             probe.write(b"\0" * (1 << 20))

@@ -1,7 +1,7 @@
-"""Files that hold an asset: one module a format and direction; which reads what stands in `table.py`.
+"""Files of assets: one module for each format and direction; `table.py` lists them by ending.
 
-Inside the program everything is y up (docs/conventions.md); a file's axes end at this border. No torch is
-loaded here.
+Inside the program everything is y up (docs/conventions.md); these modules convert a file's axes. This one
+loads no torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".gltf", ".npz")
-"""Of files of Gaussians that are read, in any case; `table.py` says by whom."""
+"""Endings of readable files of Gaussians, in upper or lower case; `table.py` has their readers."""
 
 MESH_ENDINGS = (".glb", ".obj")
 """Of files of triangles that are written, in any case."""

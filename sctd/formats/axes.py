@@ -1,7 +1,7 @@
-"""Turns at the border between a file's axes and ours.
+"""Rotations between a file's axes and ours.
 
-Files of Gaussians are y down by custom, as COLMAP's scenes are that the first ones were made from. Ours is
-y up. The way between them is half a turn about x, which is its own inverse and needs signs alone:
+Files of Gaussians are y down by custom, because the first ones were made from COLMAP's scenes. Our axes are
+y up. Half a turn about x converts between them; it is its own inverse and changes only signs:
 
     means  (x, y, z)    => (x, -y, -z), a product with X = diag(1, -1, -1)
     quats  (w, x, y, z) => (w, x, -y, -z), as X R diag(s)^2 R^T X = (X R X) diag(s)^2 (X R X)^T
@@ -78,10 +78,10 @@ def _quarter_turn(gaussians: Gaussians) -> Gaussians:
 
 
 def sh_rotation(turn: Tensor, degree: int) -> Tensor:
-    """What coefficients of degree 1.. are multiplied with when the world turns, [K - 1, K - 1] float64.
+    """The matrix of coefficients of degree 1.. for a rotation of the world, [K - 1, K - 1] float64.
 
-    The turned colour is the old one in the direction turned back; the harmonics of a degree turn among
-    themselves, so as many directions as there are coefficients, or more, determine the matrix exactly.
+    The rotated colour is the old one in the direction rotated back. A rotation maps the harmonics of a degree
+    to each other, so at least as many directions as coefficients determine the matrix exactly.
     """
     from sctd.ops.reference_raster import sh_basis
 

@@ -1,7 +1,7 @@
-"""Compressed bytes, and no more memory for them than their file is worth.
+"""Unpacks compressed bytes with bounded memory.
 
-A kilobyte can declare a billion Gaussians, or unpack to a billion bytes. What a file declares is compared
-with its length first, and unpacking stops at what was declared.
+A kilobyte can declare a billion Gaussians, or unpack to a billion bytes. So readers first compare the
+declared count with the file's length, and unpacking stops at the declared length.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import IO
 from sctd.errors import InputError
 
 _RATIO = 1100
-"""Bytes from one: DEFLATE makes at most 1032, and ZSTD of packed Gaussians far less."""
+"""Unpacked bytes for a packed one: DEFLATE makes at most 1032, and ZSTD of packed Gaussians far less."""
 _SLACK = 1 << 20
 
 
 def damaged(path: Path, kind: str, why: str) -> InputError:
-    """A line that names the file, its format, and what is wrong."""
+    """The error of a damaged file: its name, its format and the reason, in one line."""
     return InputError(f"{path} is damaged or no {kind} file: {why}")
 
 

@@ -1,7 +1,7 @@
 """Plain colours of the rows of a .ply, by the names and ranges that programs give them.
 
 uchar is 0..255 and float 0..1. Wider integers are 0..255 where none is above, as in text files, and 0..65535
-otherwise. Anything else is refused, for it would be a guess.
+otherwise. Any other type is refused, since its range would be a guess.
 """
 
 from __future__ import annotations

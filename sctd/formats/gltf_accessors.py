@@ -18,7 +18,7 @@ _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126:
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 MOST_IMPLIED = 1 << 22
-"""Elements that an accessor may have without bytes for them: they are zeros, and a number costs nothing."""
+"""Limit of elements without bytes, which are zeros: their count alone takes no space in the file."""
 
 
 def numbers(
@@ -27,11 +27,11 @@ def numbers(
     """Float64 [count, width], integers that are normalised as 0..1 or -1..1.
 
     Args:
-        widths: that the values may have.
+        widths: the allowed widths of the values.
         color: integers must be normalised.
 
     Raises:
-        InputError: the accessor is not there, damaged, of another width, or longer than its bytes.
+        InputError: the accessor is missing, damaged, of another width, or longer than its bytes.
     """
     stored = _stored(document, index)
     if stored.shape[1] not in widths:
@@ -111,7 +111,7 @@ def _with_sparse(document: Document, sparse: Json, base: NDArray[Any]) -> NDArra
 
 
 def _block(document: Document, item: Json, dtype: np.dtype[Any], count: int, width: int) -> NDArray[Any]:
-    """[count, width] of a bufferView, without a copy; its length is checked before anything is made."""
+    """[count, width] of a bufferView, without a copy; checks its length before it allocates memory."""
     view = document.item("bufferViews", item.get("bufferView"))
     data = document.view(item.get("bufferView"))
     offset = whole(item, "byteOffset", 0)
@@ -133,7 +133,7 @@ def _block(document: Document, item: Json, dtype: np.dtype[Any], count: int, wid
 
 
 def need_draco(document: Document, primitive: Json) -> None:
-    """Refuse a primitive whose vertices are Draco's alone.
+    """Refuse a primitive whose vertices are stored only by Draco.
 
     Raises:
         InputError: it is.

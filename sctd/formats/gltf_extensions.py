@@ -1,4 +1,4 @@
-"""What becomes of each glTF extension: read, without effect on a coloured surface, said, or refused.
+"""The table of glTF extensions: read, without effect on a coloured surface, reported, or refused.
 
 Source: the registry of KhronosGroup/glTF, extensions/README.md.
 """
@@ -26,11 +26,11 @@ READ = frozenset(
 )
 WITHOUT_EFFECT = frozenset(
     {
-        # how light falls on a surface, which is not its colour
+        # reflection of a surface, which is not its colour
         *(f"KHR_materials_{k}" for k in ("anisotropy", "clearcoat", "dispersion", "ior", "iridescence")),
         *(f"KHR_materials_{k}" for k in ("sheen", "specular")),
         *("KHR_lights_punctual", "EXT_lights_image_based", "EXT_lights_ies"),
-        # what programs ask of a scene, or say about it
+        # requests of programs, and metadata
         *("KHR_animation_pointer", "KHR_node_selectability", "KHR_node_hoverability", "KHR_interactivity"),
         *("KHR_xmp", "KHR_xmp_json_ld", "KHR_audio_emitter", "EXT_mesh_manifold"),
     }
@@ -42,7 +42,7 @@ SAID = {
     "KHR_materials_variants": "the materials of no variant are used",
     "MSFT_lod": "the finest level is used",
 }
-"""What an extension of this name is read as."""
+"""The treatment of an extension by name."""
 INSTEAD = {
     "KHR_draco_mesh_compression": "export it without Draco compression",
     "EXT_meshopt_compression": "export it without meshopt compression",
@@ -50,14 +50,14 @@ INSTEAD = {
     "KHR_texture_basisu": "export its textures as PNG, JPEG or WebP",
     "MSFT_texture_dds": "export its textures as PNG, JPEG or WebP",
 }
-"""What to do about one that is not read."""
+"""Advice about an extension that is not read."""
 
 
 def check(tree: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Refuse what a file requires and nobody here reads; say what it merely uses.
+    """Refuse unknown extensions that a file requires; report those that it only uses.
 
     Raises:
-        InputError: the message names the first such extension, and what to do.
+        InputError: the message names the first such extension, and the remedy.
     """
     required = _names(tree, "extensionsRequired")
     for name in required:
@@ -73,7 +73,7 @@ def check(tree: dict[str, Any], say: Callable[[str], None]) -> None:
 
 
 def instead(name: str) -> str:
-    """What a person does about an extension that is not read."""
+    """Advice for a person about an extension that is not read."""
     return INSTEAD.get(name, "export it without that extension")
 
 

@@ -1,9 +1,9 @@
 """A .gltf or .glb file => its JSON, and the bytes of its buffers.
 
-We read glTF with json and numpy. trimesh 5.2 leaves out, without a word, sparse accessors, `normalized`,
+This reader uses json and numpy. trimesh 5.2 silently ignores sparse accessors, `normalized`,
 `texCoord`, samplers, texture transforms, alphaMode, specular-glossiness, fans, skins and extensionsRequired,
-and pygltflib only gives the JSON types: a check in front of either would be as long as these files. They can
-go with the release of trimesh that passes tests/initial/test_gltf.py; 5.2.0 fails most of it.
+and pygltflib only gives the JSON types: a check before either would be as long as these files. Remove them
+when a release of trimesh passes tests/initial/test_gltf.py; 5.2.0 fails most of it.
 
 Source: glTF 2.0 specification, sections 2 to 3.6 and 4.
 """
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 class Document:
-    """The JSON of a file and what it points at. Messages name the place in the JSON."""
+    """The JSON of a file and its buffers. Messages name the place in the JSON."""
 
     def __init__(self, path: Path, say: Say) -> None:
         """
@@ -55,14 +55,14 @@ class Document:
         self._buffers: dict[int, bytes] = {}
 
     def items(self, kind: str) -> list[Json]:
-        """Everything of a kind, such as ``nodes``; nothing where there is none."""
+        """All objects of a kind, such as ``nodes``; may be empty."""
         found = self.tree.get(kind, [])
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise InputError(f"{kind} is no list of objects")
         return found
 
     def item(self, kind: str, index: Any) -> Json:
-        """One of a kind.
+        """One object of a kind.
 
         Raises:
             InputError: there is none of that index.
@@ -115,7 +115,7 @@ class Document:
         """The bytes of a data: URI, or of a file beside this one.
 
         Raises:
-            InputError: there is no such file, or it is elsewhere.
+            InputError: there is no such file, or its URI is elsewhere.
         """
         if not isinstance(uri, str) or not uri:
             raise InputError(f"{field} is no text; the file is damaged")
@@ -150,7 +150,7 @@ def whole(item: Json, field: str, default: int | None) -> int:
 
 
 def _chunks(data: bytes, say: Say) -> tuple[bytes, bytes | None]:
-    """The JSON of a .glb and its binary chunk, where it has one."""
+    """The JSON of a .glb and its binary chunk, if any."""
     if len(data) < 20:
         raise InputError(f"it is damaged: {len(data)} bytes are no .glb file")
     version, length = struct.unpack_from("<II", data, 4)

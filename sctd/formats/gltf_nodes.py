@@ -1,4 +1,4 @@
-"""The nodes of a glTF scene => where each mesh stands: hierarchy, instances, skins.
+"""The nodes of a glTF scene => transforms of each mesh: hierarchy, instances, skins.
 
 Source: glTF 2.0 specification, sections 3.5 and 3.7.3; EXT_mesh_gpu_instancing; KHR_node_visibility.
 """
@@ -17,16 +17,16 @@ from sctd.formats.gltf_file import Document, Json
 
 Matrices = NDArray[np.float64]
 Skin = Matrices
-"""A joint's place times the inverse of its place at binding, for each joint, [J, 4, 4]."""
+"""A joint's transform times the inverse of its transform at binding, for each joint, [J, 4, 4]."""
 
 
 class Nodes:
-    """Every node of a document with its place in the world; matrices act on columns."""
+    """Every node of a document with its transform to the world; matrices act on columns."""
 
     def __init__(self, document: Document) -> None:
         """
         Raises:
-            InputError: a node is not there, has two parents, or is its own ancestor.
+            InputError: a node is missing, has two parents, or is its own ancestor.
         """
         self._document = document
         self._nodes = document.items("nodes")
@@ -34,7 +34,7 @@ class Nodes:
         self._places: dict[int, Matrices] = {}
 
     def meshes(self) -> Iterator[tuple[Json, Matrices]]:
-        """Visible nodes of the scene with a mesh, and the places where it is seen, [instances, 4, 4]."""
+        """Visible nodes of the scene with a mesh, and the transforms of its instances, [instances, 4, 4]."""
         waiting, seen = self._roots()[::-1], set[int]()
         while waiting:
             index = waiting.pop()
@@ -53,7 +53,7 @@ class Nodes:
                 yield node, place
 
     def place(self, index: int) -> Matrices:
-        """Of a node in the world, [4, 4]."""
+        """A node's transform to the world, [4, 4]."""
         way = [index]
         while way[-1] not in self._places and way[-1] in self._parents:
             way.append(self._parents[way[-1]])
@@ -111,7 +111,7 @@ class Nodes:
         return parents
 
     def _instances(self, extension: Json, index: int) -> Matrices:
-        """Places of instances within their node, [N, 4, 4]."""
+        """Transforms of instances within their node, [N, 4, 4]."""
         attributes = extension.get("attributes", {})
         read = {
             name: numbers(self._document, attributes[name], (width,))
@@ -132,7 +132,7 @@ class Nodes:
 
 
 def _local(node: Json, index: int) -> Matrices:
-    """A node's own matrix, or the one of its translation, rotation and scale."""
+    """A node's matrix, or that of its translation, rotation and scale."""
     if "matrix" in node:
         stated: Matrices = _vector(node, "matrix", 16, ()).reshape(4, 4).T
         return stated

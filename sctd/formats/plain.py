@@ -1,4 +1,4 @@
-"""What every writer begins with: the numbers of Gaussians, in a file's axes and known to be numbers."""
+"""The input of every writer: the finite numbers of Gaussians, in a file's axes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plain(path: Path, gaussians: Gaussians, up: Literal["y", "-y"]) -> Columns:
 
 
 def unit_quats(columns: Columns) -> NDArray[np.float64]:
-    """Rotations [N, 4], wxyz, of length 1; those of length 0, which turn nothing, as (1, 0, 0, 0)."""
+    """Rotations [N, 4], wxyz, of length 1; those of length 0 become (1, 0, 0, 0)."""
     quats = columns["quats"].astype(np.float64)
     length = np.linalg.norm(quats, axis=1, keepdims=True)
     identity = np.array([1.0, 0.0, 0.0, 0.0])

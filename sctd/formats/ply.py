@@ -1,8 +1,8 @@
-"""The .ply container: what its header says, and the rows of its vertices.
+"""The .ply container: its header, and the rows of its vertices.
 
-A header is read before anything is loaded: names, types and counts are checked against the file's length, so
-that a kilobyte which declares a billion rows costs nothing. Rows of numbers are taken as they lie in the
-file; text, and rows with lists in them, go through plyfile.
+The reader checks the names, types and counts of the header against the file's length before it allocates
+memory, so that a kilobyte which declares a billion rows costs nothing. It maps rows of numbers directly;
+plyfile reads text and rows with lists.
 
 Source: Turk 1994, "The PLY Polygon File Format".
 """
@@ -50,9 +50,9 @@ class Property:
 
     name: str
     kind: str
-    """As numpy writes it, without the byte order: f4, u1, ..."""
+    """In numpy's notation, without the byte order: f4, u1, ..."""
     length: str | None = None
-    """Type of a list's length; None: no list."""
+    """Type of a list's length; None: not a list."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Element:
         return any(p.length for p in self.properties)
 
     def row_bytes(self, text: bool) -> int:
-        """Length of a row; of the shortest one possible where it is text or has lists."""
+        """Bytes of a row; of the shortest possible one in text or with lists."""
         if text:
             return max(1, 2 * len(self.properties))
         return sum(np.dtype(p.length or p.kind).itemsize for p in self.properties)
@@ -80,7 +80,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Header:
-    """What a .ply says of itself."""
+    """The header of a .ply."""
 
     path: Path
     order: str
@@ -88,9 +88,9 @@ class Header:
     comments: tuple[str, ...]
     elements: tuple[Element, ...]
     start: int
-    """Of the rows, bytes from the file's beginning."""
+    """Offset of the rows, bytes from the file's beginning."""
     length: int
-    """Of the whole file, bytes."""
+    """Length of the whole file, bytes."""
 
     @property
     def vertex(self) -> Element:
@@ -121,7 +121,7 @@ def read_header(path: Path) -> Header:
     start = _START.match(begin)
     if start is None:
         raise _damaged(path, "it does not begin with 'ply'" if begin else "it is empty")
-    # Where lines end in a carriage return alone, a line feed after it is the first byte of the rows.
+    # If lines end with only a carriage return, a line feed after the last one is the first byte of the rows.
     newline = rb"\r" if start[1] == b"\r" else rb"\r?\n"
     end = re.compile(rb"[\r\n]end_header[ \t]*" + newline).search(begin, start.end() - 1)
     if end is None:
@@ -165,7 +165,7 @@ def _with(path: Path, element: Element, new: Property) -> Element:
 
 
 def _check(header: Header) -> None:
-    """Counts against the length of the file."""
+    """Check the counts against the length of the file."""
     path, names = header.path, [e.name for e in header.elements]
     for name in names:
         if names.count(name) > 1:
@@ -187,7 +187,7 @@ def read_vertices(header: Header) -> NDArray[np.void]:
     """The rows of the element "vertex", a structured array with the file's names and types.
 
     Raises:
-        InputError: the file cannot be read, or its rows are not what its header says.
+        InputError: the file cannot be read, or its rows do not match its header.
     """
     path, wanted = header.path, header.elements[: header.elements.index(header.vertex) + 1]
     try:
@@ -203,7 +203,7 @@ def read_vertices(header: Header) -> NDArray[np.void]:
 
 
 def _plain(order: str, elements: Iterable[Element]) -> bytes:
-    """A header in ASCII of these elements alone, which every reader takes."""
+    """A plain ASCII header of these elements, which every reader accepts."""
     form = next(name for name, o in _ORDERS.items() if o == order)
     names = {kind: name for name, kind in reversed(_TYPES.items())}
     lines = ["ply", f"format {form} 1.0"]
@@ -219,7 +219,7 @@ def _by_plyfile(path: Path, content: bytes) -> NDArray[np.void]:
     import plyfile
 
     try:
-        with np.errstate(over="ignore"):  # 1e300 as a float is infinite, and is told by who needs the number
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite, which its user reports
             rows: NDArray[np.void] = plyfile.PlyData.read(io.BytesIO(content), mmap=False)["vertex"].data
     except (plyfile.PlyParseError, ValueError, OverflowError, UnicodeDecodeError) as exc:
         raise _damaged(path, " ".join(str(exc).split())[:200]) from exc
@@ -227,7 +227,7 @@ def _by_plyfile(path: Path, content: bytes) -> NDArray[np.void]:
 
 
 def surplus(header: Header) -> str | None:
-    """What lies behind the last row that the header declares, in words; None: nothing, or lists hide it."""
+    """The data after the last declared row, in words; None: no data, or unknown because of lists."""
     if header.order:
         if any(e.has_lists for e in header.elements):
             return None
@@ -242,7 +242,7 @@ def surplus(header: Header) -> str | None:
 def columns(
     header: Header, rows: NDArray[np.void], names: tuple[str, ...], dtype: type[np.floating[Any]] = np.float32
 ) -> NDArray[Any]:
-    """Properties that are there, [N, len(names)]; what is too large for ``dtype`` becomes infinite.
+    """Existing properties, [N, len(names)]; a number too large for ``dtype`` becomes infinite.
 
     Raises:
         InputError: one is a list.

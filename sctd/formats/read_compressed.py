@@ -10,7 +10,7 @@ element "sh".
     packed_color      8 bits each: red, green, blue between the chunk's bounds or 0..1, opacity
     f_rest_i          byte b is (b + 1/2) / 32 - 4; 0 and 255 are -4 and 4
 
-Source: PlayCanvas, "Compressed PLY format", and its splat-transform, which tests compare with.
+Source: PlayCanvas, "Compressed PLY format", and its splat-transform, with which the tests compare.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_compressed(header: Header) -> dict[str, NDArray[Any]]:
 
 
 def _element(header: Header, name: str) -> Header:
-    """The same file with another element in the place of the vertices."""
+    """The same file, with another element as the vertices."""
     renamed = tuple(
         replace(e, name="vertex" if e.name == name else "" if e.name == "vertex" else e.name)
         for e in header.elements

@@ -24,7 +24,7 @@ from sctd.formats.write_glb import EXTENSION
 _OF_DAMAGED_FILES = (ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error)
 _COLUMNS = dict[str, NDArray[Any]]
 _MOST = 50_000_000
-"""Gaussians in all instances together: nodes that show one mesh cost a file next to nothing."""
+"""Limit over all instances: a small file can show one mesh in many nodes."""
 
 
 def holds_gaussians(path: Path) -> bool:
@@ -39,7 +39,7 @@ def read_glb(path: Path) -> Stored:
     """Read the Gaussians of a glTF scene.
 
     Raises:
-        InputError: the file is missing, damaged, or holds no Gaussians that are read.
+        InputError: the file is missing, damaged, or holds no readable Gaussians.
     """
     notes: list[str] = []
     try:
@@ -66,7 +66,7 @@ def _splats(mesh: Json) -> list[Json]:
 
 
 def _parts(document: Document) -> tuple[list[_COLUMNS], int]:
-    """The columns of every primitive of Gaussians in every place, and the number of other primitives."""
+    """The columns of every instance of Gaussians, and the number of other primitives."""
     parts: list[_COLUMNS] = []
     others = total = 0
     for node, places in Nodes(document).meshes():

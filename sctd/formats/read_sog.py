@@ -1,4 +1,4 @@
-""".sog => Gaussians, version 2; the layout stands in `sog.py`."""
+""".sog => Gaussians, version 2; `sog.py` describes the layout."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ class _Bundle:
         stretched = first + (last - first) * (low | high << 8) / 65535
         quats = self._rows("quats", 0, 4)
         color = self._rows("sh0", 0, 4)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # what is not finite is left out, with a line about it
+        with np.errstate(over="ignore", invalid="ignore"):  # non-finite numbers are left out, with a message
             means = np.sign(stretched) * np.expm1(np.abs(stretched))
         return {
             "means": means,
@@ -114,7 +112,7 @@ class _Bundle:
         return np.array(values, np.float64)
 
     def _picture(self, name: str, index: int, least: int, most: int) -> NDArray[np.uint8]:
-        """RGBA, [H, W, 4], of ``least`` to ``most`` pixels; nothing is unpacked before that is known."""
+        """RGBA, [H, W, 4], of ``least`` to ``most`` pixels; checked before it is unpacked."""
         from PIL import Image, UnidentifiedImageError
 
         files = self._part(name).get("files")

@@ -2,7 +2,7 @@
 
 A record has 32 bytes, little-endian: position 3 float32, scale 3 float32 (standard deviation, no logarithm),
 colour and opacity 4 uint8, rotation 4 uint8 wxyz, (byte - 128) / 128 each. Colours are of degree 0; there is
-no header. As the .ply files that they are made from, they are y down.
+no header. Like the .ply files that they are made from, they are y down.
 
 Source of the layout: the web viewer github.com/antimatter15/splat, its README and converter.
 """

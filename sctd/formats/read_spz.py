@@ -1,7 +1,7 @@
-""".spz => Gaussians, versions 1 to 4; the layout stands in `spz.py`.
+""".spz => Gaussians, versions 1 to 4; `spz.py` describes the layout.
 
-An extension of the file says which axis is up. Without one nothing does: the specification has y up, most
-files that people have were made from .ply and are y down. They are taken so, with a line about it.
+An extension of the file names the axis that is up. Without it the axis is unknown: the specification has y
+up, but most existing files were made from .ply and are y down. The reader assumes y down, and says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sctd.formats.stored import Stored, stored
 
 _KIND = ".spz"
 _EXTENSIONS = 4096
-"""Bytes of a gzip stream behind its blocks that are looked at."""
+"""Bytes after the blocks of a gzip stream that are read."""
 _DOUBT = (
     "{path}: it does not say which axis is up; taken as y down, as converters from .ply leave it. The "
     "specification of .spz has y up (render --up y; generate --set gaussians.init_up=y)"
@@ -118,7 +118,7 @@ def _sizes(
     bits: int,
     there: int,
 ) -> list[int]:
-    """Bytes of each block, once the header is known to be possible."""
+    """Bytes of each block; checks the header first."""
     if magic != spz.MAGIC:
         raise damaged(path, _KIND, "it does not begin with 'NGSP'")
     if version not in known:
@@ -162,10 +162,10 @@ def _coefficients(rows: NDArray[np.uint8] | None, count: int) -> NDArray[np.floa
 
 
 def _up(path: Path, extensions: bytes) -> Up | None:
-    """The axis that an extension says is up; None: none says it.
+    """The up axis by an extension; None: no extension names it.
 
     Raises:
-        InputError: it says one that is no turn of ours.
+        InputError: the named axes are no rotation of ours.
     """
     at = 0
     while at + 8 <= len(extensions):

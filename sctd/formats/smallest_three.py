@@ -21,9 +21,9 @@ def split(quats: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.flo
 
 
 def join(index: NDArray[np.int64], three: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The unit quaternions [N, 4] that :func:`split` was given, or their negatives.
+    """The unit quaternions [N, 4] of :func:`split`'s argument, or their negatives.
 
-    Three that rounding made longer than 1 get a largest component of 0 and stay a little longer.
+    If rounding made the three longer than 1, the largest component becomes 0 and the length stays above 1.
     """
     rows = np.arange(len(index))
     quats = np.empty((len(index), 4))

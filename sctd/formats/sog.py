@@ -1,4 +1,4 @@
-"""What reading and writing .sog share: a zip of meta.json and lossless WebP pictures, a pixel a Gaussian.
+"""The layout of .sog: a zip of meta.json and lossless WebP pictures, a pixel a Gaussian.
 
     means_l, means_u   low and high byte of 16 bits between mins and maxs, of sign(x) log(1 + |x|)
     quats              the three smaller components, (byte / 255 - 1/2) sqrt(2); alpha is 252 + the index of
@@ -8,7 +8,7 @@
     shN_labels         low and high byte of an index into shN_centroids
     shN_centroids      64 entries a row, each with a pixel a coefficient: indices into a codebook
 
-As the .ply files that they are made from, they are y down: viewers turn both alike.
+Like the .ply files that they are made from, they are y down: viewers turn both alike.
 
 Source: PlayCanvas, "The SOG Format", version 2.
 """

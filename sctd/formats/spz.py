@@ -1,4 +1,4 @@
-"""What reading and writing .spz share: headers, the blocks of a Gaussian's parts, and the file's axes.
+"""The layout of .spz, for reading and writing: headers, the blocks of a Gaussian's parts, and the axes.
 
     versions 1 to 3   one gzip stream: header (16 bytes), blocks, extensions
     version 4         header (32 bytes), extensions, a table of the blocks' lengths, blocks, each by ZSTD
@@ -11,10 +11,10 @@ Blocks, N rows each, in this order:
     rotations   4 bytes, the three smaller components (versions 1 and 2: 3 uint8, x y z)
     sh          3 * (K - 1) uint8, (byte - 128) / 128, the colour channel varies fastest
 
-The specification says that positions are right, up, back: y up, as ours. Converters from .ply, Niantic's own
-among them, leave the numbers as they are, y down, and viewers show them so (nianticlabs/spz#84). Since both
-kinds are about, ours are y down and say so by the extension `SPZ_ADOBE_coordinate_system`: upright for who
-obeys it and for who treats the file as a .ply.
+The specification says that positions are right, up, back: y up, as ours. Converters from .ply, including
+Niantic's, keep the numbers of the .ply, y down, and viewers show them so (nianticlabs/spz#84). Since both
+kinds exist, our files are y down and say so by the extension `SPZ_ADOBE_coordinate_system`: they stand
+upright in programs that obey it and in programs that treat the file as a .ply.
 
 Source: github.com/nianticlabs/spz, README and extensions/README.
 """
@@ -29,11 +29,11 @@ MAGIC = 0x5053474E
 LEGACY = struct.Struct("<IIIBBBB")
 """magic, version, points, degree, fractional bits, flags, reserved."""
 HEADER = struct.Struct("<IIIBBBBI12x")
-"""The same with the number of blocks instead of reserved, and where their table begins."""
+"""The same with the number of blocks instead of reserved, and the offset of their table."""
 HAS_EXTENSIONS = 2
 COORDINATE_SYSTEM = 0xADBE0003
 SYSTEMS: dict[int, Up] = {4: "y", 6: "-y"}
-"""Coordinate systems that are turns of ours: right up back, and right down front."""
+"""Coordinate systems that are rotations of ours: right up back, and right down front."""
 COLOR_SCALE = 0.15
 RECORD = struct.Struct("<III")
 """An extension with one number: type, length, value."""

@@ -1,10 +1,11 @@
-"""What a file of Gaussians holds, and the rules for numbers that no Gaussian has.
+"""The contents of a file of Gaussians, and the rules for invalid numbers.
 
-- Infinite opacities and scales of zero are what programs write for opaque, clear and flat. They become the
-  nearest numbers that can be optimised: logits of +-16, a standard deviation of 1e-6.
-- Rotations are of any length; where its square leaves float32's range the rotation is normalised.
-- A row with any other number that is not finite (as float32), or with a rotation of length 0, is left out,
-  and the reader says how many there are and for which properties.
+- Programs write infinite opacities and scales of zero for opaque, clear and flat. They become the nearest
+  numbers that can be optimised: logits of +-16, a standard deviation of 1e-6.
+- Rotations may have any length; one whose squared length leaves float32's range is normalised.
+- The reader leaves out a row with another number that is not finite as float32, or with a rotation of length
+0,
+  and reports their number and the properties.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from sctd.formats.axes import Up
 from sctd.gaussians import Gaussians
 
 CERTAIN = 16.0
-"""Logit of what is opaque: 1 - 1e-7, and -CERTAIN of what is clear."""
+"""Logit of an opaque Gaussian, 1 - 1e-7; -CERTAIN is that of a clear one."""
 
 FLAT = math.log(1e-6)
-"""Logarithm of the scale of what has no thickness; world units."""
+"""Logarithm of the scale of a Gaussian without thickness; world units."""
 
 _WRONG = {
     "means": "position not finite",
@@ -38,21 +39,21 @@ _WRONG = {
 }
 
 _LENGTHS = (1e-4, 1e4)
-"""Rotations are kept as they are within these lengths."""
+"""Rotations of lengths between these are unchanged."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds, in its own axes."""
+    """The contents of a file, in its own axes."""
 
     gaussians: Gaussians
     """On the CPU; the means are float64, all else is float32."""
     up: Up
     """The axis that points up."""
     notes: tuple[str, ...] = ()
-    """What a person should know of how it was read; each begins with the file's name."""
+    """Messages about the reading; each begins with the file's name."""
     doubt: str = ""
-    """Why ``up`` may be wrong, in such a line; empty: there is no reason."""
+    """A message about why ``up`` may be wrong; empty: no reason."""
 
 
 def stored(

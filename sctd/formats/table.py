@@ -1,4 +1,4 @@
-"""Who reads and who writes a file of Gaussians, by its ending; every command that takes one comes here."""
+"""Readers and writers of files of Gaussians, by ending; all commands use this table."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ READERS: dict[str, Callable[[Path], Stored]] = {
     ".gltf": read_glb,
     ".npz": read_npz,
 }
-"""Ending in small letters => reader."""
+"""Lower-case ending => reader."""
 
 
 class Writer(NamedTuple):
-    """How Gaussians are written."""
+    """A writer of Gaussians."""
 
     write: Callable[[Path, Gaussians], None]
     loses: str
-    """What the format does not keep, in words."""
+    """What the format loses, in words."""
 
 
 WRITERS: dict[str, Writer] = {
@@ -58,7 +58,7 @@ WRITERS: dict[str, Writer] = {
     ".glb": Writer(write_glb.write_glb, write_glb.LOSES),
     ".npz": Writer(write_npz.write_npz, write_npz.LOSES),
 }
-"""Ending in small letters => writer."""
+"""Lower-case ending => writer."""
 
 MESH_WRITERS: dict[str, Callable[[Path, Mesh], None]] = {
     ".glb": write_mesh_glb.write_mesh_glb,
@@ -73,19 +73,19 @@ def read_gaussians(
     say: Callable[[str], None] = lambda text: None,
     place: Callable[[Gaussians], Gaussians] = lambda gaussians: gaussians,
 ) -> Gaussians:
-    """Read an asset, ours or another program's.
+    """Read an asset of sctd or of another program.
 
     Args:
-        path: a file that ends as one of READERS, in any case.
-        up: the file's axis that points up; None: as the file or the custom of its format says.
-        say: told in a line each what a person should know of how it was read.
-        place: moves what was read, y up and with float64 means, before they are rounded.
+        path: a file with an ending of READERS, in upper or lower case.
+        up: the file's axis that points up; None: by the file or the custom of its format.
+        say: gets one line for each message about the reading.
+        place: moves the Gaussians, y up and with float64 means, before rounding.
 
     Returns:
         Gaussians on the CPU, float32, y up.
 
     Raises:
-        InputError: no reader fits, or the file is missing, damaged, or not what its ending says.
+        InputError: no reader fits, or the file is missing, damaged, or not of its ending's format.
     """
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:

@@ -1,7 +1,7 @@
 """Gaussians => .glb with KHR_gaussian_splatting: y up, front at +z, as glTF and we have it.
 
 One primitive of points. Programs without the extension show them coloured by COLOR_0, linear light with the
-opacity as alpha. Numbers are float32; opacities, scales and rotations as they are used, rotations xyzw.
+opacity as alpha. Numbers are float32; opacities, scales and rotations are activated, rotations xyzw.
 
 Source: KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatting; glTF 2.0 specification, section 4.
 """

@@ -21,7 +21,7 @@ from sctd.gaussians import Gaussians
 
 LOSES = "every number is kept as it is"
 AXES = "sctd axes: y down"
-"""The comment that tells our files from those of which only the custom is known."""
+"""The comment that distinguishes our files from others, whose axes are only a custom."""
 
 
 def property_names(rest: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Gaussians => .sog, PlayCanvas's compact format; the layout stands in `sog.py`."""
+"""Gaussians => .sog, PlayCanvas's compact format; `sog.py` describes the layout."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LOSES = (
     "the direction is one of at most 4096 patterns"
 )
 _PALETTE = 4096
-"""Patterns of direction: all there are in a small asset, k-means' choice in a large one."""
+"""Patterns of direction at most: all of a small asset, k-means' choice for a large one."""
 _ROUNDS, _PATTERN_ROUNDS = 10, 4
-"""Of k-means; four of them over 60,000 Gaussians of degree 3 take 15 s on a core."""
+"""Rounds of k-means; four of them over 60,000 Gaussians of degree 3 take 15 s on a core."""
 
 _Pictures = dict[str, NDArray[np.uint8]]
 
@@ -85,7 +85,7 @@ def _quats(columns: Columns) -> NDArray[np.uint8]:
 def _codebook(values: NDArray[np.float32]) -> tuple[list[float], NDArray[np.uint8]]:
     """256 numbers, rising, and for each value the index of the nearest: k-means on a line.
 
-    It starts from quantiles and even steps: crowded ranges get more numbers, rare ones are not forgotten.
+    It starts from quantiles and even steps: crowded ranges get more numbers, and rare ones get some.
     """
     flat = np.sort(values.ravel().astype(np.float64))
     even = np.linspace(flat[0], flat[-1], 128)
@@ -122,7 +122,7 @@ def _palette(rest: NDArray[np.float32], degree: int, pictures: _Pictures) -> dic
 
 
 def _patterns(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """At most _PALETTE of the rows, or means of alike ones, and the number of each row's."""
+    """At most _PALETTE rows, or means of similar ones, and the index of each row's."""
     distinct, labels = np.unique(rows, axis=0, return_inverse=True)
     if len(distinct) <= _PALETTE:
         return distinct, labels.ravel()
@@ -150,6 +150,6 @@ def _bundle(path: Path, meta: dict[str, Any], pictures: _Pictures) -> None:
         bundle.writestr(zipfile.ZipInfo("meta.json"), json.dumps(meta, separators=(",", ":")))
         for name, values in pictures.items():
             stream = io.BytesIO()
-            # exact: the colours of clear pixels are numbers, too
+            # exact: the colours of clear pixels are data too
             Image.fromarray(values).save(stream, "WEBP", lossless=True, exact=True, quality=80, method=4)
             bundle.writestr(zipfile.ZipInfo(f"{name}.webp"), stream.getvalue())

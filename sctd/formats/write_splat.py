@@ -1,4 +1,4 @@
-"""Gaussians => a .splat, the flat records of web viewers; the layout stands in `read_splat.py`. y down."""
+"""Gaussians => a .splat, the flat records of web viewers; y down; `read_splat.py` describes the layout."""
 
 from __future__ import annotations
 

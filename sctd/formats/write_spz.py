@@ -1,4 +1,4 @@
-"""Gaussians => .spz, version 3 or 4; the layout and the axes stand in `spz.py`."""
+"""Gaussians => .spz, version 3 or 4; `spz.py` describes layout and axes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOSES = (
 )
 VERSIONS = (3, 4)
 _MOST_BITS = 16
-"""Of the fraction of positions: 1/65536 world units, far below a pixel."""
+"""Bits of the fraction of positions at most: 1/65536 world units, far below a pixel."""
 
 
 def write_spz(path: Path, gaussians: Gaussians, version: int = 3) -> None:
@@ -57,7 +57,7 @@ def write_spz(path: Path, gaussians: Gaussians, version: int = 3) -> None:
 
 
 def _positions(path: Path, means: NDArray[np.float32]) -> tuple[int, NDArray[np.uint8]]:
-    """How many of the 24 bits are the fraction, as many as the largest number leaves, and [N, 3, 3] bytes."""
+    """The fraction's share of the 24 bits, as many as the largest number allows, and [N, 3, 3] bytes."""
     largest = float(np.abs(means).max())
     bits = next((b for b in range(_MOST_BITS, -1, -1) if largest * 2**b <= 2**23 - 1), None)
     if bits is None:

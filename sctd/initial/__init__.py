@@ -1,4 +1,4 @@
-"""Step 3 of 9, its sources: files, meshes and Shap-E, to start a run from. No torch is loaded here."""
+"""Step 3 of 9, sources of the first Gaussians: files, meshes and Shap-E. This module loads no torch."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"
 AUTO = "auto"
-"""Shap-E where it can be had, else a ball."""
+"""Shap-E where it is available, else a ball."""
 MESHES = (".glb", ".gltf", ".obj", ".stl")
 ENDINGS = tuple(dict.fromkeys((*formats.ENDINGS, *MESHES)))
-"""Of files that ``init = file`` reads, in any case."""
+"""Endings of files that ``init = file`` reads, in upper or lower case."""
 
 
 def choice(text: str) -> dict[str, Any]:
-    """The settings that a person means by ``--init TEXT``: a name, or else a path."""
+    """The settings of ``--init TEXT``: a name, or else a path."""
     if text in (*SHAPES, SHAP_E, AUTO):
         return {"init": text, "init_path": None}
     return {"init": "file", "init_path": text}
 
 
 def check(settings: GaussianSettings) -> None:
-    """Refuse a file that cannot be started from before anything heavy is loaded.
+    """Refuse a file that a run cannot start from, before torch is loaded.
 
     Raises:
         InputError: it is missing or has another ending.

@@ -1,4 +1,4 @@
-"""A file => the Gaussians that a run starts from."""
+"""A file => the first Gaussians of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUARTER_TURNS = {"y": 0, "z": 1, "-y": 2}
 
 
 def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    """Gaussians of a splat file as they are; round ones at the points of a cloud or on the faces of a mesh.
+    """The Gaussians of a splat file, unchanged; round ones at a cloud's points or on a mesh's faces.
 
     Raises:
         InputError: the file is missing, damaged or empty, or holds numbers that are not finite.
@@ -66,7 +66,7 @@ def _from_mesh(path: Path, settings: GaussianSettings, generator: torch.Generato
 
 
 def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    """Told apart by what only one kind has: colours or shapes of Gaussians, then faces, then points."""
+    """Read a .ply by its kind: one with colours or shapes of Gaussians, else with faces, else points."""
     header = read_header(path)
     if holds_gaussians(header):
         return _gaussians(path, settings, say)
@@ -88,7 +88,7 @@ def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator
 
 
 def _gaussians(path: Path, settings: GaussianSettings, say: Say) -> Gaussians:
-    """As they are, but for the axes and for what is out of view."""
+    """Unchanged, except for the axes and for Gaussians out of view."""
 
     def place(found: Gaussians) -> Gaussians:
         return placement(path, found.means, settings, say).gaussians(found)

@@ -1,7 +1,7 @@
 """glTF => coloured triangles of its scene, at rest.
 
-Scenes, nodes, primitives: glTF 2.0 specification, sections 3.5 and 3.7. What each extension becomes:
-gltf_extensions.py. Animations are not played: nodes, joints and morph weights are as the file states them.
+Scenes, nodes, primitives: glTF 2.0 specification, sections 3.5 and 3.7. gltf_extensions.py lists
+the extensions. Animations are not played: nodes, joints and morph weights have the values of the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sctd.initial.gltf_materials import Materials, Placed
 from sctd.initial.surface import Glow, Layer, Opacity, Surface
 
 MOST_TRIANGLES = 20_000_000
-"""In all instances together: nodes that show one mesh cost a file next to nothing."""
+"""Limit over all instances: a small file can show one mesh in many nodes."""
 
 _POINTS_AND_LINES = {0: "points", 1: "lines", 2: "lines", 3: "lines"}
 
@@ -35,12 +35,13 @@ def read_gltf(path: Path, color: tuple[float, float, float], say: Say) -> list[S
     """Every triangle of the default scene, metres, y up and the front at +z.
 
     Args:
-        path: .gltf or .glb; its first bytes tell which.
-        color: of what has neither a material nor colours, sRGB 0..1.
-        say: told what is left out.
+        path: .gltf or .glb, distinguished by the first bytes.
+        color: of primitives with neither a material nor colours, sRGB 0..1.
+        say: gets a message for each part that is left out.
 
     Raises:
-        InputError: it is damaged, or needs what is not read; the message names the place in the JSON.
+        InputError: it is damaged, or requires an unsupported feature; the message names the place in the
+        JSON.
     """
     document = Document(path, say)
     nodes = Nodes(document)
@@ -89,7 +90,7 @@ class _Primitives:
     def surface(
         self, primitive: Json, weights: list[float], skin: Skin | None
     ) -> tuple[bool, Surface] | None:
-        """Whether a skin has placed it in the world, and its triangles; None where there are none."""
+        """Whether a skin has placed the primitive in the world, and its triangles; None without triangles."""
         attributes, mode = primitive.get("attributes", {}), primitive.get("mode", 4)
         if mode in _POINTS_AND_LINES:
             self.left_out[f"of {_POINTS_AND_LINES[mode]} left out"] += 1
@@ -185,7 +186,7 @@ class _Primitives:
         return values
 
     def _skinned(self, attributes: Json, vertices: NDArray[np.float64], skin: Skin) -> NDArray[np.float64]:
-        """Vertices in the world: the joints' matrices in their weights."""
+        """Vertices in the world, by the joints' matrices and weights."""
         count = len(vertices)
         moved, total = np.zeros((count, 3)), np.zeros(count)
         for joints, weights in _joint_sets(attributes):
@@ -210,7 +211,7 @@ def _joint_sets(attributes: Json) -> Iterator[tuple[Any, Any]]:
 
 
 def _triangles(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
-    """Lists, strips and fans => [F, 3]; which side is the front does not matter here."""
+    """Lists, strips and fans => [F, 3]; the orientation of faces does not matter here."""
     if mode == 4:
         return corners[: len(corners) // 3 * 3].reshape(-1, 3)
     if len(corners) < 3:

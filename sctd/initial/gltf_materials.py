@@ -1,7 +1,7 @@
 """glTF materials => colours, textures, glow and opacity of a surface.
 
-Factors and vertex colours are linear, textures sRGB (glTF 2.0 specification, section 3.9.2); what light makes
-of a surface (metal, roughness, normals, clear coats) is not its colour and is left out.
+Factors and vertex colours are linear, textures sRGB (glTF 2.0 specification, section 3.9.2); this leaves
+out properties of the reflection (metal, roughness, normals, clear coats), which are not colour.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 
 @dataclass(frozen=True)
 class Placed:
-    """A texture and where its coordinates come from: a set of the primitive's, moved."""
+    """A texture, and its coordinates: a set of the primitive's, transformed."""
 
     texture: Texture
     uv_set: int
     matrix: NDArray[np.float64]
-    """[2, 3], of the coordinates as columns."""
+    """[2, 3], acts on coordinates as columns."""
 
     def uvs(self, given: NDArray[np.float64]) -> Tensor:
         """The primitive's coordinates [V, 2] => the texture's."""
@@ -41,7 +41,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Material:
-    """What decides a surface's colour."""
+    """The properties that determine a surface's colour."""
 
     base: Tensor
     """[4], linear red, green, blue and opacity."""
@@ -65,7 +65,7 @@ class Materials:
         """Materials[index].
 
         Raises:
-            InputError: it is not there or damaged, or its texture is stored in a way that is not read.
+            InputError: it is missing or damaged, or its texture has an unsupported format.
         """
         if index not in self._read:
             item = self._document.item("materials", index)
@@ -134,7 +134,7 @@ class Materials:
         )
 
     def _image(self, index: Any) -> Tensor | None:
-        """Pixels, or None and a word where the image is not there or damaged."""
+        """Pixels; None, with a message, when the image is missing or damaged."""
         if index not in self._pixels:
             item, document = self._document.item("images", index), self._document
             try:
@@ -177,7 +177,7 @@ def _vector(item: Json, field: str, width: int, default: float) -> NDArray[np.fl
 def _transform(moved: Json) -> NDArray[np.float64]:
     """KHR_texture_transform: offset, rotation and scale as one matrix, [2, 3].
 
-    The extension's GLSL turns the other way than its words and its example, which viewers follow.
+    The extension's GLSL rotates in the opposite sense of its text and its example, which viewers follow.
     """
     turn = _number(moved, "rotation", 0.0)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])

@@ -1,8 +1,8 @@
 """Mesh files => coloured triangles.
 
 glTF is y up with the front at +z, as we are, and its colours are linear light (glTF 2.0 specification,
-sections 3.4 and 3.9.2). OBJ, STL and PLY fix no axes, and their colours are taken as sRGB, which is what
-programs write. What of each format is read, said or refused: docs/mesh_formats.md.
+sections 3.4 and 3.9.2). OBJ, STL and PLY specify no axes; their colours are read as sRGB, which is
+what programs write. docs/mesh_formats.md lists the parts of each format that are read, reported or refused.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
 
     Args:
         path: .glb, .gltf, .obj, .stl, or a .ply with faces.
-        color: of what has no colour of its own, sRGB 0..1.
-        say: told, once for each, what the file holds and the triangles lack, such as a missing texture.
+        color: of surfaces without a colour, sRGB 0..1.
+        say: gets one message for each part that the triangles lack, such as a missing texture.
 
     Raises:
-        InputError: the file is damaged, holds no triangles, or needs what is not read.
+        InputError: the file is damaged, holds no triangles, or requires an unsupported feature.
     """
     told: list[str] = []
 
@@ -56,13 +56,13 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
             told.append(problem)
 
     try:
-        with np.errstate(all="ignore"):  # what overflows is not finite, and refused as that
+        with np.errstate(all="ignore"):  # overflows become infinite, which is refused later
             surfaces = _READERS[path.suffix.lower()](path, color, once)
     except InputError:
         raise
     except OSError as exc:
         raise InputError(f"it cannot be read: {exc.strerror or exc}") from exc
-    except _OF_DAMAGED_FILES as exc:  # what foreign bytes lead the readers to
+    except _OF_DAMAGED_FILES as exc:  # exceptions of the readers on arbitrary bytes
         reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
         raise InputError(f"it is damaged or no {path.suffix} file ({reason})") from exc
     if not sum(len(s.faces) for s in surfaces):

@@ -1,12 +1,12 @@
 """OBJ => coloured triangles, one surface a material.
 
-We read it ourselves: trimesh 5.2 cuts concave polygons wrongly (trimesh#1423), resolves negative indices
+This is our own reader: trimesh 5.2 cuts concave polygons wrongly (trimesh#1423), resolves negative indices
 against the end of the file (trimesh#2364), and loses materials to a byte order mark, options, several
-libraries and backslashes (trimesh#956). These files can go with the release of trimesh that passes
+libraries and backslashes (trimesh#956). Remove these files when a release of trimesh passes
 tests/initial/test_obj.py.
 
-Source: "Object Files (.obj)", the Advanced Visualizer manual, appendix B1. Vertex colours behind xyz are what
-MeshLab and others write; they are taken for sRGB, as is Kd.
+Source: "Object Files (.obj)", the Advanced Visualizer manual, appendix B1. MeshLab and others write
+vertex colours after xyz; these and Kd are read as sRGB.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NO_TRIANGLES = {"l": "lines", "p": "points"}
 
 @dataclass
 class _Faces:
-    """Polygons of one material: corner by corner a vertex and a texture coordinate, -1 for none."""
+    """Polygons of one material: for each corner a vertex and a texture coordinate, -1 for none."""
 
     corners: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
@@ -48,7 +48,7 @@ class _Faces:
 
 
 class _Parser:
-    """The statements of a file, put in lists."""
+    """The statements of a file, in lists."""
 
     def __init__(self, path: Path, say: Say) -> None:
         self.path, self.say = path, say
@@ -141,7 +141,7 @@ class _Parser:
 
 
 def _row(index: int, so_far: int, what: str, line: int) -> int:
-    """From 0. One that is positive may come later in the file, so its end is checked when all is read."""
+    """Index from 0. A positive one may come later in the file, so its upper bound is checked at the end."""
     row = index - 1 if index > 0 else so_far + index
     if index == 0 or not 0 <= row < 1 << 48:
         raise InputError(f"line {line}: a face names {what} {index}, and there are {so_far} up to there")
@@ -152,9 +152,9 @@ def read_obj(path: Path, color: tuple[float, float, float], say: Say) -> list[Su
     """Every polygon of a file as triangles, in its own units and axes.
 
     Args:
-        path: .obj; its libraries and images are sought from its folder.
-        color: of what has no colour of its own, sRGB 0..1.
-        say: told what is left out.
+        path: .obj; its libraries and images are searched from its folder.
+        color: of surfaces without a colour, sRGB 0..1.
+        say: gets a message for each part that is left out.
 
     Raises:
         InputError: a line is wrong; the message gives its number.
@@ -205,7 +205,7 @@ def _surface(
     color: tuple[float, float, float],
     say: Say,
 ) -> Surface:
-    """Each corner of a polygon becomes a vertex, since it may have a texture coordinate of its own."""
+    """Each corner of a polygon becomes a vertex, since it may have its own texture coordinate."""
     named = np.array(faces.corners, np.int64).reshape(-1, 2)
     places, coordinates = _rows(parsed.vertices, 3), _rows(parsed.uvs, 2)
     _check(named[:, 0], len(places), faces, "vertex")
@@ -249,7 +249,7 @@ def _check(rows: NDArray[np.int64], count: int, faces: _Faces, what: str) -> Non
 def _colors(
     parsed: _Parser, rows: NDArray[np.int64], material: ObjMaterial, color: tuple[float, float, float]
 ) -> Tensor:
-    """Vertex colours times Kd, linear; what has neither and no image has ``color``."""
+    """Vertex colours times Kd, linear; ``color`` for corners with neither of them and no image."""
     kd = material.kd
     if kd is None:
         kd = (1.0, 1.0, 1.0) if material.map_kd is not None else None

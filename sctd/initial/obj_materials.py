@@ -1,8 +1,8 @@
 """MTL material libraries => colours, textures, glow and opacity by name.
 
-Kd, d, Tr, Ke, map_Kd, map_d and map_Ke are read, with -s, -o, -clamp and -mm; the rest is how light falls.
-An image is multiplied with its Kd, as the specification says; not with a black one, which exporters write
-beside an image and which would hide it.
+The reader takes Kd, d, Tr, Ke, map_Kd, map_d and map_Ke, with -s, -o, -clamp and -mm; other statements
+concern reflection. It multiplies an image with its Kd, as the specification says, unless Kd is black:
+exporters write that beside an image, and it would hide the image.
 
 Source: "Alias/WaveFront Material (.mtl) File Format", in the Advanced Visualizer manual, appendix B1-1995.
 """
@@ -37,7 +37,7 @@ class Map:
 
 @dataclass
 class ObjMaterial:
-    """As the file states it; None: it states nothing. Colours are sRGB, 0..1."""
+    """A material as in the file; None: not given. Colours are sRGB, 0..1."""
 
     kd: Color | None = None
     ke: Color | None = None
@@ -49,12 +49,12 @@ class ObjMaterial:
 
     @property
     def opacity(self) -> float:
-        """``d``, or what ``Tr`` leaves of 1 where there is no ``d``."""
+        """``d``, or 1 - ``Tr`` without a ``d``."""
         return self.d if self.d is not None else 1.0 - (self.tr or 0.0)
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines without their ends, and their numbers from 1; behind a backslash a line goes on in the next.
+    """Lines without their ends, and their numbers from 1; after a backslash a line continues in the next.
 
     UTF-8 or Latin-1, with or without a byte order mark; CR, LF or both end a line.
     """
@@ -85,7 +85,7 @@ def words_of(line: str) -> list[str]:
 
 
 def read_mtl(path: Path, say: Say) -> dict[str, ObjMaterial]:
-    """The materials of a library; what it names and cannot be read is said.
+    """The materials of a library; reports parts that cannot be read.
 
     Raises:
         InputError: a line is wrong; the message names it.
@@ -121,7 +121,7 @@ def _color(rest: str, where: str, say: Say) -> Color | None:
         say(f"{where}: colours as {values[0]} are not read, only red, green and blue")
         return None
     levels = [min(max(_number(v, where), 0.0), 1.0) for v in values[:3]]
-    if len(levels) == 1:  # the specification: green and blue are red where they are missing
+    if len(levels) == 1:  # the specification: missing green and blue equal red
         levels *= 3
     if len(levels) != 3:
         raise InputError(f"{where}: a colour has {len(levels)} numbers and needs 3")
@@ -133,7 +133,7 @@ _WORDS = ("-blendu", "-blendv", "-bm", "-boost", "-cc", "-clamp", "-imfchan", "-
 
 
 def _map(library: Path, rest: str, where: str, say: Say, *, scalar: bool) -> Map | None:
-    """The options and the file of a map statement; None and a word where it cannot be read."""
+    """The options and the file of a map statement; None, with a message, when it cannot be read."""
     options, name = _options(rest)
 
     def numbers(option: str, default: tuple[float, float]) -> tuple[float, float]:
@@ -165,7 +165,7 @@ def _map(library: Path, rest: str, where: str, say: Say, *, scalar: bool) -> Map
 
 
 def _options(rest: str) -> tuple[dict[str, list[str]], str]:
-    """A map's options with their values, and its file name, in which there may be spaces."""
+    """A map's options with their values, and its file name, which may contain spaces."""
     options: dict[str, list[str]] = {}
     rest = rest.strip()
     while match := re.match(r"(-[a-zA-Z]+)\s+", rest):
@@ -184,10 +184,10 @@ def _options(rest: str) -> tuple[dict[str, list[str]], str]:
 
 
 def find_named(folder: Path, name: str, where: str, say: Say) -> Path | None:
-    """A file by its name as Windows, Linux or another folder knew it, letters of either case.
+    """A file by its name on Windows, Linux or in another folder, in upper or lower case.
 
     Args:
-        folder: that the name counts from; a path that leads nowhere is taken by its last part from here.
+        folder: of relative names; for a path that does not exist, its last part is looked up here.
         where: the statement, for the message.
     """
     plain = name.strip('" ').replace("\\", "/")
@@ -202,7 +202,7 @@ def find_named(folder: Path, name: str, where: str, say: Say) -> Path | None:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    if os.path.isfile(folder / name):  # unlike Path.is_file, false for any name that cannot be one
+    if os.path.isfile(folder / name):  # unlike Path.is_file, false for invalid names
         return folder / name
     here = folder
     for part in Path(name).parts:
@@ -219,7 +219,7 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _as_opacity(pixels: NDArray[np.uint8], channel: str) -> NDArray[np.uint8]:
-    """An image's channel as opacity: the one that is named, else its own opacity, else its luminance."""
+    """An image's channel as opacity: the named one, else its own opacity, else its luminance."""
     if channel in ("r", "g", "b"):
         level = pixels[..., "rgb".index(channel)]
     elif channel == "m" or (channel == "" and bool((pixels[..., 3] < 255).any())):

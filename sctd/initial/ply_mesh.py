@@ -1,10 +1,10 @@
 """A .ply with faces => coloured triangles.
 
-plyfile reads the file, which it does for points and Gaussians too; trimesh 5.2 knows no colours but red,
-green and blue of 8 bits or floats, and cuts concave polygons wrongly.
+plyfile reads the file, as for points and Gaussians; trimesh 5.2 reads only red, green and blue of 8 bits or
+floats, and cuts concave polygons wrongly.
 
 Source: Turk 1994, "The PLY Polygon File Format". Colours and texture coordinates are customs of programs:
-taken for sRGB, and v counted from the bottom.
+read as sRGB, with v from the bottom.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sctd.initial.texture import Texture, decode
 Say = Callable[[str], None]
 
 COLORS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
-"""What programs call a colour."""
+"""Names of colours in the files of other programs."""
 _UVS = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
 _CORNERS = ("vertex_indices", "vertex_index")
 
@@ -38,9 +38,9 @@ def read_ply_mesh(path: Path, color: tuple[float, float, float], say: Say) -> li
     """Every polygon of a file as triangles, in its own units and axes.
 
     Args:
-        path: .ply with at least one face; its image is sought beside it.
-        color: of what has no colour of its own, sRGB 0..1.
-        say: told what is left out.
+        path: .ply with at least one face; its image is searched beside it.
+        color: of faces without a colour, sRGB 0..1.
+        say: gets a message for each part that is left out.
 
     Raises:
         InputError: it is damaged, or its faces name no vertices.
@@ -91,7 +91,7 @@ def _colors(
     color: tuple[float, float, float],
     say: Say,
 ) -> Tensor:
-    """At each corner, linear: of the vertex, else of the face, else white under an image, else ``color``."""
+    """Linear colours of corners: the vertex's, else the face's, else white with an image, else ``color``."""
     for table, chosen, what in ((vertices, rows, "vertex"), (faces, owner, "face")):
         names = table.dtype.names or ()
         found = next((c for c in COLORS if set(c) <= set(names)), None)
@@ -109,7 +109,7 @@ def _colors(
 
 
 def _top(values: NDArray[Any]) -> int:
-    """Full strength: the type's largest number, and 255 in types that are wider than a colour."""
+    """The value of full strength: the type's largest number, or 255 in types that are wider than a colour."""
     if values.dtype.kind == "f":
         return 1
     return 65535 if values.dtype.kind == "u" and values.dtype.itemsize == 2 else 255
@@ -174,5 +174,5 @@ def _columns(table: NDArray[np.void], names: tuple[str, ...]) -> NDArray[np.floa
 
 
 def _joined(lists: NDArray[Any]) -> NDArray[Any]:
-    """The lists of many rows, one after the other."""
+    """The lists of many rows, concatenated."""
     return np.concatenate(list(lists)) if len(lists) else np.zeros(0, np.int64)

@@ -1,8 +1,8 @@
 """Polygons => triangles that cover them and nothing else, concave ones too.
 
-A fan from the first corner where it stays inside, which is exact for convex polygons and needs nothing but
-numpy; else mapbox_earcut, on the polygon seen along its normal. Corners joined to a hole by a seam are one
-polygon, as files write them.
+Where a fan from the first corner stays inside, as in every convex polygon, it is the result and needs only
+numpy. Otherwise mapbox_earcut cuts the polygon as seen along its normal. A hole that a seam joins to the
+corners is part of the polygon, as in files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sctd.extras import need_earcut
 
 _ROUNDING = 1e-9
-"""Of a polygon's area: less than that is no area."""
+"""Share of a polygon's area below which an area counts as zero."""
 
 
 def triangulate(
@@ -24,9 +24,9 @@ def triangulate(
     """Triangles of many polygons.
 
     Args:
-        corners: of all of them, one after the other, [sum of sizes, 3], finite.
+        corners: of all polygons, one after the other, [sum of sizes, 3], finite.
         sizes: corners of each, [P], at least 3.
-        crossing: told the number of each polygon that crosses itself; it becomes a fan.
+        crossing: gets the number of each polygon that crosses itself, which becomes a fan.
 
     Returns:
         Rows of ``corners``, [T, 3].
@@ -54,7 +54,7 @@ def triangulate(
 
 
 def _doubled_areas(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the triangles of fans from the first corners, as vectors, [P, n - 2, 3], for points [P, n, 3]."""
+    """Area vectors of the triangles of fans from the first corners: points [P, n, 3] => [P, n - 2, 3]."""
     arms = points[:, 1:] - points[:, :1]
     crossed: NDArray[np.float64] = np.cross(arms[:, :-1], arms[:, 1:])
     return crossed
@@ -63,7 +63,7 @@ def _doubled_areas(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fans_stay_inside(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether no triangle of a fan is turned over, which covers a polygon that does not cross itself.
 
-    So it does where there is no area at all.
+    A fan without any area counts as covering too.
     """
     areas = _doubled_areas(points)
     whole = areas.sum(1)  # the normal after Newell, twice as long as the area

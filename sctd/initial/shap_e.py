@@ -1,6 +1,7 @@
-"""Shap-E: a prompt => an implicit shape => coloured triangles to put the first Gaussians on.
+"""Shap-E: a prompt => an implicit shape => coloured triangles, on which the first Gaussians are placed.
 
-Its axes are z up with the front at -y (its first rendering looks along +y), so they are turned into ours.
+Its axes are z up with the front at -y (its first rendering looks along +y); this module converts them to
+ours.
 
 Source: Jun and Nichol 2023, "Shap-E: Generating Conditional 3D Implicit Functions", arXiv:2305.02463, as
 diffusers' ShapEPipeline runs it.
@@ -23,7 +24,7 @@ from sctd.initial.surface import Surface, z_up_to_y_up
 from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 HUB_SECONDS = 4.0
-"""How long the hub may take to answer."""
+"""Seconds that the hub may take to answer."""
 
 _FILES = ["model_index.json", "*/*.json", "*/*.txt", "*/*model.safetensors"]  # no half-precision variants
 _NETWORKS = ("prior", "text_encoder", "shap_e_renderer")
@@ -41,13 +42,14 @@ def from_pipeline(
 ) -> Gaussians:
     """Round Gaussians on the surface that Shap-E makes of a prompt, on the CPU.
 
-    The noise comes from the CPU generator whatever the device.
+    The noise comes from the CPU generator on every device.
 
     Args:
         pipeline: of :func:`load`.
 
     Raises:
-        InputError: its shape is empty, its weights are damaged, or the prompt is longer than it reads.
+        InputError: its shape is empty, its weights are damaged, or the prompt is too long for its text
+        encoder.
     """
     length = len(pipeline.tokenizer(prompt, truncation=False, verbose=False).input_ids)
     limit = int(pipeline.tokenizer.model_max_length)
@@ -86,7 +88,7 @@ def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
     except (ZeroDivisionError, RuntimeError, ValueError) as exc:
         if out_of_memory(exc):
             raise
-        # diffusers colours the vertices without asking whether there are any; what that raises varies
+        # diffusers colours the vertices even if there are none; the exception varies
         raise InputError(
             f"Shap-E made an empty shape ({first_sentence(exc)}); try another seed; {_INSTEAD}"
         ) from exc
@@ -97,10 +99,10 @@ def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:
 
 
 def load(spec: str) -> Any:
-    """The pipeline in a folder or of a hub id, float32, every weight there; safetensors only.
+    """The pipeline in a folder or of a hub id, float32, with all weights; safetensors only.
 
     Raises:
-        InputError: it is not to be had, or damaged.
+        InputError: it is not available, or damaged.
     """
     path = Path(spec).expanduser()
     with quiet():
@@ -122,7 +124,7 @@ def _load(folder: Path, spec: str) -> Any:
             parts[part] = _network(cls, folder, part)
         part = "tokenizer"
         tokenizer = CLIPTokenizer.from_pretrained(folder / part, local_files_only=True)
-        if len(tokenizer) < 100:  # what transformers makes of a missing vocabulary, silently
+        if len(tokenizer) < 100:  # transformers silently makes this of a missing vocabulary
             raise ValueError(f"{len(tokenizer)} tokens")
         part = "scheduler"
         scheduler = HeunDiscreteScheduler.from_pretrained(folder, subfolder=part, local_files_only=True)
@@ -135,7 +137,7 @@ def _load(folder: Path, spec: str) -> Any:
 
 
 def _network(cls: Any, folder: Path, part: str) -> Any:
-    # diffusers builds on the meta device when it may, which loses buffers that no file holds
+    # on the meta device, diffusers' default, buffers that are in no file would be lost
     plain = {} if part == "text_encoder" else {"low_cpu_mem_usage": False}
     module, report = cls.from_pretrained(
         folder,
@@ -162,7 +164,7 @@ def _download(spec: str) -> Path:
             folder = Path(snapshot_download(spec, allow_patterns=_FILES, local_files_only=True))
             if all(any((folder / part).glob("*.safetensors")) for part in _NETWORKS):  # no half download
                 return folder
-        HfApi().model_info(spec, timeout=HUB_SECONDS)  # refuses soon where the download would try for long
+        HfApi().model_info(spec, timeout=HUB_SECONDS)  # fails early, where the download would retry for long
         return Path(snapshot_download(spec, allow_patterns=_FILES, etag_timeout=HUB_SECONDS))
     except HFValidationError as exc:
         raise InputError(f"Shap-E {spec!r} is no folder and no hub id; {_INSTEAD}") from exc

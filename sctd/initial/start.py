@@ -1,4 +1,4 @@
-"""The Gaussians that a run starts from: a shape, a file, or what Shap-E makes of the prompt."""
+"""The first Gaussians of a run: on a shape, from a file, or on a shape that Shap-E makes of the prompt."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def initialise(
     device: torch.device | str = "cpu",
     say: Callable[[str], None] = lambda text: None,
 ) -> Gaussians:
-    """The Gaussians that a run starts from, on the CPU, float32; nothing but the arguments decides them.
+    """The first Gaussians of a run, on the CPU, float32; they depend only on the arguments.
 
     Args:
         generator: on the CPU.
-        prompt: the run's; Shap-E makes its main thing unless ``init_prompt`` says otherwise.
-        device: where Shap-E runs.
-        say: told in a line what the file has and the Gaussians lack, and what ``init = auto`` came to.
+        prompt: the run's; Shap-E gets its main object, unless ``init_prompt`` is set.
+        device: of Shap-E.
+        say: gets a line for each part of the file that is left out, and for the choice of ``init = auto``.
 
     Raises:
-        InputError: a file or Shap-E cannot be read, or holds nothing to start from.
+        InputError: a file or Shap-E cannot be read, or gives no Gaussians.
     """
     if settings.init == "file":
         return from_file(settings, generator, say)

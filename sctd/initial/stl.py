@@ -1,7 +1,7 @@
 """STL => triangles, with the colours that two programs put into binary files.
 
-The length of a binary file is checked against its count, and an ASCII file is read by its words: trimesh 5.2
-takes a file that is a byte too long or too short for empty (trimesh#236, #1720).
+The reader checks the length of a binary file against its count, and reads an ASCII file word by word: trimesh
+5.2 treats a file that is a byte too long or too short as empty (trimesh#236, #1720).
 
 Source: "StL Format Description", 3D Systems, 1989; for colours, Materialise Magics (COLOR= in the header, bit
 15 clear, red in the low bits) and VisCAM (bit 15 set, red in the high bits).
@@ -33,7 +33,7 @@ def read_stl(path: Path, color: tuple[float, float, float], say: Callable[[str],
     Args:
         path: .stl.
         color: of triangles without one, sRGB 0..1.
-        say: told what is left out.
+        say: gets a message for each part that is left out.
 
     Raises:
         InputError: it is cut off or damaged.
@@ -90,7 +90,7 @@ def _binary(data: bytes, say: Callable[[str], None]) -> NDArray[np.void]:
 
 
 def _painted(header: bytes, extra: NDArray[np.int64], plain: Tensor, say: Callable[[str], None]) -> Tensor:
-    """sRGB [F, 3] from the 16 bits behind each triangle, five for each channel."""
+    """sRGB [F, 3] from the 16 bits after each triangle, five for each channel."""
     fields = np.stack([extra >> shift & 31 for shift in (0, 5, 10)], axis=1) / 31
     at = header.find(b"COLOR=")
     if 0 <= at <= len(header) - 10:

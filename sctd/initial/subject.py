@@ -1,8 +1,8 @@
-"""The main thing that a prompt names, in few words: what a text-to-shape model is asked for.
+"""The main object of a prompt, in few words, for a text-to-shape model.
 
-Such models know simple texts best. The authors' released runs start from "a dog." for a capybara in a top hat
-and "a bagel." for a bagel with cream cheese (config/*.yaml of their code); here the short text is cut out of
-the prompt.
+Such models work best with simple texts. The authors' released runs start from "a dog." for a capybara in a
+top hat and "a bagel." for a bagel with cream cheese (config/*.yaml of their code); this module cuts the short
+text out of the prompt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _END = re.compile(
 
 
 def main_thing(prompt: str) -> str:
-    """``"a DSLR photo of a corgi wearing a top hat"`` => ``"a corgi"``; the prompt where nothing is left."""
+    """``"a DSLR photo of a corgi wearing a top hat"`` => ``"a corgi"``; else the whole prompt."""
     text = " ".join(prompt.split())
     while (shorter := _LEAD.sub("", text, count=1)) != text:
         text = shorter

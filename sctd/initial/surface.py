@@ -13,16 +13,16 @@ from sctd.formats.srgb import linear_to_srgb
 from sctd.initial.texture import Texture
 
 FARTHEST = 1e30
-"""Of a coordinate: areas are its square, and a run keeps it in float32."""
+"""Limit of a coordinate: areas are its square, and a run stores it in float32."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A texture as it lies on the vertices."""
+    """A texture and its coordinates at the vertices."""
 
     texture: Texture
     uvs: Tensor
-    """Of the vertices, [V, 2], from the upper left corner of the texture."""
+    """Coordinates of the vertices, [V, 2], from the upper left corner of the texture."""
 
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.uvs).all()):
@@ -31,24 +31,24 @@ class Layer:
 
 @dataclass(frozen=True)
 class Glow:
-    """Light that a surface gives off, added to its colour."""
+    """Light that a surface emits, added to its colour."""
 
     color: Tensor
     """[3], linear."""
     layer: Layer | None = None
-    """Multiplied with it."""
+    """A texture to multiply it with."""
 
 
 @dataclass(frozen=True)
 class Opacity:
-    """Where a surface can be seen. A surface without one can be seen everywhere."""
+    """The opacity of a surface; a surface without this is opaque."""
 
     levels: Tensor
     """At the vertices, [V], 0..1."""
     layer: Layer | None = None
-    """Its opacity is multiplied with them."""
+    """A texture whose opacity multiplies them."""
     cutoff: float | None = None
-    """From here on there is a point and below there is none; None: the opacity is the share of points."""
+    """Points exist where the opacity is at least this; None: the opacity is the share of points."""
 
     @property
     def nothing_shows(self) -> bool:
@@ -65,7 +65,7 @@ class Surface:
     faces: Tensor
     """Rows of ``vertices``, [F, 3], int64."""
     colors: Tensor
-    """At the vertices, [V, 3], linear, 0..1; what the texture is multiplied with."""
+    """Colours at the vertices, [V, 3], linear, 0..1; they multiply the texture."""
     texture: Layer | None = None
     glow: Glow | None = None
     opacity: Opacity | None = None
@@ -101,7 +101,7 @@ def fit(surfaces: Sequence[Surface], radius: float) -> list[Surface]:
 
 
 def z_up_to_y_up(surfaces: Sequence[Surface]) -> list[Surface]:
-    """From axes with z up and the front at -y to ours, y up and the front at +z: (x, y, z) => (x, z, -y)."""
+    """From axes with z up and the front at -y to ours, y up and front at +z: (x, y, z) => (x, z, -y)."""
     flip = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     return [_moved(s, s.vertices[:, [0, 2, 1]] * flip) for s in surfaces]
 
@@ -111,23 +111,23 @@ def _moved(surface: Surface, vertices: Tensor) -> Surface:
 
 
 MOST_DRAWS = 1000
-"""Draws for each point that is kept, before a surface counts as one that cannot be seen."""
+"""Draws for each kept point at most; beyond that a surface counts as invisible."""
 
 
 def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points spread over what can be seen of the triangles, as many on each as its share of the area.
+    """Points spread over the visible parts of the triangles, in proportion to area.
 
-    Draws on what is cut out or clear are dropped, and there are more rounds until ``count`` are left.
+    Drops draws on cut-out or clear parts, and makes more rounds until ``count`` are left.
 
     Args:
-        surfaces: at least one triangle with an area in all.
+        surfaces: together at least one triangle with an area.
         generator: on the CPU.
 
     Returns:
         Points [count, 3] in world units and their colours [count, 3], sRGB 0..1, both float32.
 
     Raises:
-        InputError: there is no area, or nothing of it can be seen.
+        InputError: there is no area, or no visible part.
     """
     points, colors = _draw(surfaces, count, generator)
     drawn = count
@@ -139,15 +139,15 @@ def sample(surfaces: Sequence[Surface], count: int, generator: torch.Generator) 
         more = _draw(surfaces, draws, generator)
         points, colors = torch.cat([points, more[0]]), torch.cat([colors, more[1]])
         drawn += draws
-    kept = torch.arange(count) * len(points) // count  # evenly, for draws follow the area
+    kept = torch.arange(count) * len(points) // count  # evenly, because draws are ordered by triangle
     return points[kept].float(), linear_to_srgb(colors[kept]).float()
 
 
 def _draw(surfaces: Sequence[Surface], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points and linear colours, float64, of ``count`` draws, less those where nothing can be seen.
+    """Points and linear colours, float64, of ``count`` draws, without those on invisible parts.
 
-    The area is cut into ``count`` equal strips with a draw in each, so that a triangle's number of draws is
-    its share within one, where independent draws would leave holes.
+    The area is cut into ``count`` equal strips with a draw in each, so that a triangle's number of draws
+    differs from its share by less than one; independent draws would leave holes.
 
     Source: Osada et al. 2002, "Shape Distributions", section 4.2, for a point within a triangle.
     """
@@ -190,7 +190,7 @@ def _colors(surface: Surface, faces: Tensor, weights: Tensor) -> Tensor:
 
 
 def _seen(opacity: Opacity, faces: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Which draws leave a point, [n]; for a share of them the generator decides."""
+    """Which draws give a point, [n]; at a partial opacity the generator decides."""
     levels = _mix(opacity.levels[:, None], faces, weights)[:, 0]
     if opacity.layer is not None:
         levels = levels * _at(opacity.layer, faces, weights)[1]
@@ -204,5 +204,5 @@ def _at(layer: Layer, faces: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mix(values: Tensor, faces: Tensor, weights: Tensor) -> Tensor:
-    """Values at the vertices, [V, k], between the corners of faces, [n, k]."""
+    """Values at the vertices, [V, k], interpolated in faces, [n, k]."""
     return (weights[:, :, None] * values[faces].double()).sum(1)

@@ -1,4 +1,4 @@
-"""An image file => texels, and their colours at places between them."""
+"""An image file => texels, and interpolated colours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Wrap = Literal["repeat", "clamp", "mirror"]
 
 @dataclass(frozen=True)
 class Texture:
-    """Texels, and what lies outside them."""
+    """Texels with their wrap modes."""
 
     pixels: Tensor
     """[H, W, 4], uint8: sRGB, and opacity, which is linear."""
     wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
-    """Along u and v."""
+    """Wrap modes along u and v."""
     nearest: bool = False
-    """The nearest texel alone, as in pixel art, instead of the four nearest in their shares."""
+    """Use only the nearest texel, as in pixel art, instead of interpolating four."""
 
     @property
     def opaque(self) -> bool:
@@ -52,7 +52,7 @@ class Texture:
         return (share * srgb_to_linear(texels[..., :3])).sum(1), (share[..., 0] * texels[..., 3]).sum(1)
 
 
-# Brought near 0..1 first, since a whole number holds no coordinate of 1e30; then whole texels are wrapped, so
+# Moved near 0..1 first, since an integer holds no coordinate of 1e30; then whole texels are wrapped, so
 # that the texels that a border mixes are the right ones.
 _NEARER: dict[Wrap, Callable[[Tensor], Tensor]] = {
     "repeat": lambda u: u % 1,
@@ -67,7 +67,7 @@ _INSIDE: dict[Wrap, Callable[[Tensor, int], Tensor]] = {
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of any image file that Pillow reads, [H, W, 4]; without an opacity of its own it is 255.
+    """The pixels of any image file that Pillow reads, [H, W, 4]; images without opacity get 255.
 
     Raises:
         ValueError: it is damaged, no image, or holds floating point numbers.
@@ -82,7 +82,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         if image.mode == "F":
             raise ValueError("it holds floating point numbers")
         return np.array(image.convert("RGBA"))
-    except Exception as exc:  # its plugins raise whatever the bytes lead them to
+    except Exception as exc:  # its plugins raise all kinds of exceptions on arbitrary bytes
         raise ValueError(" ".join(str(exc).split())[:150] or type(exc).__name__) from exc
 
 

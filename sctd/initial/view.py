@@ -1,9 +1,9 @@
-"""Whether the cameras see what a run starts from.
+"""Checks that the cameras see the first Gaussians of a run.
 
 The cameras of every preset stand 3 to 5 from the origin and look at the unit ball round it. A file is out of
 view when fewer than half of its points lie within 2 of the origin, or when all but a few lie within 1/50 of
-each other, a dot in a picture: map coordinates, millimetres, another program's scene. Outliers, here the
-farthest 1 % along each axis, are left out of account, since captured scenes have them.
+each other, a dot in a picture: map coordinates, millimetres, another program's scene. The check ignores
+outliers, here the farthest 1 % along each axis, since captured scenes have them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sctd.config.asset import GaussianSettings
 from sctd.gaussians import Gaussians
 
 VIEW_RADIUS = 2.0
-"""World units; farther out is behind the cameras or beside what they see."""
+"""World units; points farther out are behind the cameras or beside their view."""
 
 DOT = 0.02
 """Radius, world units."""
@@ -29,18 +29,18 @@ DOT = 0.02
 
 @dataclass(frozen=True)
 class Placement:
-    """A move and a scale: ``(points - centre) * factor``."""
+    """A shift and a scale: ``(points - centre) * factor``."""
 
     centre: Tensor
     """[3], float64."""
     factor: float
 
     def points(self, points: Tensor) -> Tensor:
-        """Points [N, 3], in float64 and out."""
+        """Transform points [N, 3], float64."""
         return (points.double() - self.centre) * self.factor
 
     def gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """Means, and scales with them."""
+        """Transform means and scales."""
         scaled = gaussians.scales + math.log(self.factor)
         return Gaussians(
             **{**gaussians.parameters(), "means": self.points(gaussians.means), "scales": scaled}
@@ -50,10 +50,10 @@ class Placement:
 def placement(
     path: Path, points: Tensor, settings: GaussianSettings, say: Callable[[str], None]
 ) -> Placement:
-    """Where points [N, 3] of a file have to go to be seen; nowhere when they are in view already.
+    """The placement that brings points [N, 3] of a file into view; none if they are in view.
 
-    They are fitted as a mesh is, into ``init_radius``, if ``init_fit`` says so; else it is only said that
-    they are out of view.
+    With ``init_fit`` it fits them into ``init_radius``, like a mesh; without, it only reports that they are
+    out of view.
     """
     stay = Placement(torch.zeros(3, dtype=torch.float64), 1.0)
     centre, radius = extent(points)
@@ -75,12 +75,12 @@ def placement(
 
 
 def share_within(points: Tensor, radius: float) -> float:
-    """How many of points [N, 3] lie in a ball about the origin, 0..1."""
+    """Share of points [N, 3] in a ball about the origin, 0..1."""
     return float((points.double().norm(dim=1) <= radius).double().mean())
 
 
 def extent(points: Tensor) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], float]:
-    """The middle of the box of most points, and the distance from it that most points keep; most: 99 %."""
+    """The middle of the box of 99 % of the points, and the distance from it within which 99 % lie."""
     found = points.double().numpy()
     centre = np.quantile(found, (0.01, 0.99), axis=0).mean(axis=0)
     return centre, float(np.quantile(np.linalg.norm(found - centre, axis=1), 0.99))

@@ -1,1 +1,1 @@
-"""The machine a run is on: cores, threads, memory, and the way of numbers to the device and back."""
+"""The machine of a run: cores, threads, memory, and transfers between host and device."""

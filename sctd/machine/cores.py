@@ -1,4 +1,4 @@
-"""How many cores this process may use: its affinity, and the CPU quota of the containers around it."""
+"""The cores that this process may use: its affinity, and the CPU quota of the containers around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def allowed_cores() -> list[int]:
-    """The numbers of the cores that the scheduler may put this process on."""
+    """The numbers of the cores in this process's affinity."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -23,7 +23,7 @@ def quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float | None:
     Source: the kernel's documentation of ``cpu.max`` (version 2) and ``cpu.cfs_quota_us`` (version 1).
 
     Args:
-        root: where the control groups are mounted.
+        root: the mount point of the control groups.
         own: the file that lists the groups of this process.
     """
     try:

@@ -1,4 +1,4 @@
-"""The device that settings mean. No torch before :func:`resolve`: loading it only to say no takes seconds."""
+"""The device of the settings. Only :func:`resolve` loads torch, since that takes seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def resolve(name: str | torch.device) -> torch.device:
-    """The torch device of that name; auto takes CUDA where there is one.
+    """The torch device of that name; auto takes a CUDA device if there is one.
 
     Raises:
         InputError: there is no such device.
@@ -34,10 +34,10 @@ def resolve(name: str | torch.device) -> torch.device:
 
 
 def check(name: str) -> None:
-    """Refuse a CUDA device that is not there; as :func:`resolve`, without torch.
+    """Refuse a CUDA device that does not exist; as :func:`resolve`, without torch.
 
     Raises:
-        InputError: it says how many there are.
+        InputError: the message gives their number.
     """
     kind, _, index = name.partition(":")
     if kind == "cuda":
@@ -46,7 +46,8 @@ def check(name: str) -> None:
 
 def _refuse_missing(name: str, index: int, count: int) -> None:
     if index >= count:
-        raise InputError(f"device {name}: torch can use {count or 'no'} CUDA devices here; use --device cpu")
+        found = f"{count or 'no'} CUDA device{'s' if count > 1 else ''}"
+        raise InputError(f"device {name}: torch finds {found} here; use --device cpu")
 
 
 def torch_has_cuda() -> bool:

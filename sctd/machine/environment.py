@@ -1,4 +1,4 @@
-"""What the surroundings of a process must be like: variables SCTD_*, and a working directory. No torch."""
+"""Checks a process's environment: the variables SCTD_* and the working directory. Loads no torch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ VARIABLES = (
     *("SCTD_BUILD", "SCTD_CUDA_ARCH_LIST", "SCTD_WERROR"),  # setup.py
     *("SCTD_SIMT_MODULE", "SCTD_PTX_MODULE", "SCTD_PTX_ARCH", "SCTD_REQUIRE_BACKENDS"),  # tests
 )
-"""Every variable of ours that anything reads."""
+"""Every SCTD_ variable that some code reads."""
 
 _told: set[str] = set()
 
 
 def check() -> None:
-    """Refuse what would else be passed over in silence, or end in a library's own words.
+    """Refuse values that would otherwise be ignored silently, or fail in a library with its own message.
 
     Raises:
-        InputError: a variable has a value that it cannot have, or the working directory is gone.
+        InputError: a variable has a value that is not allowed, or the working directory is gone.
     """
     check_variables()
     if os.environ.get("SCTD_CPU_ISA"):
-        with suppress(ImportError):  # told where it is needed
+        with suppress(ImportError):  # reported by the code that needs it
             check_instruction_set(importlib.import_module("sctd._native").isa())  # no torch
     try:
         os.getcwd()
@@ -43,7 +43,7 @@ def check() -> None:
 
 
 def check_variables() -> None:
-    """Raises InputError when an SCTD_ variable of the native code has a value that it cannot have."""
+    """Raises InputError when an SCTD_ variable of the native code has a value that is not allowed."""
     threads = os.environ.get("SCTD_NUM_THREADS", "")
     number = int(threads) if re.fullmatch(r"[0-9]{1,4}", threads) else 0
     if threads and not 1 <= number <= MOST_THREADS:
@@ -57,8 +57,8 @@ def check_variables() -> None:
 
 
 def check_instruction_set(used: str) -> None:
-    """Raises InputError when SCTD_CPU_ISA asks for another than the native code uses, which is the best there
-    is: the processor, or the build, has no more."""
+    """Raises InputError when SCTD_CPU_ISA names another instruction set than the native code uses, which is
+    the best of the processor and the build."""
     wish = os.environ.get("SCTD_CPU_ISA", "")
     if wish and wish != used:
         raise InputError(
@@ -68,7 +68,7 @@ def check_instruction_set(used: str) -> None:
 
 
 def unknown_variables() -> list[str]:
-    """A sentence for each variable that looks like ours and that nothing reads: a slip, most likely."""
+    """A sentence for each SCTD_ variable that no code reads: most likely a misspelt one."""
     names = (name for name in sorted(os.environ) if name.upper().startswith("SCTD_"))
     unknown = {
         name: difflib.get_close_matches(name.upper(), VARIABLES, n=1, cutoff=0)[0]
@@ -79,7 +79,7 @@ def unknown_variables() -> list[str]:
 
 
 def tell_unknown(say: Callable[[str], object]) -> None:
-    """Says :func:`unknown_variables`, each once in a process."""
+    """Report :func:`unknown_variables`, each once in a process."""
     for line in unknown_variables():
         if line not in _told:
             _told.add(line)

@@ -1,4 +1,4 @@
-"""Numbers on their way to the device and back, without the host and the device waiting for each other."""
+"""Transfers between host and device, without either waiting for the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """A CPU tensor on a device; to a GPU through pinned memory, from which a copy waits for nothing."""
+    """A CPU tensor on a device; to a GPU through pinned memory, whose copies are asynchronous."""
     device = torch.device(device)
     if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
@@ -17,10 +17,10 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 class Readback:
-    """Tensors that are copied to the CPU once the device has made them; whoever asks waits until then."""
+    """Asynchronous copies of tensors to the CPU; :meth:`get` waits for them."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        """Queues the copies. Numbers that change in place afterwards may be read as either."""
+        """Queue the copies. If a tensor changes in place afterwards, the copy may have either value."""
         self._copies = {name: t.detach().to("cpu", non_blocking=True) for name, t in tensors.items()}
         device = next((t.device for t in tensors.values() if t.device.type == "cuda"), None)
         self._made = None if device is None else torch.cuda.current_stream(device).record_event()

@@ -1,14 +1,14 @@
 """How torch's OpenMP threads wait for one another: in a loop while the cores are free, else asleep.
 
-After each parallel operation GCC's OpenMP threads look for the next one in a loop of 300,000 turns before
-they sleep. On free cores that saves the time of waking up. Beside another busy program the loop holds the
-core that the thread it waits for needs, and a run takes many times what its share of the cores explains.
+After each parallel operation GCC's OpenMP threads poll for the next one in a loop of 300,000 turns before
+they sleep. On free cores that saves the time of waking up. Beside another busy program the loop occupies the
+core that the awaited thread needs, and a run takes many times longer than its share of the cores explains.
 
-The OpenMP library has a way out: while a process holds more OpenMP threads than there are cores, its threads
-look only 1,000 times (libgomp's manual, GOMP_SPINCOUNT). :class:`Watch` asks the system twice a second how
-much of the cores other programs use. While that is more than a quarter of a core beyond what torch leaves
-free, the watch keeps a team of threads asleep in the library, which then counts more threads than cores.
-How a thread waits changes no result.
+The OpenMP library has an exception: while a process has more OpenMP threads than there are cores, its threads
+poll only 1,000 times (libgomp's manual, GOMP_SPINCOUNT). :class:`Watch` measures twice a second how much of
+the cores other programs use. While that is more than a quarter of a core beyond what torch leaves free, the
+watch keeps a team of threads asleep in the library, so that it counts more threads than cores. The way of
+waiting changes no result.
 
 A user's OMP_WAIT_POLICY or GOMP_SPINCOUNT stays in force, and the watch does nothing. Other OpenMP libraries
 (LLVM's, Intel's) have their own rules and are left alone.
@@ -29,9 +29,9 @@ from sctd.machine.cores import allowed_cores
 
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INTERVAL = 0.5
-"""Seconds between two looks at the other programs."""
+"""Seconds between two measurements of the other programs."""
 MUCH, LITTLE = 0.25, 0.15
-"""Cores: threads sleep when others use more than the one, and spin again at less than the other."""
+"""In cores: threads sleep when other programs use more than the first, and spin again below the second."""
 
 
 def in_force() -> str:
@@ -45,7 +45,7 @@ def in_force() -> str:
 
 
 def _given() -> list[str]:
-    """What the user has set."""
+    """The variables that the user has set."""
     return [f"{name}={os.environ[name]}" for name in SETTINGS if name in os.environ]
 
 
@@ -54,14 +54,14 @@ class Watch:
 
     def __init__(self, interval: float = INTERVAL) -> None:
         self.parked = False
-        """Whether the threads are being made to sleep soon."""
+        """Whether the threads currently sleep soon."""
         self._interval = interval
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sctd-waiting", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; the threads wait as the library does by itself again."""
+        """Stop; the threads then wait as the library does by default."""
         self._over.set()
         self._thread.join()
 
@@ -84,14 +84,14 @@ class Watch:
 
 
 class Load:
-    """How much of the allowed cores other programs use, from one look to the next."""
+    """Measures how much of the allowed cores other programs use, from one call to the next."""
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
         self._stat = stat
         self._last = self._look()
 
     def others(self) -> float | None:
-        """Cores that others used since the last look; None where the system does not tell."""
+        """Cores that others used since the last call; None where the system has no such numbers."""
         before, self._last = self._last, self._look()
         if before is None or self._last is None:
             return None
@@ -100,7 +100,7 @@ class Load:
         return max(0.0, busy - own) / seconds if seconds > 0 else None
 
     def _look(self) -> tuple[float, float, float] | None:
-        """The time, and the core seconds used so far by everybody and by this process."""
+        """The time, and the core seconds that all processes and this process have used so far."""
         try:
             lines = self._stat.read_text(encoding="ascii", errors="replace").splitlines()
         except OSError:
@@ -126,7 +126,7 @@ class _Team:
         sleep = ctypes.cast(self._libc.sem_wait, ctypes.c_void_p)
         gomp.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         gomp.GOMP_parallel.restype = None
-        # A thread of its own leads the team: when it ends, the library forgets the team's threads.
+        # A separate thread leads the team: when it ends, the library forgets the team's threads.
         self._leader = threading.Thread(
             target=gomp.GOMP_parallel,
             args=(sleep, ctypes.addressof(self._semaphore), self._size, 0),
@@ -161,7 +161,7 @@ _watch: Watch | None = None
 
 @contextmanager
 def considerate() -> Iterator[None]:
-    """Inside, torch's threads give way to other programs. Several may enter, also one inside the other."""
+    """Inside, torch's threads yield to other programs. Blocks may be nested and may overlap."""
     global _users, _watch
     with _lock:
         _users += 1

@@ -1,4 +1,4 @@
-"""What every distillation method takes and gives back; the trainer knows nothing else about it."""
+"""The interface between the trainer and every distillation method."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from sctd.prior.base import Prior
 from sctd.text import ViewTexts
 
 Number = float | Tensor
-"""What is known at once, or what the device is still at: a number for each image, whose mean is meant."""
+"""A known number, or a tensor that the device may still compute: one value an image; the log has the mean."""
 
 
 @dataclass(frozen=True)
 class Guidance:
     """A method's answer for one iteration; feed it back with ``z0.backward(guidance.grad)``.
 
-    It may be at work on the device still. Only what says so waits for it.
+    The device may still be computing it. Only members whose docstring says so wait for the device.
     """
 
     grad: Tensor
     """dL/dz0, [B, C, h, w], weighted, detached. Do not use it when there is an :attr:`offender`."""
     scalars: dict[str, Number] = field(default_factory=dict)
-    """What the log keeps of the iteration: timesteps, weight, residual norms."""
+    """Numbers for the log: timesteps, weight, residual norms."""
     made: Callable[[], dict[str, Tensor]] = dict
-    """The tensors that led to the gradient, in the order of computation, to find a culprit."""
+    """The tensors that led to the gradient, in the order of computation, to find the first non-finite one."""
     of_pictures: Tensor | None = None
-    """dL/dx of the pictures that were encoded, [B, 3, size, size] in 0..1, beside that of the latents."""
+    """dL/dx of the encoded pictures, [B, 3, size, size] in 0..1, beside that of the latents."""
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The scalars that the device makes."""
+        """The scalars that the device computes."""
         return {name: value for name, value in self.scalars.items() if isinstance(value, Tensor)}
 
     def numbers(self, read: Mapping[str, Tensor] | None = None) -> dict[str, float]:
@@ -73,18 +73,18 @@ class Method(Protocol):
 
         Args:
             z0: latents of the renderings, [B, C, h, w], already times the VAE's scale; only read.
-            cameras: where the B renderings are seen from, and what is behind the object.
+            cameras: the viewpoints of the B renderings, and their backgrounds.
             iteration: 0-based; together with the run's length it sets the warm-up.
-            generator: CPU generator that all draws come from, in a fixed order.
+            generator: CPU generator of all draws, in a fixed order.
 
         Returns:
-            :class:`Guidance`; a non-finite one is reported there and not raised.
+            :class:`Guidance`; it reports a non-finite gradient, which is not raised.
         """
         ...
 
 
 class MethodFactory(Protocol):
-    """What :func:`sctd.methods.get` returns."""
+    """The class of a method, as :func:`sctd.methods.get` returns it."""
 
     def __call__(
         self, prior: Prior, texts: ViewTexts, settings: Any, *, iterations: int, seed: int
@@ -92,7 +92,7 @@ class MethodFactory(Protocol):
         """A method for a run of that many iterations.
 
         Args:
-            settings: the section of the config that has the method's name.
-            seed: fixes what is drawn once per run.
+            settings: the section of the config with the method's name.
+            seed: of the noise that is drawn once a run.
         """
         ...

@@ -24,9 +24,9 @@ class Baseline(ABC, Generic[S]):
 
     def __init__(self, prior: Prior, texts: ViewTexts, settings: S, *, iterations: int, seed: int) -> None:
         """See :class:`sctd.methods.base.MethodFactory`."""
-        self._network = Network(prior, texts)
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
+        self._schedule = Schedule(prior.traits.alphas_cumprod, settings.t_max)
+        self._network = Network(prior, texts, self._schedule)
         self._iterations = iterations
         self._noise = self.noise_source(seed)
 

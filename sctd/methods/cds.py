@@ -54,6 +54,6 @@ class Cds(Baseline[CdsSettings]):
         return self._guidance(rule.guidance_weight / len(z0), residual, scalars, made)
 
     def _gap(self, generator: torch.Generator) -> int:
-        """t - s; a single possible value takes no draw."""
+        """t - s; draws nothing where only one value is possible."""
         gap, width = self._settings.gap, self._settings.gap_width
         return gap if width == 1 else randint(gap, gap + width, generator)

@@ -10,18 +10,21 @@ from torch import Tensor
 from sctd.cameras import Viewpoints
 from sctd.machine import transfer
 from sctd.prior.base import Prior
+from sctd.schedule import Schedule
+from sctd.solver import noise_in
 from sctd.text import ViewTexts
 
-# Added to the seed of the noise that a run draws once, so that it is no replay of the run's own generator.
+# Added to the seed of the noise that a run draws once, so that it does not repeat the run's own generator.
 _FIXED_NOISE_STREAM = 0x5C7D
 
 
 class Network:
-    """A prior under the texts of a run; counts what it is asked."""
+    """A prior with the texts of a run; counts its evaluations."""
 
-    def __init__(self, prior: Prior, texts: ViewTexts) -> None:
+    def __init__(self, prior: Prior, texts: ViewTexts, schedule: Schedule) -> None:
         self.prior = prior
         self.texts = texts
+        self._schedule = schedule
         self.evaluations = 0
         """Images whose noise was predicted since :meth:`begin`."""
         self._cameras: Tensor | None = None
@@ -29,7 +32,7 @@ class Network:
     def begin(self, cameras: Viewpoints) -> Tensor:
         """Start an iteration with these views; returns the prompt's text for them, [B, L, D].
 
-        A prior that reads cameras is told them under every text, so that guidance is about the object alone.
+        A prior that reads cameras gets them with every text, so that guidance concerns only the object.
         """
         self.evaluations = 0
         self._cameras = self.prior.encode_cameras(cameras)
@@ -42,9 +45,8 @@ class Network:
 
     def noises(self, z: Tensor, t: int, *texts: Tensor) -> tuple[Tensor, ...]:
         """eps(z, t, text) under each text, in z's precision, all in one batch."""
-        self.evaluations += len(texts) * z.shape[0]
-        eps = self.prior.predict_noise(*self._batch(z, t, texts)).to(z)
-        return eps.split(z.shape[0])  # type: ignore[no-any-return]
+        kind = self.prior.traits.prediction
+        return tuple(noise_in(self._schedule, z, out, t, kind) for out in self.outputs(z, t, *texts))
 
     def null_noise(self, z: Tensor, t: int) -> Tensor:
         """eps(z, t, '')."""
@@ -56,10 +58,10 @@ class Network:
         return eps_neg + guidance_scale * (eps_y - eps_neg)
 
     def _batch(self, z: Tensor, t: int, texts: tuple[Tensor, ...]) -> tuple[Any, ...]:
-        """What the prior is asked with: latents, timestep, texts, and cameras if it reads them."""
+        """The arguments of the prior: latents, timestep, texts, and cameras if it reads them."""
         views = [text.expand(z.shape[0], -1, -1) for text in texts]
         cameras = () if self._cameras is None else (self._cameras.repeat(len(texts), 1),)
-        if len(views) == 1:  # not copied, so that the prior sees a text that stands for the whole batch
+        if len(views) == 1:  # not copied, so that the prior recognises one text for the whole batch
             return z, t, views[0], *cameras
         return z.repeat(len(texts), 1, 1, 1), t, torch.cat(views), *cameras
 
@@ -67,7 +69,7 @@ class Network:
 class NoiseSource:
     """eps*: normal, plus a constant per channel, the same for all images, that frees the mean brightness.
 
-    A fixed noise comes from the run's seed alone, so that a resumed run has it again without storing it.
+    A fixed noise depends only on the run's seed, so that a resumed run draws it again instead of storing it.
     A shared one is fixed, and the same for all images.
     """
 

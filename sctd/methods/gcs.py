@@ -18,7 +18,7 @@ from sctd.text import ViewTexts
 
 NORMS = ("self_consistency", "conditional_guidance", "pixel_constraint")
 LOSSES = ("L_CC", "L_CG", "L_CP")
-"""What is logged of the three terms: norms of their residuals, and the terms with their weights."""
+"""Names in the log: the norms of the three residuals, and the three weighted terms."""
 
 
 class Gcs(Baseline[GcsSettings]):
@@ -100,7 +100,7 @@ class Gcs(Baseline[GcsSettings]):
         return Guidance(weight * grad, scalars, lambda: made, of_pictures)
 
     def _null_and_guided(self, z: Tensor, t: int, y: Tensor) -> tuple[Tensor, Tensor]:
-        """eps(z, t, '') and the guided prediction; '' is not asked again when it is neg."""
+        """eps(z, t, '') and the guided prediction; '' takes no evaluation of its own when it is neg."""
         texts = self._network.texts
         prompts = (texts.negative, y) if texts.negative_is_null else (texts.negative, y, texts.null)
         eps = self._network.noises(z, t, *prompts)
@@ -128,7 +128,8 @@ class Gcs(Baseline[GcsSettings]):
         f_y = self._schedule.clean(g_cond, eps_w, e)
         if self._settings.cp_weight == 0:
             return f_e - f_y, torch.zeros_like(f_e), torch.zeros_like(f_e)
-        pixels = network.prior.decode_latents(f_e) - network.prior.decode_latents(f_y)
+        decoded = [network.prior.decode(latents).clamp(0, 1) for latents in (f_e, f_y)]
+        pixels = decoded[0] - decoded[1]
         return f_e - f_y, 2 * pixels, pixels
 
 

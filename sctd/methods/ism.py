@@ -49,7 +49,7 @@ class Ism(Baseline[IsmSettings]):
         return self._guidance(weight, eps_w - eps_s, {"t": float(t), "s": float(s)}, made)
 
     def _invert(self, z: Tensor, s: int, generator: torch.Generator) -> Tensor:
-        """z0 => z_s up the unconditional ODE, from timestep 0 or where the most steps allowed begin."""
+        """z0 => z_s up the unconditional ODE, from timestep 0 or where the allowed number of steps begins."""
         rule = self._settings
         start = max(s - rule.inversion_step * rule.inversion_steps, 0)
         if start > 0:

@@ -32,19 +32,19 @@ class Sctd:
 
         Raises:
             InputError: the prior's noise schedule has not 1000 levels, or no signal left at ``t_max``; or
-                Perp-Neg, which works on the words of a view, meets a prior that reads none.
+                Perp-Neg, which works on the words of a view, is on and the prior reads none.
         """
-        if settings.perp_neg.enabled and prior.reads_cameras:
+        if settings.perp_neg.enabled and prior.traits.reads_cameras:
             raise InputError(
-                "sctd.perp_neg: Perp-Neg pushes away from wrong view words, and this prior is told the "
+                "sctd.perp_neg: Perp-Neg pushes away from wrong view words, and this prior reads the "
                 "camera itself; set sctd.perp_neg.enabled=false"
             )
         self._prior = prior
         self._texts = texts
         self._settings = settings
-        self._schedule = Schedule(prior.alphas_cumprod, settings.t_max)
+        self._schedule = Schedule(prior.traits.alphas_cumprod, settings.t_max)
         self._timesteps = TimestepSampler(settings, iterations)
-        self._network = Network(prior, texts)
+        self._network = Network(prior, texts, self._schedule)
         self._scale = settings.guidance_scale if settings.guided_condition else 1.0
         self._noise = NoiseSource(
             fixed=settings.noise == "fixed", offset=settings.effective_noise_offset, seed=seed
@@ -67,7 +67,7 @@ class Sctd:
     def residual(self, z0: Tensor, noise: Tensor, cameras: Viewpoints, steps: Timesteps) -> Guidance:
         """The deterministic part of an iteration: everything after the draws of noise and timesteps."""
         t, s, e = steps
-        rule, schedule, kind = self._settings, self._schedule, self._prior.prediction
+        rule, schedule, kind = self._settings, self._schedule, self._prior.traits.prediction
 
         towards = self._network.begin(cameras)
         z_e = add_noise(schedule, z0, noise, e)
@@ -119,7 +119,7 @@ class Sctd:
         self, f_e: Tensor, g_cond: Tensor, e: int, towards: Tensor, cameras: Viewpoints
     ) -> dict[str, Tensor]:
         """L_CP's residual between F(z_e, e, '') and F(G_cond, e, y), in pixels, and its gradient, by name."""
-        kind = self._prior.prediction
+        kind = self._prior.traits.prediction
         out_null, out_cond, wrong, _ = self._predict(g_cond, e, towards, cameras, with_empty=False)
         _, _, guided = guided_phi(
             *(self._schedule, g_cond, out_null, out_cond, self._scale, e, (e, e)),
@@ -135,7 +135,7 @@ class Sctd:
 
         Also the network's output at z_e, for the text ''.
         """
-        (t, s, e), kind = steps, self._prior.prediction
+        (t, s, e), kind = steps, self._prior.traits.prediction
         out_e = self._unconditional(z_e, e)
         if t < self._settings.t_threshold:
             return phi(self._schedule, z_e, out_e, e, t, kind), out_e
@@ -150,7 +150,7 @@ class Sctd:
         self, z: Tensor, t: int, towards: Tensor, cameras: Viewpoints, *, with_empty: bool
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None, Tensor | None]:
         """The network's outputs at z, in one batch: for neg, for y of each view, for Perp-Neg's wrong
-        directions with their weights, and, where wanted, for ''."""
+        directions with their weights, and, with ``with_empty``, for ''."""
         rule, texts = self._settings, self._texts
         wrong_weights, right_and_wrong = None, towards[None]
         if rule.perp_neg.enabled:

@@ -1,4 +1,4 @@
-"""Which timesteps an iteration works on: draws and warm-ups that the methods share, and SCTD's own."""
+"""Draws of timesteps: the draws and warm-ups that the methods share, and SCTD's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sctd.config.sctd import SctdSettings, segment_edges
 
 
 class Timesteps(NamedTuple):
-    """Where one iteration works: e < s < t; e is the lower edge of the segment that t belongs to."""
+    """The timesteps of one iteration: e < s < t; e is the lower edge of the segment that holds t."""
 
     t: int
     s: int

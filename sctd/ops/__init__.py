@@ -3,11 +3,12 @@
 They know no prompts and no trainer.
 
 Each has a plain-torch twin, which is its definition: in :mod:`sctd.ops.reference`, or beside the op where
-plain torch is what runs on a CPU.
+plain torch runs on a CPU.
 """
 
 from __future__ import annotations
 
+from sctd.ops import triangles
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
 from sctd.ops.activation import activate
 from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_
@@ -38,6 +39,7 @@ __all__ = [
     "sctd_step_residual",
     "set_num_threads",
     "total_variation",
+    "triangles",
     "views",
     "watch_screen_",
 ]

@@ -1,4 +1,4 @@
-"""The one place that decides which native code serves a tensor: (device, wish) => backend name."""
+"""The only place that chooses native code for a tensor: (device, requested backend) => backend name."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailable: it was not built, or cannot be loaded; says what to do.
-        InputError: a variable that it reads has a value that it cannot have, or asks for instructions that
-            the processor lacks.
+        InputError: a variable of the native code has an invalid value, or asks for instructions that the
+            processor lacks.
     """
     check_variables()
     tell_unknown(warnings.warn)
@@ -126,7 +126,7 @@ def native_triton(interpreted: bool) -> None:
 
 
 def choose(backend: str, tensor: Tensor, kernels: tuple[str, ...] = ("cpu",)) -> str:
-    """Name of the backend that serves ``tensor``: one of ``kernels``, those that an op has, or "reference".
+    """Name of the backend for ``tensor``: one of ``kernels``, those that an op has, or "reference".
 
     Raises:
         InputError: no backend of that name, or not for this dtype.
@@ -182,7 +182,7 @@ def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
 
 @cache
 def _missing_device(index: int) -> str:
-    """Why the CUDA kernels cannot run on a device, -1 the current one; asked once."""
+    """Why the CUDA kernels cannot run on a device, -1 the current one; checked once."""
     return str(native_cuda().missing_device(index))
 
 
@@ -200,7 +200,7 @@ def _say_slow(reason: str) -> None:
 
 
 def backends() -> dict[str, tuple[bool, str]]:
-    """What can run here: name => (available, why not or what it is)."""
+    """Backends on this machine: name => (available, the reason or a description)."""
     found: dict[str, tuple[bool, str]] = {"reference": (True, f"plain torch {torch.__version__}")}
     try:
         core = native()
@@ -236,7 +236,7 @@ def _triton_state() -> tuple[bool, str]:
 
 
 def get_num_threads() -> int:
-    """Threads of the native kernels; starts as SCTD_NUM_THREADS, else the cores this process may use."""
+    """Threads of the native kernels; initially SCTD_NUM_THREADS, else the cores that this process may use."""
     return int(native().get_num_threads())
 
 

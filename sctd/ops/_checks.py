@@ -1,4 +1,4 @@
-"""Checks of shapes, dtypes and devices, and the way tensors cross to the native core."""
+"""Checks of shapes, dtypes and devices, and the addresses that the native core gets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_float(first: str, tensor: Tensor, **others: Tensor) -> None:
 
 
 def addresses(*tensors: Tensor | None) -> list[int]:
-    """Where the tensors' data begin, for the native core; 0 for None.
+    """Addresses of the tensors' data, for the native core; 0 for None.
 
     They must be contiguous, and the caller must hold a name for each until the native call has returned.
     """
@@ -64,8 +64,8 @@ def addresses_for(module: ModuleType, *tensors: Tensor | None) -> list[int]:
 
 @contextmanager
 def stream_of(tensor: Tensor | None) -> Iterator[int]:
-    """Address of the CUDA stream that work on the tensor is queued on, 0 on the CPU; inside, its device is
-    the current one."""
+    """Address of the CUDA stream for work on the tensor, 0 on the CPU; inside the block, the tensor's device
+    is the current one."""
     if tensor is None or tensor.device.type != "cuda":
         yield 0
         return

@@ -1,4 +1,4 @@
-"""What the diffusion ops ask of a backend; _diffusion_cores.py lists the backends.
+"""The interface of a backend of the diffusion ops; _diffusion_cores.py lists the backends.
 
 Every core has the same calls: contiguous tensors in, new ones out.
 """

@@ -1,7 +1,7 @@
-"""Gradients that can be taken once: who asks for the gradient of one is told which operation has none.
+"""First-order gradients: a second derivative is an error that names the operation.
 
-torch's own once_differentiable leaves a gradient without a graph where the gradients that arrived carried
-none: there create_graph=True would give second derivatives of zero, and no word of it.
+torch's once_differentiable returns a gradient without a graph where the incoming gradients have none: there
+create_graph=True would silently give second derivatives of zero.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Barrier(torch.autograd.Function):
 
 
 def first_order(name: str) -> Callable[[Vjp], Vjp]:
-    """Decorator of the vector-Jacobian product of the operation ``name``, as autograd calls it."""
+    """Decorator for the vector-Jacobian product of the operation ``name``, as autograd calls it."""
 
     def decorate(vjp: Vjp) -> Vjp:
         @wraps(vjp)

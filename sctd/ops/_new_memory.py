@@ -1,8 +1,8 @@
-"""Which tensors nobody has filled yet: what a kernel reads of them it must have written itself. For tests.
+"""Tracks tensors with unwritten memory, which a kernel must write before it reads. For tests.
 
-The executor of PTX (csrc/ptx) tracks such memory byte by byte. Python makes it by torch.empty and its like,
-which :func:`watching` listens to; torch's own in-place operations move a tensor's version on, kernels do
-not.
+The executor of PTX (csrc/ptx) tracks such memory byte by byte. Such memory comes from torch.empty and similar
+functions, which :func:`watching` observes; torch's in-place operations increase a tensor's version, kernels
+do not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _noted(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @contextmanager
 def watching(module: ModuleType) -> Iterator[None]:
-    """Inside, new memory is unwritten to the executor ``module``; all else counts as written."""
+    """Inside, new memory counts as unwritten for the executor ``module``, all other memory as written."""
     makers = [(torch, "empty"), (torch, "empty_like"), (Tensor, "new_empty")]
     before = [getattr(owner, name) for owner, name in makers]
     for (owner, name), make in zip(makers, before, strict=True):

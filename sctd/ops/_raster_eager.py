@@ -14,6 +14,14 @@ from torch import Tensor
 from sctd.ops import _raster_ops as ops
 from sctd.ops._first_order import first_order
 from sctd.ops._raster_cores import core
+from sctd.ops._raster_fields import (
+    Footprints,
+    ProjectInputs,
+    blend_setup,
+    blend_vjp,
+    project_setup,
+    project_vjp,
+)
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
@@ -32,29 +40,24 @@ def is_eager(*tensors: Tensor | None) -> bool:
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        out = ops.project_now(*inputs)
-        ctx.save_for_backward(*inputs[:7], out[5])
-        ctx.settings = inputs[7:]
-        ctx.mark_non_differentiable(*(out[5:] if inputs[4] is not None else out[4:]))
-        return out
+        out = Footprints(*ops.project_now(*inputs))
+        project_setup(ctx, inputs, out)
+        with_colors = ProjectInputs(*inputs[: len(ProjectInputs._fields)]).sh is not None
+        ctx.mark_non_differentiable(*([out.radii] if with_colors else [out.colors, out.radii]))
+        return tuple(out)
 
     @staticmethod
     @first_order("rasterization")
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        posed = ctx.needs_input_grad[5]
-        arguments: tuple[Any, ...] = (*saved, *grads[:5], posed, *ctx.settings)
-        out = ops.project_backward_now(*arguments)
-        g_sh = None if saved[4] is None else out[4]
-        return (*out[:4], g_sh, out[5] if posed else None, *[None] * (1 + len(ctx.settings)))
+        return project_vjp(ops.project_backward_now, ctx, grads[:-1])  # radii have none
 
 
 class _Blend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        renders, alphas, *state = ops.blend_now(*inputs)
-        ctx.save_for_backward(*inputs[:13], *state)
-        ctx.settings = inputs[13:]
+        out = ops.blend_now(*inputs)
+        blend_setup(ctx, inputs, out)
+        renders, alphas = out[:2]
         ctx.shapes = renders.shape, alphas.shape
         ctx.set_materialize_grads(False)
         return renders, alphas
@@ -62,17 +65,12 @@ class _Blend(torch.autograd.Function):
     @staticmethod
     @first_order("rasterization")
     def backward(ctx: Any, g_renders: Tensor | None, g_alphas: Tensor | None) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
+        like: Tensor = ctx.saved_tensors[0]
         if g_renders is None:
-            g_renders = saved[0].new_zeros(ctx.shapes[0])
-        if g_alphas is None and not core(ctx.settings[-1]).optional_g_alphas:
-            g_alphas = saved[0].new_zeros(ctx.shapes[1])
-        seen = ctx.needs_input_grad[5]
-        arguments: tuple[Any, ...] = (*saved, g_renders, g_alphas, seen, *ctx.settings)
-        out = ops.blend_backward_now(*arguments)
-        if ctx.settings[3]:
-            saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-        return (*out[:5], out[5] if seen else None, *[None] * (7 + len(ctx.settings)))
+            g_renders = like.new_zeros(ctx.shapes[0])
+        if g_alphas is None and not core(ctx.settings.backend).optional_g_alphas:
+            g_alphas = like.new_zeros(ctx.shapes[1])
+        return blend_vjp(ops.blend_backward_now, ctx, g_renders, g_alphas)
 
 
 def project(*inputs: Any) -> tuple[Tensor, ...]:

@@ -19,6 +19,7 @@ from torch._library.custom_ops import CustomOpDef
 
 from sctd.ops._first_order import first_order
 from sctd.ops._raster_cores import Lists, core, count_tiles, list_arrays
+from sctd.ops._raster_fields import ProjectSettings, blend_setup, blend_vjp, project_setup, project_vjp
 
 DEVICES = ("cpu", "cuda")
 
@@ -32,30 +33,21 @@ def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if t is None else t.contiguous() for t in tensors]
 
 
-def _project_sizes(
-    means: Tensor,
-    sh: Tensor | None,
-    viewmats: Tensor,
-    width: int,
-    height: int,
-    planes: tuple[float, float],
-    radius_clip: float,
-    eps2d: float,
-    sh_degree: int,
-    antialiased: bool,
-) -> tuple[Any, ...]:
+def _project_sizes(means: Tensor, sh: Tensor | None, viewmats: Tensor, s: ProjectSettings) -> tuple[Any, ...]:
+    """The fields of ProjectShape, csrc/bindings.h."""
     return (
         viewmats.shape[0],
         means.shape[0],
         0 if sh is None else sh.shape[-2],
-        width,
-        height,
-        -1 if sh is None else sh_degree,
-        antialiased,
+        s.width,
+        s.height,
+        -1 if sh is None else s.sh_degree,
+        s.antialiased,
         sh is not None and sh.dim() == 4,
-        *planes,
-        radius_clip,
-        eps2d,
+        s.near_plane,
+        s.far_plane,
+        s.radius_clip,
+        s.eps2d,
     )
 
 
@@ -80,20 +72,10 @@ def project_now(
     """=> means2d [C,N,2], depths, conics [C,N,3], opacities, colors [C,N,3] or [C,0,3], radii [C,N,2]."""
     inputs = _contiguous(means, quats, scales, opacities, sh, viewmats, Ks)
     out = _project_fake(means, sh, viewmats)
-    sizes = _project_sizes(
-        *(
-            means,
-            sh,
-            viewmats,
-            width,
-            height,
-            (near_plane, far_plane),
-            radius_clip,
-            eps2d,
-            sh_degree,
-            antialiased,
-        )
+    settings = ProjectSettings(
+        width, height, near_plane, far_plane, radius_clip, eps2d, sh_degree, antialiased, backend
     )
+    sizes = _project_sizes(means, sh, viewmats, settings)
     core(backend).project_forward(sizes, inputs, out)
     return out
 
@@ -164,20 +146,10 @@ def project_backward_now(
     new = torch.empty_like if means.shape[0] else torch.zeros_like  # without Gaussians no kernel runs
     g_viewmats = new(viewmats, memory_format=torch.contiguous_format) if with_pose else means.new_empty(0)
     out = (a, b, c, d, g_sh, g_viewmats)
-    sizes = _project_sizes(
-        *(
-            means,
-            sh,
-            viewmats,
-            width,
-            height,
-            (near_plane, far_plane),
-            radius_clip,
-            eps2d,
-            sh_degree,
-            antialiased,
-        )
+    settings = ProjectSettings(
+        width, height, near_plane, far_plane, radius_clip, eps2d, sh_degree, antialiased, backend
     )
+    sizes = _project_sizes(means, sh, viewmats, settings)
     core(backend).project_backward(sizes, inputs, (*out[:5], out[5] if with_pose else None))
     return out
 
@@ -193,27 +165,27 @@ def _(
     opacities: Tensor,
     sh: Tensor | None,
     viewmats: Tensor,
-    *rest: Any,
+    Ks: Tensor,
+    radii: Tensor,
+    g_means2d: Tensor,
+    g_depths: Tensor,
+    g_conics: Tensor,
+    g_opacities: Tensor,
+    g_colors: Tensor,
+    with_pose: bool,
+    *settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     a, b, c, d = (t.new_empty(t.shape) for t in (means, quats, scales, opacities))
     g_sh = means.new_empty(0 if sh is None else sh.shape)
-    return a, b, c, d, g_sh, means.new_empty(viewmats.shape if rest[7] else 0)
-
-
-def _project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:7], output[5])
-    ctx.settings = inputs[7:]
+    return a, b, c, d, g_sh, means.new_empty(viewmats.shape if with_pose else 0)
 
 
 @first_order("rasterization")
 def _project_vjp(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    posed = ctx.needs_input_grad[5]
-    out = torch.ops.sctd.project_backward(*ctx.saved_tensors, *grads[:5], posed, *ctx.settings)
-    g_sh = out[4] if ctx.saved_tensors[4] is not None else None
-    return (*out[:4], g_sh, out[5] if posed else None, *[None] * (1 + len(ctx.settings)))
+    return project_vjp(torch.ops.sctd.project_backward, ctx, grads[:-1])  # radii have none
 
 
-project.register_autograd(_project_vjp, setup_context=_project_setup)
+project.register_autograd(_project_vjp, setup_context=project_setup)
 
 
 def tile_lists_now(
@@ -367,7 +339,11 @@ def blend_backward_now(
     core(backend).blend_backward(sizes, deterministic, (*inputs, *saved, *grads), gradients)
     none = means2d.new_empty(0)
     return (
-        *(out[0], out[1], out[2], out[3], out[4]),
+        out[0],
+        out[1],
+        out[2],
+        out[3],
+        out[4],
         none if g_backgrounds is None else g_backgrounds,
         torch.empty_like(none) if g_abs is None else g_abs,
     )
@@ -384,27 +360,33 @@ def _(
     opacities: Tensor,
     depths: Tensor,
     backgrounds: Tensor | None,
-    *rest: Any,
+    order: Tensor,
+    rank_start: Tensor,
+    tile_start: Tensor,
+    pair_index: Tensor,
+    pair_slot: Tensor,
+    pair_mask: Tensor,
+    records: Tensor,
+    transmittance: Tensor,
+    last: Tensor,
+    g_renders: Tensor,
+    g_alphas: Tensor | None,
+    with_backgrounds: bool,
+    width: int,
+    height: int,
+    with_depth: bool,
+    absgrad: bool,
+    *settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
-    wanted = backgrounds is not None and rest[11]
+    wanted = backgrounds is not None and with_backgrounds
     background = means2d.new_empty(backgrounds.shape if wanted and backgrounds is not None else 0)
-    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if rest[-3] else 0)
-
-
-def _blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:13], *output[2:])
-    ctx.settings = inputs[13:]
+    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if absgrad else 0)
 
 
 @first_order("rasterization")
 def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
-    saved = ctx.saved_tensors
-    seen = ctx.needs_input_grad[5]
-    out = torch.ops.sctd.blend_backward(*saved, g_renders, g_alphas, seen, *ctx.settings)
-    if ctx.settings[3]:
-        saved[0].absgrad = out[6]  # as gsplat: beside the .grad of meta["means2d"]
-    return (*out[:5], out[5] if seen else None, *[None] * (7 + len(ctx.settings)))
+    return blend_vjp(torch.ops.sctd.blend_backward, ctx, g_renders, g_alphas)
 
 
-blend.register_autograd(_blend_vjp, setup_context=_blend_setup)
+blend.register_autograd(_blend_vjp, setup_context=blend_setup)

@@ -1,7 +1,7 @@
-"""Triton kernels: from the numbers that are optimised to those that are rendered, and back.
+"""Triton kernels: optimised numbers => rendered numbers, and the gradients back.
 
   in   scales [N, 3] logarithms, opacities [N] logits, sh0 [N, 3], shN [N, K - 1, 3], noise [N, 3] where NOISE
-       back: the gradients of what came out; absent where HAS_... is false
+       back: the gradients of the results; absent where HAS_... is false
   out  spread [N, 3] = exp(scales) noise, opaque [N] = sigmoid(opacities), colors [N, K, 3] where K > 1; sums
        [programs, 2], which add up to the means of exp(scales) and of opaque
        back: g_scales, g_opacities, and where K > 1 g_sh0, g_shN

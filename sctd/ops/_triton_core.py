@@ -1,6 +1,6 @@
 """Triton's side of the diffusion ops: outputs, grids, launches. Loaded at first use: Triton takes a second.
 
-Each call is one launch, but the total variation, which is two. Nothing waits for the device.
+Each call is one launch, the total variation two. No call waits for the device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sctd.ops._diffusion_core import GuidedSteps, Levels, SelfStep, Three
 BLOCK = 1024
 """Elements of one program; with four warps eight a thread."""
 IMAGE_BLOCK, IMAGE_WARPS = 4096, 16
-"""Where a program is a whole image: as many at a time, so that a latent of Stable Diffusion is four turns."""
+"""Elements at a time where a program is a whole image: a latent of Stable Diffusion takes four turns."""
 
 
 def _cut(elements: int) -> int:

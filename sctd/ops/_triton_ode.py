@@ -21,13 +21,13 @@ LEVELS = [
     for name in (*(f"{a}{b}" for a in ("alpha", "sigma") for b in ("", "_to", "_s", "_e")), "weight")
     for what in ("ptr", "stride")
 ]
-"""Arguments that point into tables, one number at a time: not specialised, or each alignment and each stride
-of theirs would be another compilation."""
+"""Arguments that point into tables. Triton must not specialise them, else it would compile again for each
+alignment and stride."""
 
 
 @triton.jit
 def step_factors(alpha, sigma, alpha_to, sigma_to, PREDICTION: tl.constexpr):
-    """Phi = on_z z + on_out out, with what the network predicts: 0 epsilon, 1 v, 2 sample."""
+    """Phi = on_z z + on_out out; PREDICTION of the network: 0 epsilon, 1 v, 2 sample."""
     if PREDICTION == 0:
         on_z = alpha_to / alpha
         on_out = sigma_to - alpha_to * sigma / alpha

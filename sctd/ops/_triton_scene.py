@@ -1,6 +1,6 @@
 """Triton's side of the ops around the rasterizer: outputs, grids, launches. Loaded at first use.
 
-Each call is one launch. Nothing waits for the device.
+Each call is one launch. No call waits for the device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sctd.ops._checks import stream_of
 BLOCK = 256
 """Elements of one program; with four warps two a thread, as pixels of four channels take many registers."""
 IMAGE_BLOCK, IMAGE_WARPS = 4096, 16
-"""Where a program is all that a camera sees: as many pixels at a time."""
+"""Pixels at a time where a program is a whole picture."""
 
 Some = tuple[Tensor | None, ...]
 
@@ -41,7 +41,7 @@ def _differences(renders: Tensor) -> tuple[float, float]:
 
 
 def disparity_ranges(renders: Tensor, alphas: Tensor) -> Tensor:
-    """What :func:`sctd.ops.images.views` stretches the disparities by: [C, 2], low, then high less low."""
+    """Ranges of disparities that :func:`sctd.ops.images.views` stretches: [C, 2], low, then high - low."""
     cameras, height, width, channels = renders.shape
     ranges = renders.new_empty(cameras, 2)
     with stream_of(renders):

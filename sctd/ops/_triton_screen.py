@@ -1,4 +1,4 @@
-"""Triton kernel: what densification watches, one iteration more.
+"""Triton kernel: adds an iteration to the statistics of densification.
 
   in   g_means2d [C, N, 2], radii [C, N, 2] int32, norms [groups] double where NORMS
   out  gradient, count, radius [N], in place; untouched where a norm is not finite

@@ -74,19 +74,19 @@ def rasterization(
         packed: must be False.
         tile_size: of the lists in ``meta``, pixels; it never changes the pictures.
         backgrounds: colour behind everything, [C, D]; None is black. Behind a depth there is 0: with the
-            modes "D" and "ED" it is not looked at, as in gsplat.
+            modes "D" and "ED" it is ignored, as in gsplat.
         render_mode: "RGB", "D" (sum of weight * depth), "ED" (that divided by alpha), "RGB+D", "RGB+ED".
         sparse_grad: must be False.
         absgrad: after backward, meta["means2d"].absgrad is the sum over pixels of |d loss / d means2d|.
         rasterize_mode: "antialiased" multiplies opacities by sqrt(det before / det after eps2d).
-        capacity: on CUDA, room for so many (tile, Gaussian) pairs, and no wait for the device: where more
-            were needed, which meta["pairs_needed"] tells (int32, on the device), the picture lacks
-            Gaussians. 0 counts them first, which waits once. Elsewhere without effect.
+        capacity: on CUDA, room for so many (tile, Gaussian) pairs, without a wait for the device. If more
+            are needed (meta["pairs_needed"], int32, on the device), the picture lacks Gaussians. 0 counts
+            them first, which waits once. Other backends ignore it.
         backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
             "reference" (plain torch, slow). The CUDA kernels compute in float32; their backward
             pass adds in an order that changes from run to run unless
             torch.use_deterministic_algorithms(True) is set.
-        options: further options of gsplat; refused unless they change nothing.
+        options: further options of gsplat; refused unless they have no effect.
 
     Returns:
         renders [C, H, W, X] with X = D, 1 or D + 1; alphas [C, H, W, 1]; meta, a dictionary:
@@ -102,14 +102,14 @@ def rasterization(
           reference).
 
         Gradients of gradients exist with the backend "reference" alone; elsewhere asking for one raises
-        Unsupported. Colours and backgrounds must be finite: one that is not shows as such, in pixels around
-        the Gaussian too.
+        Unsupported. Colours and backgrounds must be finite: a non-finite one also affects pixels around
+        the Gaussian.
 
     Raises:
         InputError: a shape, dtype, device or option does not fit; the message names it.
-        Unsupported: an option of gsplat that this has not; also a NotImplementedError.
+        Unsupported: an option of gsplat that sctd lacks; also a NotImplementedError.
         BackendUnavailable: the backend cannot run here.
-        TooLarge: more than 32-bit numbers count: Gaussians, (tile, Gaussian) pairs, sums of the gradient.
+        TooLarge: Gaussians, (tile, Gaussian) pairs or sums of the gradient exceed 32-bit numbers.
 
     Plain twin: :mod:`sctd.ops.reference_raster`.
     Source: Kerbl et al. 2023, "3D Gaussian Splatting"; docs/algorithm.md, section 7.
@@ -121,7 +121,7 @@ def rasterization(
     tile_size, capacity = at_least(1, "tile_size", tile_size), at_least(0, "capacity", capacity, " pairs")
     with_color, with_depth = render_mode.startswith("RGB"), render_mode.endswith("D")
     if not with_color:
-        backgrounds = None  # behind a depth there is 0, as behind gsplat's
+        backgrounds = None  # the background of a depth is 0, as in gsplat
     geometry = {"means": means, "quats": quats, "scales": scales, "opacities": opacities}
     check_tensors(sh_degree, colors, backgrounds, **geometry, viewmats=viewmats, Ks=Ks)
     chosen = choose(backend, means, ("cpu", "cuda", "cuda-simt", "cuda-ptx"))

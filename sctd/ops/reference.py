@@ -30,7 +30,7 @@ def _rows(level: Tensor, like: Tensor) -> Tensor:
 
 
 def _wide(*tensors: Tensor) -> list[Tensor]:
-    """In float32 at least: half precision is a way to store."""
+    """In float32 at least: half precision is only for storage."""
     return [t if t.dtype == torch.float64 else t.float() for t in tensors]
 
 
@@ -44,7 +44,7 @@ Level = tuple[Tensor, Tensor]
 
 
 def clean_and_noise(z: Tensor, out: Tensor, level: Level, prediction: str) -> tuple[Tensor, Tensor]:
-    """The clean latents and the noise that a network's output at z stands for.
+    """The clean latents and the noise that follow from a network's output at z.
 
     epsilon: out is the noise; v_prediction: alpha noise - sigma clean; sample: the clean latents.
     """

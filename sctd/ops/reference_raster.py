@@ -154,7 +154,7 @@ def project(
             f = _footprint(means, quats, scales, viewmat, K, size, eps2d)
             opacity = opacities * f.compensation if antialiased else opacities
             radii = _visible_radii(f, opacity, size, (near_plane, far_plane), radius_clip)
-        # The invisible ones are left out of the graph: their gradient is zero, not 0 * NaN.
+        # The graph excludes invisible Gaussians, so that their gradient is zero and not 0 * NaN.
         at = torch.nonzero(radii[:, 0], as_tuple=True)[0]
         f = _footprint(means[at], quats[at], scales[at], viewmat, K, size, eps2d)
         opacity = opacities[at] * f.compensation if antialiased else opacities[at]

@@ -1,4 +1,4 @@
-"""What densification watches: screen-space gradients and radii, summed over the cameras of each iteration."""
+"""Statistics of densification: screen-space gradients and radii, summed over an iteration's cameras."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def watch_screen_(
     norms: Tensor | None = None,
     backend: str = "auto",
 ) -> None:
-    """Adds an iteration to what densification decides by, in place; one launch on a GPU.
+    """Add an iteration to the statistics of densification, in place; one launch on a GPU.
 
     Args:
         gradient: sum of the gradients' norms, [N], halves of the image; changed.
@@ -51,8 +51,8 @@ def watch_screen_(
         g_means2d: gradient by the projected centres, [C, N, 2], 1/px.
         radii: [C, N, 2] int32, px; 0: not seen.
         size: width and height of the images, px.
-        norms: of the gradients, as :func:`adam_step_` returns them: nothing is added where one is not
-            finite.
+        norms: of the gradients, as :func:`adam_step_` returns them; if one is not finite, the statistics do
+            not change.
         backend: "auto" (plain torch on a CPU), "triton", "triton-interpret" or "reference", which defines it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether a native backend computes on this very machine what its definition says; `sctd doctor --verify`."""
+"""Compares a native backend on this machine with its definition; for `sctd doctor --verify`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def verify_backend(backend: str) -> tuple[bool, str]:
         backend: "cpu", "cuda" or "cuda-simt".
 
     Returns:
-        Whether it is right, and the errors found.
+        Whether it agrees, and the errors.
 
     Raises:
         BackendUnavailable: it cannot run here.

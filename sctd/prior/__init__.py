@@ -46,5 +46,6 @@ def prior_of(config: Config) -> Prior:
     if device.type == "cuda" or config.prior.card_gib is not None:
         from sctd.prior import card_memory
 
-        card_memory.check(config, device)
+        for part in config.parts():
+            card_memory.check(part, device)
     return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sctd.cameras import Viewpoints
 from sctd.errors import PromptError
-from sctd.prior.base import Timestep
+from sctd.prior.base import Timestep, Traits
 
 
 def scaled_linear_alphas_cumprod(count: int = 1000, first: float = 0.00085, last: float = 0.012) -> Tensor:
@@ -53,43 +53,19 @@ class AnalyticPrior:
         self._spreads2 = (spreads**2).to(means)
         self._labels = dict(labels)
         self._factor = factor
-        self._alphas_cumprod = scaled_linear_alphas_cumprod()
-        channels = means.shape[1]
+        _, channels, height, width = means.shape
+        self.traits = Traits(
+            device=means.device,
+            dtype=means.dtype,
+            image_size=width * factor,
+            latent_shape=(channels, height, width),
+            alphas_cumprod=scaled_linear_alphas_cumprod(),
+        )
+        """The noise levels are Stable Diffusion's; it predicts the noise, the same from every side."""
         # any fixed full-rank map from colours to channels serves as a VAE
         self._mix = torch.eye(max(channels, 3)).to(means)[:channels, :3] + 0.1
         self.evaluations = 0
         """Images whose noise was predicted so far."""
-
-    @property
-    def alphas_cumprod(self) -> Tensor:
-        """abar_t of Stable Diffusion, [1000], float64."""
-        return self._alphas_cumprod
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, pixels."""
-        return int(self._means.shape[-1]) * self._factor
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        _, c, h, w = self._means.shape
-        return c, h, w
-
-    @property
-    def device(self) -> torch.device:
-        """Where the means are."""
-        return self._means.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Element type of the means."""
-        return self._means.dtype
-
-    @property
-    def torch_threads(self) -> int:
-        """Of the thread that asks, which makes the calls too."""
-        return torch.get_num_threads()
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError for a prompt that contains no label."""
@@ -105,29 +81,13 @@ class AnalyticPrior:
             if not any(row):
                 raise PromptError(f"text {text!r} names components that have none in common")
             rows.append(row)
-        return torch.tensor(rows, dtype=self.dtype, device=self.device)[:, None]
-
-    @property
-    def reads_cameras(self) -> bool:
-        """No: the mixture is the same from every side."""
-        return False
+        return torch.tensor(rows, dtype=self._means.dtype, device=self._means.device)[:, None]
 
     def encode_cameras(self, views: Viewpoints) -> None:
         """None."""
 
-    @property
-    def prediction(self) -> str:
-        """The noise."""
-        return "epsilon"
-
-    def predict(
-        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
-    ) -> Tensor:
-        """:meth:`predict_noise`."""
-        return self.predict_noise(latents, t, embeddings)
-
     @torch.no_grad()
-    def predict_noise(
+    def predict(
         self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
     ) -> Tensor:
         """The exact noise prediction, -sigma_t times the score of the noised mixture; [B, C, h, w].
@@ -136,12 +96,12 @@ class AnalyticPrior:
         eps = sigma sum_k p(k | z_t) (z_t - alpha mean_k) / (alpha^2 spread_k^2 + sigma^2).
         """
         if isinstance(t, int):
-            return self.noise_at(latents, float(self._alphas_cumprod[t]), embeddings)
+            return self.noise_at(latents, float(self.traits.alphas_cumprod[t]), embeddings)
         each = zip(t.tolist(), latents.split(1), embeddings.split(1), strict=True)
-        return torch.cat([self.predict_noise(z, at, y) for at, z, y in each])
+        return torch.cat([self.predict(z, at, y) for at, z, y in each])
 
     def noise_at(self, latents: Tensor, abar: float, embeddings: Tensor) -> Tensor:
-        """:meth:`predict_noise` at any noise level, between timesteps too; for reference integrators."""
+        """:meth:`predict` at any noise level, between timesteps too; for reference integrators."""
         self.evaluations += latents.shape[0]
         alpha, sigma = math.sqrt(abar), math.sqrt(1 - abar)
         variance = alpha**2 * self._spreads2 + sigma**2  # [K]
@@ -161,13 +121,8 @@ class AnalyticPrior:
 
     def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] => block means, colours mixed to C channels; no posterior noise."""
-        small = F.avg_pool2d(images.to(self.dtype) * 2 - 1, self._factor)
+        small = F.avg_pool2d(images.to(self._means.dtype) * 2 - 1, self._factor)
         return torch.einsum("cr,brhw->bchw", self._mix, small)
-
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """:meth:`decode`, clamped to 0..1."""
-        return self.decode(latents).clamp(0, 1)
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W]; least-squares inverse of :meth:`encode_images`, linear."""

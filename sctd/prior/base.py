@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -14,40 +15,42 @@ Timestep = int | Tensor
 """0 <= t < T for the whole batch, or one for each of its latents: [B], int64, on the CPU."""
 
 
+@dataclass(frozen=True)
+class Traits:
+    """The facts about a prior, which never change after loading."""
+
+    device: torch.device
+    """Where latents live."""
+    dtype: torch.dtype
+    """Element type of the network and the embeddings; latents are float32 at least."""
+    image_size: int
+    """Height and width that the model was made for, pixels."""
+    latent_shape: tuple[int, int, int]
+    """(C, h, w) of one latent."""
+    alphas_cumprod: Tensor
+    """abar_t, [T], float64 on the CPU, falling from about 1 to about 0."""
+    prediction: str = "epsilon"
+    """What :meth:`Prior.predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
+    reads_cameras: bool = False
+    """Whether the model is told where a picture is seen from, so that its text names no view."""
+    torch_threads: int | None = None
+    """Threads of torch that every call has, whichever thread asks; None: those of the thread that asks. On a
+    CPU the last bits of network and VAE depend on them."""
+
+    def threads_now(self) -> int:
+        """Threads of torch that a call by this thread would have."""
+        return self.torch_threads or torch.get_num_threads()
+
+
 class Prior(Protocol):
     """A frozen text-conditioned latent diffusion model; see :func:`sctd.prior.load_prior`.
 
-    Latents are always times the VAE's scaling factor. Nothing here changes after loading.
+    Latents are always times the VAE's scaling factor.
     """
 
     @property
-    def alphas_cumprod(self) -> Tensor:
-        """abar_t, [T], float64 on the CPU, falling from about 1 to about 0."""
-        ...
-
-    @property
-    def image_size(self) -> int:
-        """Height and width that the model was made for, pixels."""
-        ...
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w) of one latent."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where latents live."""
-        ...
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Element type of the network and the embeddings; latents are float32 at least."""
-        ...
-
-    @property
-    def torch_threads(self) -> int:
-        """Threads that torch has for the network and the VAE; on a CPU their last bits depend on them."""
+    def traits(self) -> Traits:
+        """The same each time."""
         ...
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
@@ -63,34 +66,19 @@ class Prior(Protocol):
         """
         ...
 
-    @property
-    def reads_cameras(self) -> bool:
-        """Whether the model is told where a picture is seen from, so that its text names no view."""
-        ...
-
     def encode_cameras(self, views: Viewpoints) -> Tensor | None:
         """B views => what :meth:`predict` takes of them, [B, F]; None from a prior that reads no cameras."""
-        ...
-
-    @property
-    def prediction(self) -> str:
-        """What :meth:`predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
         ...
 
     def predict(
         self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
     ) -> Tensor:
-        """The network's own output [B, C, h, w], in its own precision, no gradient; arguments as below."""
-        ...
-
-    def predict_noise(
-        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
-    ) -> Tensor:
-        """Noisy latents [B, C, h, w], 0 <= t < T, embeddings [B, L, D] => noise [B, C, h, w], no gradient.
-
-        Whatever the model predicts natively (epsilon, v, sample) is converted.
+        """The network's own output [B, C, h, w], in its own precision, no gradient.
 
         Args:
+            latents: noisy, [B, C, h, w].
+            t: their timestep.
+            embeddings: [B, L, D] from :meth:`encode_text`, or linear in those.
             cameras: from :meth:`encode_cameras`; None leaves the view to the text.
         """
         ...
@@ -114,10 +102,6 @@ class Prior(Protocol):
         Args:
             noise: from :meth:`posterior_noise`; None takes the posterior's mean.
         """
-        ...
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Latents [B, C, h, w] => images [B, 3, H, W] clamped to 0..1, no gradient."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -12,10 +12,9 @@ from sctd.cameras import Viewpoints
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.machine import transfer
-from sctd.ops.reference import clean_and_noise
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
-from sctd.prior.base import Timestep
+from sctd.prior.base import Timestep, Traits
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.load.parts import Parts, first_sentence
 from sctd.prior.vae import Autoencoder
@@ -48,24 +47,24 @@ class DiffusersPrior:
         """
         self._name = name
         self._prompt_check = prompt_check
-        self._device = device
-        self._dtype = dtype
         self._tokenizer = parts.tokenizer
         self._expand = parts.expand
-        self._reads_cameras = _reads_cameras(parts.unet.config)
         self._check_fit(parts)
         settings = settings or PriorSettings()
         self._offload_text = settings.offload_text
         waits = torch.device("cpu") if self._offload_text and device.type != "meta" else device
         self._text_encoder = _freeze(parts.text_encoder, waits, dtype)
-        self._prediction: str = parts.scheduler.config.prediction_type
-        self._alphas_cumprod: Tensor = parts.scheduler.alphas_cumprod.detach().to("cpu", torch.float64)
-        abar = self._alphas_cumprod
-        self._levels = torch.stack((abar.sqrt(), (1 - abar).sqrt())).to(device)
         size = int(parts.unet.config.sample_size)
-        self._latent_shape = (int(parts.unet.config.in_channels), size, size)
-        self._image_size: int = size * 2 ** (len(parts.vae.config.block_out_channels) - 1)
-        self._vae = Autoencoder(_freeze(parts.vae, device, dtype), settings.vae, self._image_size)
+        self.traits = Traits(
+            device=device,
+            dtype=dtype,
+            image_size=size * 2 ** (len(parts.vae.config.block_out_channels) - 1),
+            latent_shape=(int(parts.unet.config.in_channels), size, size),
+            alphas_cumprod=parts.scheduler.alphas_cumprod.detach().to("cpu", torch.float64),
+            prediction=parts.scheduler.config.prediction_type,
+            reads_cameras=_reads_cameras(parts.unet.config),
+        )
+        self._vae = Autoencoder(_freeze(parts.vae, device, dtype), settings.vae, self.traits.image_size)
         self._unet = _freeze(parts.unet, device, dtype)
         if settings.channels_last:  # 10-15 % less time for the small UNet on a CPU; no gain in the VAE
             self._unet = self._unet.to(memory_format=torch.channels_last)
@@ -73,7 +72,8 @@ class DiffusersPrior:
         """The kernels in use, and why."""
         self._text_cache = TextCache() if settings.caches_text else None
         attention.install(self._unet, self.attention.kernel, self._text_cache)
-        self._ticks = torch.arange(len(abar), device=device)  # there, so that no call waits for one
+        # on the device, so that no call waits for one
+        self._ticks = torch.arange(len(self.traits.alphas_cumprod), device=device)
         self._network = self._runner(settings)
 
     def _runner(self, settings: PriorSettings) -> Network:
@@ -87,17 +87,16 @@ class DiffusersPrior:
             return out
 
         if settings.cuda_graphs:
-            return GraphedNetwork(plain, CudaRecorder(self._device))
+            return GraphedNetwork(plain, CudaRecorder(self.traits.device))
         if not settings.compile:
             return plain
         try:
             compiled: Network = torch.compile(plain)
             width = int(self._unet.config.cross_attention_dim)
-            text = self._ticks.new_zeros(2, 8, width, dtype=self._dtype)
+            text = self._ticks.new_zeros(2, 8, width, dtype=self.traits.dtype)
             with torch.no_grad():  # the first call compiles: here, where an error can be told in one line
-                compiled(
-                    text.new_zeros(2, *self._latent_shape), self._ticks[0], text, *self._labels(text, None)
-                )
+                latents = text.new_zeros(2, *self.traits.latent_shape)
+                compiled(latents, self._ticks[0], text, *self._labels(text, None))
         except Exception as exc:  # compilers fail in as many ways as there are
             if out_of_memory(exc):
                 raise
@@ -119,7 +118,7 @@ class DiffusersPrior:
                 f"{unet.out_channels} channels, the VAE has {vae.latent_channels}; "
                 "use a plain text-to-image model (no inpainting, no depth)"
             )
-        if getattr(unet, "addition_embed_type", None) or not (self.reads_cameras or _takes_no_label(unet)):
+        if getattr(unet, "addition_embed_type", None) or not (_reads_cameras(unet) or _takes_no_label(unet)):
             raise InputError(
                 f"prior {self._name}: its UNet wants more than a text (SDXL or class-conditional); "
                 "use a Stable Diffusion 1.x or 2.x model"
@@ -144,36 +143,6 @@ class DiffusersPrior:
                 f"{parts.tokenizer.model_max_length}, its text encoder {words} and {places}; "
                 "the folders come from different models"
             )
-
-    @property
-    def alphas_cumprod(self) -> Tensor:
-        """abar_t, [T], float64, CPU."""
-        return self._alphas_cumprod
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, pixels."""
-        return self._image_size
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        return self._latent_shape
-
-    @property
-    def device(self) -> torch.device:
-        """Where the modules are."""
-        return self._device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Element type of modules and embeddings; latents are float32 or wider."""
-        return self._dtype
-
-    @property
-    def torch_threads(self) -> int:
-        """Of the thread that asks, which makes the calls too."""
-        return torch.get_num_threads()
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError: the prompt is outside the model's world, or a text too long for its encoder.
@@ -209,78 +178,53 @@ class DiffusersPrior:
             max_length=self._tokenizer.model_max_length,
             return_tensors="pt",
         )
-        encoder = self._text_encoder.to(self._device)  # nothing to do unless it waits elsewhere
-        embeddings: Tensor = encoder(tokens.input_ids.to(self._device))[0]
+        encoder = self._text_encoder.to(self.traits.device)  # nothing to do unless it waits elsewhere
+        embeddings: Tensor = encoder(tokens.input_ids.to(self.traits.device))[0]
         if self._offload_text:
             encoder.to("cpu")
-        return embeddings.to(self._dtype)
-
-    @property
-    def reads_cameras(self) -> bool:
-        """Whether the UNet takes what :mod:`sctd.prior.views` tells of a camera."""
-        return self._reads_cameras
+        return embeddings.to(self.traits.dtype)
 
     def encode_cameras(self, views: Viewpoints) -> Tensor | None:
         """B views => features [B, FEATURES] on the device, or None; see :class:`.Prior`."""
-        if not self.reads_cameras:
+        if not self.traits.reads_cameras:
             return None
-        return transfer.to_device(camera_features(views), self._device).to(self._dtype)
+        return transfer.to_device(camera_features(views), self.traits.device).to(self.traits.dtype)
 
     def _labels(self, embeddings: Tensor, cameras: Tensor | None) -> tuple[Tensor, ...]:
         """What a UNet that reads cameras takes beside the text; nothing for others."""
-        if not self.reads_cameras:
+        if not self.traits.reads_cameras:
             return ()
         if cameras is None:
             cameras = embeddings.new_zeros(embeddings.shape[0], FEATURES)
         return (class_labels(cameras, embeddings),)
-
-    @property
-    def prediction(self) -> str:
-        """What the network was trained to predict, one of PREDICTIONS."""
-        return self._prediction
 
     @torch.no_grad()
     def predict(
         self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
     ) -> Tensor:
         """z_t [B, C, h, w], embeddings [B, L, D] => the network's output [B, C, h, w], in its precision."""
-        tick = self._ticks[t] if isinstance(t, int) else t.to(self._device)
+        tick = self._ticks[t] if isinstance(t, int) else t.to(self.traits.device)
         labels = self._labels(embeddings, cameras)
-        return self._network(latents.to(self._dtype), tick, embeddings, *labels).contiguous()
-
-    @torch.no_grad()
-    def predict_noise(
-        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
-    ) -> Tensor:
-        """:meth:`predict`, turned into noise, in the dtype of ``latents``."""
-        out = self.predict(latents, t, embeddings, cameras).to(latents.dtype)
-        levels = self._levels[:, t : t + 1] if isinstance(t, int) else self._levels[:, t.to(self._device)]
-        alpha, sigma = levels.to(latents.dtype)
-        return clean_and_noise(latents, out, (alpha, sigma), self._prediction)[1]
+        return self._network(latents.to(self.traits.dtype), tick, embeddings, *labels).contiguous()
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
         """[B, 3, H, W] => normal [B, C, h, w], None for a tiny autoencoder; see :class:`.Prior`."""
         if not self._vae.has_spread:
             return None
-        channels, size, _ = self._latent_shape
-        factor = self._image_size // size
+        channels, size, _ = self.traits.latent_shape
+        factor = self.traits.image_size // size
         count, _, height, width = images.shape
         return torch.randn((count, channels, height // factor, width // factor), generator=generator)
 
     def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] in 0..1 => latents [B, C, h, w], differentiable; see :class:`.Prior`."""
         # a half-precision network still gets float32 latents: the ODE steps subtract nearly equal numbers
-        wide = torch.promote_types(self._dtype, torch.float32)
-        return self._vae.encode(images.to(self._dtype) * 2 - 1, noise, wide)
-
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] => [B, 3, H, W] in 0..1."""
-        return (self._vae.decode(latents, self._dtype) / 2 + 0.5).clamp(0, 1)
+        wide = torch.promote_types(self.traits.dtype, torch.float32)
+        return self._vae.encode(images.to(self.traits.dtype) * 2 - 1, noise, wide)
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W], differentiable and not clamped; see :class:`.Prior`."""
-        return self._vae.decode(latents, self._dtype).to(latents) / 2 + 0.5
+        return self._vae.decode(latents, self.traits.dtype).to(latents) / 2 + 0.5
 
 
 def _takes_no_label(unet: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sctd.config.prior import PriorSettings
 from sctd.prior.analytic import AnalyticPrior
 
 SIZE, FACTOR, SPREAD = 32, 4, 0.1
@@ -34,6 +35,11 @@ def toy_prior(device: torch.device, dtype: torch.dtype) -> AnalyticPrior:
     labels = {color: range(2 * i, 2 * i + 2) for i, color in enumerate(COLORS)}
     labels |= {shape: range(i, count, len(SHAPES)) for i, shape in enumerate(SHAPES)}
     return AnalyticPrior(means, torch.full((count,), SPREAD), torch.ones(count), labels, factor=FACTOR)
+
+
+def make(settings: PriorSettings, source: object, device: torch.device, dtype: torch.dtype) -> AnalyticPrior:
+    """:func:`toy_prior` for the table of families; the settings say nothing to it, and it has no source."""
+    return toy_prior(device, dtype)
 
 
 def _picture(shape: str, color: tuple[float, float, float]) -> Tensor:

@@ -1,1 +1,1 @@
-"""A run on the disk: its folder and who works in it, its checkpoints, and the signals that end it."""
+"""A run on the disk: its folder, the lock on it, its checkpoints, and the signals that end it."""

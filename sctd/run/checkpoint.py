@@ -1,4 +1,4 @@
-"""Saved states of a run: one safetensors file each, complete or absent, enough to go on bit for bit.
+"""Saved states of a run: one safetensors file each, complete or absent, enough to continue bit for bit.
 
 Layout: tensors "<part>.<name>" (parts: gaussians, adam, statistics, rng), and in the file's metadata one
 JSON text with the counters and a checksum of the tensors.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 FORMAT = 1
-"""Raised whenever a file of before cannot be read any more."""
+"""Rises whenever older files become unreadable."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Checkpoint:
 
     iteration: int
     tensors: dict[str, dict[str, Tensor]]
-    """By part, then name."""
+    """Tensors by part, then name."""
     counters: dict[str, Any]
     """Plain numbers and texts."""
 
@@ -65,7 +65,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
+            os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Who works in a folder: claimed at one moment, held for as long as the process lives, left without a trace.
+"""Claims of folders: only one process at a time works in a folder, until it ends.
 
-The claim is a lock of the system (flock) on a hidden file in the folder. It dies with its process, so that a
-file that is left after a kill or a power cut holds nobody up; after a clean end the file is removed.
+The claim is a lock of the system (flock) on a hidden file in the folder. The lock ends with its process, so
+the file that a kill or a power cut leaves blocks nobody; a clean end removes the file.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from sctd.errors import SctdError, unwritable
 
 try:
     import fcntl
-except ImportError:  # Windows has other locks
+except ImportError:  # Windows has no flock
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-"""The hidden file in a claimed folder: who holds it, as JSON."""
+"""The hidden file in a claimed folder: its holder, as JSON."""
 PATIENCE_S = 0.1
-"""Seconds until a folder that is taken is tried again: whoever only looks has it for a moment."""
+"""Seconds before a second attempt at a held folder: a process that only checks holds it for a moment."""
 
 
 class Held(SctdError):
     """Another process works in the folder."""
 
     def __init__(self, path: Path, holder: str) -> None:
-        """Takes what :func:`holder` said."""
+        """Takes the text of :func:`holder`."""
         super().__init__(
-            f"another sctd is at work in {path} ({holder}); wait until it is done, or choose another folder"
+            f"another sctd is running in {path} ({holder}); wait until it is done, or choose another folder"
         )
         self.holder = holder
 
 
 class Claim:
-    """A folder that is this process's alone while the block lasts.
+    """A folder in which only this process works during the block.
 
-    Folders that it made are removed again when the block fails, as far as they are empty then: what another
-    put there, and what the block itself wants kept, stays.
+    When the block fails, the claim removes the folders that it made, as far as they are empty: files of
+    others, and files that the block leaves on purpose, stay.
     """
 
     def __init__(self, path: Path, say: Callable[[str], None] | None = None) -> None:
-        """Make the folder if need be, and claim it.
+        """Claim the folder, making it if it does not exist.
 
         Args:
-            say: told when the file system has no locks, which is no obstacle.
+            say: gets a message when the file system has no locks; then the block runs without one.
 
         Raises:
             Held: another process, or another block of this one, works in it.
@@ -58,7 +58,7 @@ class Claim:
         """
         self.path = path
         self.made: list[Path] = []
-        """Folders that were not there before, outermost first."""
+        """Folders that this claim made, outermost first."""
         try:
             self._file = self._claimed(say)
         except OSError as exc:
@@ -70,14 +70,14 @@ class Claim:
 
     @property
     def is_new(self) -> bool:
-        """Whether the folder was not there before."""
+        """Whether this claim made the folder."""
         return self.path in self.made
 
     def release(self) -> None:
-        """Let others have it."""
+        """End the claim."""
         if self._file is not None:
             with suppress(OSError):
-                (self.path / LOCK).unlink()  # while it is held: nobody else's can be there
+                (self.path / LOCK).unlink()  # while held: it cannot be another process's file
             os.close(self._file)
             self._file = None
 
@@ -98,7 +98,7 @@ class Claim:
             except FileNotFoundError:
                 if self.path.is_dir():
                     raise
-                continue  # another one has just removed the folder that it had made
+                continue  # another process has just removed the folder that it had made
             try:
                 if not self._locked(file, say):
                     raise Held(self.path, holder(self.path))
@@ -108,7 +108,7 @@ class Claim:
             except BaseException:
                 os.close(file)
                 raise
-            os.close(file)  # whoever had it has removed it meanwhile
+            os.close(file)  # the previous holder has removed it meanwhile
 
     def _locked(self, file: int, say: Callable[[str], None] | None) -> bool:
         try:
@@ -150,7 +150,7 @@ def made_folder(path: Path) -> Iterator[None]:
 
 
 def make_folders(path: Path) -> list[Path]:
-    """Make a folder and its parents; those that this call has made, outermost first."""
+    """Make a folder and its parents; returns those that this call made, outermost first."""
     made: list[Path] = []
     for missing in reversed([p for p in (path, *path.parents) if not p.exists()]):
         try:
@@ -168,7 +168,7 @@ def is_held(path: Path) -> bool:
     try:
         file = os.open(path / LOCK, os.O_RDONLY)
     except OSError:
-        return False  # never begun, over, or not ours to read
+        return False  # no claim, an ended one, or a file that we may not read
     try:
         return not _flock(file, shared=True)
     except OSError:
@@ -178,13 +178,13 @@ def is_held(path: Path) -> bool:
 
 
 def refuse_held(path: Path) -> None:
-    """Raises Held when a process works in a folder; for those who would otherwise find out late."""
+    """Raises Held when a process works in a folder; an early check before the claim."""
     if is_held(path):
         raise Held(path, holder(path))
 
 
 def holder(path: Path) -> str:
-    """Who holds a folder, for people: "process 123 on host, since 2025-01-31 12:00:00"."""
+    """The holder of a folder, for people: "process 123 on host, since 2025-01-31 12:00:00"."""
     try:
         said = json.loads((path / LOCK).read_text(encoding="utf-8"))
         return f"process {said['pid']} on {said['host']}, since {said['since']}"
@@ -193,7 +193,7 @@ def holder(path: Path) -> str:
 
 
 def clear(path: Path) -> None:
-    """Remove everything in a claimed folder but the claim; for folders in which everything is sctd's."""
+    """Remove everything in a claimed folder but the claim; only for folders in which all files are sctd's."""
     with suppress(FileNotFoundError):
         for entry in path.iterdir():
             if entry.name == LOCK:
@@ -206,18 +206,18 @@ def clear(path: Path) -> None:
 
 
 def _flock(file: int, *, shared: bool = False) -> bool:
-    """Whether the lock could be had; OSError: there are none here."""
+    """Whether this process got the lock; OSError: the system has no locks here."""
     if fcntl is None:
         raise OSError(0, "this system has no flock")
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # the latter where NFS makes flock of fcntl
+    except (BlockingIOError, PermissionError):  # the latter on NFS, which implements flock by fcntl
         return False
     return True
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether an open file is the one with this name."""
+    """Whether an open file still has this name."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except OSError:
@@ -225,7 +225,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _sign(file: int) -> None:
-    """Say who holds it; where that cannot be written, the lock holds all the same."""
+    """Write the holder into the file; the lock holds even if that fails."""
     said = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with suppress(OSError):
         os.truncate(file, 0)

@@ -1,4 +1,4 @@
-"""A run's folder: config.yaml, log.jsonl, checkpoints/; how it is claimed, begun, resumed and given up."""
+"""A run's folder: config.yaml, log.jsonl, checkpoints/; claimed, begun, resumed, removed after failures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
 MESH = "mesh.glb"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
-"""What `sctd/diary.py` keeps."""
+"""Files of `sctd/diary.py`."""
 MAY_CHANGE = ("output.", "mesh.", "threads", "device")
-"""Settings that a resumed run may have different: they do not belong to the result's definition."""
+"""Settings that may differ in a resumed run, because they do not define the result."""
 
 _HALF_WRITTEN = re.compile(
     r"\.(config\.yaml|log\.jsonl|asset|mesh|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
@@ -31,44 +31,44 @@ _FOLDERS = {
     SHEETS: re.compile(r"\d{7}\.png|\.\d{7}\.\d+\.tmp\.png"),
     EVENTS: re.compile(r"events\.out\.tfevents\..+"),
 }
-"""Folders of a run, and the names of its files in them."""
+"""Subfolders of a run, and the patterns of its files in them."""
 
 Say = Callable[[str], None]
 
 
 class RunFolder:
-    """The folder of one run, which no other process works in while the block lasts.
+    """The folder of one run, in which no other process works during the block.
 
-    A run that fails before its first iteration was done leaves nothing behind of what it made; after that all
-    of it stays, whatever happens.
+    A run that fails before its first iteration is complete removes the files that it made; after that all of
+    them stay.
     """
 
     def __init__(self, claim: Claim, *, worked: bool) -> None:
-        """Made by :meth:`new` or :meth:`reopen`."""
+        """Use :meth:`new` or :meth:`reopen` instead."""
         self.path = claim.path
         self.checkpoints = claim.path / CHECKPOINTS
         self.worked = worked
-        """Whether an iteration was done in it."""
+        """Whether the run has completed an iteration."""
         self._claim = claim
         self._begun = False
 
     @classmethod
     def new(cls, path: Path, *, overwrite: bool, say: Say | None = None) -> RunFolder:
-        """Claim the folder of a new run. What is there stays until :meth:`begin`.
+        """Claim the folder of a new run. Existing files stay until :meth:`begin`.
 
         Args:
-            overwrite: another run in it may be replaced.
-            say: told when the folder cannot be locked.
+            overwrite: the new run may replace another run in it.
+            say: gets a message when the folder cannot be locked.
 
         Raises:
-            InputError: it exists already, or cannot be made or written to; nothing is left behind then.
+            InputError: it exists already, or cannot be made or written; then no file is left.
             Held: another process works in it.
         """
         check_target(path, overwrite=overwrite)
         check_writable(path)
         claim = Claim(path, say)
         try:
-            check_target(path, overwrite=overwrite, held=True)  # another one may have been here in between
+            check_target(path, overwrite=overwrite, held=True)  # another process may have used it in between
         except BaseException as exc:
             claim.__exit__(type(exc), exc, None)
             raise
@@ -92,10 +92,10 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path, config: Config, *, say: Say | None = None) -> RunFolder:
-        """Claim the folder of a run to go on with it.
+        """Claim the folder of a run to continue with it.
 
         Raises:
-            InputError: no run is there, or it is one with other settings; the message names them.
+            InputError: it holds no run, or a run with other settings; the message names them.
             Held: another process works in it.
         """
         check_same_settings(path, config)
@@ -118,14 +118,14 @@ class RunFolder:
 
 
 def _remove_run(path: Path) -> None:
-    """Remove the files that a run writes, and no others: people put their own beside them."""
+    """Remove the files that a run writes, and no others: people put their own files beside them."""
     for name, pattern in _FOLDERS.items():
         folder = path / name
         if folder.is_dir() and not folder.is_symlink():
             for file in folder.iterdir():
                 if pattern.fullmatch(file.name):
                     file.unlink(missing_ok=True)
-            with suppress(OSError):  # something of somebody else's is in it
+            with suppress(OSError):  # it holds a file of somebody else
                 folder.rmdir()
     for file in path.iterdir():
         known = file.name in (CONFIG, LOG, ASSET, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
@@ -148,10 +148,10 @@ def read_config(path: Path) -> Config:
 
 
 def check_same_settings(path: Path, config: Config) -> None:
-    """Find out whether a folder holds a run that can be gone on with.
+    """Check that a folder holds a run that can be resumed.
 
     Raises:
-        InputError: no run is there, or it is one with other settings; the message names them.
+        InputError: it holds no run, or a run with other settings; the message names them.
     """
     changed = [key for key in differences(read_config(path), config) if not key.startswith(MAY_CHANGE)]
     if changed:
@@ -162,7 +162,7 @@ def check_same_settings(path: Path, config: Config) -> None:
 
 
 def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
-    """Find out, without writing, whether a new run can go into a folder.
+    """Check, without writing, that a folder can take a new run.
 
     Args:
         held: this process has claimed it.
@@ -177,13 +177,15 @@ def check_target(path: Path, *, overwrite: bool, held: bool = False) -> None:
         refuse_held(path)
     if path.exists() and not is_blank(path):
         if not overwrite:
-            raise InputError(f"output folder {path} exists; add --resume to go on, --overwrite to replace it")
+            raise InputError(
+                f"output folder {path} exists; add --resume to continue, --overwrite to replace it"
+            )
         if not _is_run(path):
             raise InputError(f"will not overwrite {path}: it is not the folder of a run (no {CONFIG} of one)")
 
 
 def is_blank(path: Path) -> bool:
-    """Whether a folder holds nothing, or what a run leaves that was killed before it had its settings."""
+    """Whether a folder holds nothing, or only files of a run that was killed before it wrote its settings."""
     return all(
         entry.name == LOCK
         or _HALF_WRITTEN.fullmatch(entry.name)
@@ -193,7 +195,7 @@ def is_blank(path: Path) -> bool:
 
 
 def _is_run(path: Path) -> bool:
-    """Whether the settings in a folder are those of a run, maybe one of an older version."""
+    """Whether the settings in a folder are those of a run, perhaps of an older version."""
     try:
         text = (path / CONFIG).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -202,34 +204,34 @@ def _is_run(path: Path) -> bool:
 
 
 def write_failed(path: Path, exc: OSError) -> OutputError:
-    """The error of a run that could not write any more; what it saved before is still there."""
+    """The error of a run that cannot write; the files that it saved before are intact."""
     reason = exc.strerror or str(exc) or type(exc).__name__
     return OutputError(
-        f"cannot write to {path}: {reason}; make room or fix the disk, then go on with --resume"
+        f"cannot write to {path}: {reason}; make room or fix the disk, then continue with --resume"
     )
 
 
 class IterationLog:
     """log.jsonl: one JSON object an iteration, in order, without gaps or repeats after a resume.
 
-    A line that cannot be written is left out: the checkpoints decide whether a run can go on, not its log.
+    The log leaves out a line that cannot be written, because a resume depends on checkpoints, not on the log.
     """
 
     def __init__(self, path: Path, iterations_done: int, say: Say | None = None) -> None:
-        """Open the log, dropping lines of iterations that will be done again.
+        """Open the log, dropping lines of iterations that the run will repeat.
 
         Args:
-            iterations_done: lines of iterations >= this are dropped, and so is a half-written last line.
-            say: told once, when a line cannot be written.
+            iterations_done: the log drops lines of iterations >= this, and a half-written last line.
+            say: gets one message when a line cannot be written.
         """
         self._path, self._say = path, say
         if path.exists():
             _truncate(path, iterations_done)
-        # A line goes to the system at once: a kill takes none that a checkpoint counts, and `tail -f` works.
+        # Lines are not buffered: a kill loses none that a checkpoint counts, and `tail -f` works.
         self._file = path.open("ab", buffering=0)
 
     def write(self, iteration: int, scalars: Mapping[str, float | str]) -> None:
-        """Append an iteration; numbers JSON has no words for become null."""
+        """Append an iteration; NaN and infinities become null, since JSON lacks them."""
         row: dict[str, float | str | None] = {"iteration": iteration}
         for key, value in scalars.items():
             finite = isinstance(value, str) or math.isfinite(value)
@@ -247,7 +249,7 @@ class IterationLog:
                 self._file.truncate(end)  # no half lines
             if self._say is not None:
                 say, self._say = self._say, None
-                say(f"cannot write {self._path}: {exc.strerror}; the run goes on, the log lacks lines")
+                say(f"cannot write {self._path}: {exc.strerror}; the run continues, the log lacks lines")
 
     def close(self) -> None:
         """Close the file."""
@@ -261,7 +263,7 @@ class IterationLog:
 
 
 def read_log(path: Path) -> list[dict[str, float | str | None]]:
-    """The rows of a log.jsonl that are whole."""
+    """The complete rows of a log.jsonl."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(json.JSONDecodeError):

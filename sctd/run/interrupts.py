@@ -1,4 +1,4 @@
-"""Signals that ask a process to end: what ends at once, and what is put in order first. No torch."""
+"""Signals that ask a process to end: at once, or after an update is complete. Loads no torch."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Ctrl-C, the wish of a batch system or of a shutdown, and a terminal that is closed."""
+"""Signals of Ctrl-C, of a batch system or a shutdown, and of a closed terminal."""
 PATIENCE = "the iteration is finished and a checkpoint saved first; Ctrl-\\ ends at once, without one"
 
 
 class Interrupts:
-    """Turns signals into KeyboardInterrupt, or notes them while something has to become whole.
+    """Turns signals into KeyboardInterrupt, or notes them while an update must be completed.
 
-    An exception in the middle of an update would leave parameters and moments that no run could have. Inside
-    another one that the process has for good, this one leaves it to wait once a KeyboardInterrupt is on its
-    way out, so that no further signal interrupts the putting in order.
+    An exception in the middle of an update would leave inconsistent parameters and moments. The process has
+    a permanent instance. When a KeyboardInterrupt leaves a nested instance, the permanent one starts to wait,
+    so that no further signal interrupts the cleaning up.
     """
 
     def __init__(self, say: Callable[[str], None] | None = None, *, wait: bool = False) -> None:
         """No signal is caught yet.
 
         Args:
-            say: told once, when a second signal comes and has to wait too.
-            wait: signals are noted; else each raises KeyboardInterrupt at once.
+            say: gets one message when a second signal comes, which waits too.
+            wait: note signals; otherwise each raises KeyboardInterrupt at once.
         """
         self.wait = wait
         self.pending = False
@@ -35,17 +35,17 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
-        """Begin to catch; outside the main thread, where nothing can be caught, this does nothing."""
+        """Begin to catch signals; does nothing outside the main thread, which alone can catch them."""
         with suppress(ValueError):
             for number in SIGNALS:
                 before = signal.getsignal(number)
                 if number == getattr(signal, "SIGHUP", None) and before == signal.SIG_IGN:
-                    continue  # nohup: to outlive the terminal is what was asked for
+                    continue  # nohup: the person wants the process to outlive the terminal
                 signal.signal(number, self._note)
                 self._before[number] = before
 
     def hold(self) -> None:
-        """From now on signals wait, and nothing is said of them: what ends here is put in order."""
+        """From now on signals wait, without a message, because the process is ending cleanly."""
         self.wait, self._say = True, None
 
     def __enter__(self) -> Interrupts:
@@ -66,6 +66,6 @@ class Interrupts:
             raise KeyboardInterrupt
         if self.pending and self._say is not None:
             say, self._say = self._say, None
-            with suppress(RuntimeError):  # it was in the middle of saying something else
+            with suppress(RuntimeError):  # the signal came in the middle of another message
                 say(PATIENCE)
         self.pending = True

@@ -1,4 +1,4 @@
-"""Whether a place can be written, found out before the work starts. No torch."""
+"""Checks before the work starts that a folder can be written. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from sctd.errors import OutputError, unwritable
 
 RUN_BYTES = 64 << 20
-"""Free space asked for before a run starts: a run of the embedded preset writes about a tenth of it."""
+"""Free space required before a run starts; a run of the embedded preset writes about a tenth of it."""
 
 
 def check_writable(out: Path, needed: int = RUN_BYTES) -> None:
-    """Try out the nearest existing part of a folder to write to, leaving nothing there.
+    """Try to write in the nearest existing part of a folder's path, and remove the trial file.
 
     Raises:
         OutputError: it is no folder, cannot be written, or has less than ``needed`` bytes free.
@@ -24,8 +24,8 @@ def check_writable(out: Path, needed: int = RUN_BYTES) -> None:
     if not base.is_dir():
         raise OutputError(f"cannot write {out}: {base} is not a folder; choose another output folder")
     try:
-        out.exists()  # says so where the name is too long
-        # Permission bits do not tell all (read-only mounts, quotas, limits on a file's size): write and see.
+        out.exists()  # raises if the name is too long
+        # Permission bits do not cover read-only mounts, quotas and size limits, so this writes a file.
         with tempfile.TemporaryFile(dir=base) as probe:
             probe.write(b"\0" * (1 << 20))
             probe.flush()

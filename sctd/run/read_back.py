@@ -1,4 +1,4 @@
-"""Run folders, read back: settings, log, and what the run cost. Loads no torch."""
+"""Reads run folders: settings, log, and the cost of the run. Loads no torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sctd.config import Config
 from sctd.errors import InputError
 from sctd.run.folder import CONFIG, LOG, read_config, read_log
 
-ASSET, CONTACT = "asset.ply", "contact.png"  # as pipeline.py calls them, which would load torch
+ASSET, CONTACT = "asset.ply", "contact.png"  # names of pipeline.py, whose import would load torch
 SCTD_EVALUATIONS = 5
-"""Network evaluations of SCTD, each camera and iteration, for logs from before they were counted."""
+"""Network evaluations of SCTD, each camera and iteration, for older logs without a count."""
 
 LogRow = dict[str, float | str | None]
 
@@ -33,12 +33,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every iteration was done and the asset written."""
+        """Whether the run has completed every iteration and written the asset."""
         return is_finished(self.folder, self.config, self.rows)
 
     @property
     def seconds(self) -> float | None:
-        """Time of the loop, all sittings together."""
+        """Time of the loop in all processes of the run."""
         return _number(self.rows[-1].get("seconds"))
 
     @property
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def evaluations(self) -> int | None:
-        """Images that went through the network; None where the method does not log it.
+        """Images that went through the network; None where the method does not log them.
 
         A skipped iteration counts, since it was computed. SCTD without the scalar: SCTD_EVALUATIONS a camera.
         """
@@ -64,7 +64,7 @@ class Run:
 
 
 def evaluations_of(scalars: Mapping[str, float | str | None], config: Config) -> float | None:
-    """Network evaluations that the scalars of one iteration tell; None where they do not."""
+    """Network evaluations by the scalars of one iteration; None if they lack the number."""
     told = _number(scalars.get("evaluations"))
     if told is None and config.method == "sctd":
         return float(SCTD_EVALUATIONS * config.cameras.batch)
@@ -72,7 +72,7 @@ def evaluations_of(scalars: Mapping[str, float | str | None], config: Config) ->
 
 
 def is_finished(folder: Path, config: Config, rows: Sequence[LogRow]) -> bool:
-    """Whether a run's last iteration is in its log and its asset is there."""
+    """Whether a run's log has the last iteration and its folder the asset."""
     done = bool(rows) and rows[-1]["iteration"] == config.iterations - 1
     return done and (folder / ASSET).is_file()
 
@@ -81,7 +81,7 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
     """Run folders among the given folders and below them, each once, in order.
 
     Raises:
-        InputError: a place holds none.
+        InputError: a given folder holds none.
     """
     found: dict[Path, None] = {}
     for place in places:

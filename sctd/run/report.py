@@ -1,4 +1,4 @@
-"""Where a run tells how it goes. No torch."""
+"""The reporter of a run: the interface for its progress. Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Where a run tells how it goes; see :class:`Silent` for one that listens to nothing."""
+    """Receives the progress of a run; :class:`Silent` ignores it."""
 
     def start(self, total: int, start_iteration: int) -> None:
         """The loop begins: ``total`` iterations, of which ``start_iteration`` are done already."""
@@ -15,20 +15,20 @@ class Reporter(Protocol):
         """An iteration is done; ``iteration`` counts from 1."""
 
     def saved(self) -> None:
-        """A checkpoint of the last iteration is on the disk, and the log is as far."""
+        """A checkpoint of the last iteration is on the disk, and the log has that iteration."""
 
     def stage(self, name: str) -> None:
-        """Something else than the loop begins, e.g. "loading the prior"."""
+        """A stage outside the loop begins, e.g. "loading the prior"."""
 
     def message(self, text: str) -> None:
         """One line that the user should see."""
 
     def finish(self) -> None:
-        """The run is over, well or not."""
+        """The run has ended, successfully or not."""
 
 
 class Silent:
-    """A reporter that says nothing."""
+    """A reporter that ignores everything."""
 
     def start(self, total: int, start_iteration: int) -> None:
         """Nothing."""

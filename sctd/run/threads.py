@@ -1,4 +1,4 @@
-"""How many threads a run takes, of the native code and of torch."""
+"""The number of threads of a run, in the native code and in torch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sctd.ops import set_num_threads
 
 
 def use_threads(threads: int = 0) -> None:
-    """Set how many threads the native kernels and torch take, before either has worked.
+    """Set the number of threads of the native kernels and of torch, before their first use.
 
     A number that the environment sets (``SCTD_NUM_THREADS``, ``OMP_NUM_THREADS``) stays. Torch counts the
     allowed cores and knows no quota: with more threads than the quota grants, the kernel stops all of them
     for a part of each tenth of a second.
 
     Args:
-        threads: for the native kernels; 0 takes what can run at once. Torch's own number decides the last
-            bits of an asset, so it changes only where a quota forces it.
+        threads: of the native kernels; 0: as many as can run at once. Torch's number affects the last bits of
+            an asset, so this changes it only where a quota requires it.
     """
     usable = usable_cores()
     limited = usable < len(allowed_cores())

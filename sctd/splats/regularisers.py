@@ -41,7 +41,8 @@ def reconstruction(settings: RegulariserSettings, prior: Prior, images: Tensor, 
     """
     if not settings.reconstruction:
         return []
-    target = prior.decode_latents(z0.detach()).to(images)
+    with torch.no_grad():
+        target = prior.decode(z0.detach()).clamp(0, 1).to(images)
     distance = 0.5 * (images - target).square().sum()
     return [Term({"reconstruction": settings.reconstruction}, distance.reshape(1, 1))]
 

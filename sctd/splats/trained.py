@@ -16,8 +16,8 @@ from sctd.render import PairCapacity, Render, render
 from sctd.representation import Term, Update
 from sctd.splats import regularisers
 from sctd.splats.augment import sample_scale_noise
-from sctd.splats.densify import Densifier
 from sctd.splats.optim import GaussianAdam
+from sctd.splats.strategies import strategy_for
 from sctd.stages import DENSIFY, OPTIMISER, REGULARISERS, RENDER, SAMPLING, SILENT, Observer
 
 
@@ -58,7 +58,7 @@ class Splats:
 
     def _begin(self, first: Gaussians) -> None:
         self.optimiser = GaussianAdam(first, self._config.optim, self._config.iterations)
-        self.densifier = Densifier(self._config.densify, self.optimiser, self._config.iterations)
+        self.strategy = strategy_for(self._config.densify, self.optimiser, self._config.iterations)
 
     @property
     def gaussians(self) -> Gaussians:
@@ -91,7 +91,7 @@ class Splats:
                 backend=self._backend,
             )
         g_means2d: list[Tensor] = []
-        if self.densifier.watches(iteration):
+        if self.strategy.watches(iteration):
             rendered.meta["means2d"].register_hook(g_means2d.append)
         return Drawn(rendered, self.capacity.needed(rendered), g_means2d)
 
@@ -113,12 +113,12 @@ class Splats:
             norms = self.optimiser.step(iteration, visible=visible, watched=watched, backend=self._backend)
         if picture.g_means2d:
             with observer.within(DENSIFY):
-                self.densifier.statistics.add(rendered, picture.g_means2d[0], norms)
+                self.strategy.watch(rendered, picture.g_means2d[0], norms)
         with observer.within(REGULARISERS):
             dimmed = regularisers.limit_brightness(c.regularisers, rendered, self.optimiser, iteration, norms)
             regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
         with observer.within(DENSIFY):
-            known = self.densifier.after_step(iteration, generator, norms)
+            known = self.strategy.after_step(iteration, generator, norms)
         self.optimiser.zero_grad()
         return Update(names, norms, {**known, "gaussians": float(len(self.gaussians))}, dimmed)
 
@@ -127,14 +127,14 @@ class Splats:
         return {
             "gaussians": self.gaussians.state_dict(),
             "adam": self.optimiser.state_dict(),
-            "statistics": self.densifier.statistics.state_dict(),
+            "statistics": self.strategy.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, dict[str, Tensor]]) -> None:
         """See :class:`sctd.representation.Representation`."""
         self._begin(Gaussians.from_state_dict(state["gaussians"]).to(self.gaussians.means.device))
         self.optimiser.load_state_dict(state["adam"])
-        self.densifier.statistics.load_state_dict(state["statistics"])
+        self.strategy.load_state_dict(state.get("statistics", {}))
 
     def result(self) -> Gaussians:
         """The Gaussians without gradient."""

@@ -19,8 +19,8 @@ def names() -> list[str]:
 def prompts(name: str) -> list[str]:
     """The prompts of a suite, in its order.
 
-    "embedded" is drawn with a fixed seed from the embedded world, without the prompts that its settings were
-    chosen on; the others are text files beside this one, which name their sources.
+    "embedded" is drawn with a fixed seed from the embedded world, without the prompts for tuning its
+    settings; the others are text files beside this one, which name their sources.
 
     Raises:
         InputError: there is no suite of that name.

@@ -1,4 +1,4 @@
-"""What a page says about its asset."""
+"""The caption of an asset's page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sctd.config import Config
 
 @dataclass(frozen=True)
 class Caption:
-    """Plain text; whoever shows it escapes it."""
+    """Plain text; the page escapes it."""
 
     title: str
     """The prompt, or the name of a file."""
     facts: dict[str, str] = field(default_factory=dict)
-    """A few words each, by their name."""
+    """Short facts by name."""
     settings: str = ""
-    """All of them, as YAML; may be empty."""
+    """All settings as YAML; may be empty."""
 
     @classmethod
     def of_run(cls, config: Config) -> Caption:
@@ -37,7 +37,7 @@ class Caption:
 
 
 def _without_folders(value: Any) -> Any:
-    """Settings whose absolute paths are names: a page is passed on, and says nothing of its maker's disk."""
+    """Settings with file names instead of absolute paths: a shared page must not show its maker's folders."""
     if isinstance(value, dict):
         return {key: part if key == "prompt" else _without_folders(part) for key, part in value.items()}
     if isinstance(value, list):

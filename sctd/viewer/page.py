@@ -1,8 +1,8 @@
-"""An asset as one web page that works from a disk, a mail or a server, and asks the network for nothing.
+"""An asset as one web page that works from a disk, a mail or a server, and makes no network requests.
 
-Inside are the splat file itself, a picture that stands there until WebGL does, and the viewer: Spark and
-three.js with our `tools/viewer/viewer.js`, built beforehand, so that nobody needs node. A policy in the page
-forbids the browser every connection.
+It holds the splat file, a picture that is shown until WebGL is ready, and the viewer: Spark and three.js with
+our `tools/viewer/viewer.js`, built beforehand, so that users need no node. A policy in the page forbids the
+browser every connection.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def write_page(
     Args:
         path: the file; its folder must exist, an existing file is replaced.
         gaussians: N >= 1 on any device, y up.
-        caption: what it says; None: the file's name.
-        output: where its camera stands at first, and the colour behind the asset; None: the defaults.
+        caption: its text; None: the file's name.
+        output: the first camera, and the background colour; None: the defaults.
 
     Raises:
         InputError: there are no Gaussians, or a value is not finite.
@@ -96,7 +96,7 @@ def _packed_viewer() -> str:
 
 
 def _packed(data: bytes) -> str:
-    """As the page's script unpacks it; without a time stamp."""
+    """Pack bytes for the page's script; without a time stamp."""
     return _base64(gzip.compress(data, 9, mtime=0))
 
 
@@ -113,7 +113,7 @@ def _ply(gaussians: Gaussians) -> bytes:
 
 @torch.no_grad()
 def _poster(gaussians: Gaussians, output: OutputSettings) -> bytes:
-    """The first view as WebP, transparent where nothing is: the page's colour is the reader's choice."""
+    """The first view as WebP with a transparent background: the reader chooses the page's colour."""
     from PIL import Image
 
     fov = math.degrees(output.fovy_rad)

@@ -1,4 +1,4 @@
-"""`sctd view`: assets and runs from the disk into the viewer, for as long as it is open."""
+"""`sctd view`: loads assets and runs from the disk into the viewer until it is closed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sctd.viewer.visit import Seen, Visit
 from sctd.viewer.window import Wish
 
 TICK_S, NEWS_S = 0.05, 0.25
-"""Seconds between two looks at the browser's camera, and at the runs."""
+"""Seconds between two checks of the browser's camera, and of the runs."""
 _NICE = 10
-"""A run on the same cores goes first."""
+"""Lower priority than a run on the same cores."""
 
 
 def serve(
@@ -39,7 +39,7 @@ def serve(
     Args:
         sources: files of Gaussians, or folders of runs, also of runs in progress.
         up: of the files, as :func:`sctd.formats.table.read_gaussians` has it.
-        say: told in a line each what a person should know.
+        say: gets one line for each message to the person.
         opened: called once the page can be opened.
 
     Raises:
@@ -67,7 +67,7 @@ def serve(
 
 
 class Talk:
-    """What runs say, and what the panel wants of the first one."""
+    """Texts about the runs, and the panel's requests to the first one."""
 
     def __init__(self, viewer: Viewer, visits: dict[int, Visit]) -> None:
         self._viewer, self._visits = viewer, visits
@@ -80,7 +80,7 @@ class Talk:
             )
 
     def listen(self) -> None:
-        """Show what is new, if it is time to look."""
+        """Show changes of the runs, if it is time to check."""
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + NEWS_S

@@ -24,12 +24,12 @@ from sctd.gaussians import Gaussians, rotations
 from sctd.viewer.splats import Mode, Splats
 
 GAP = 1.1
-"""World units from the middle to each of two assets, to the sides of the camera."""
+"""World units from the middle to each of two assets, left and right of the camera."""
 BACKGROUNDS = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 
 
 class Viewer:
-    """The page that a browser opens. What changes is drawn by :meth:`update`, called often by the owner."""
+    """The page in the browser. The owner calls :meth:`update` often, which draws changes."""
 
     def __init__(self, host: str, port: int, names: list[str]) -> None:
         """Serve an empty scene.
@@ -39,9 +39,9 @@ class Viewer:
             port: the first to try; the next free one is taken.
             names: of the assets, one or two.
         """
-        with redirect_stdout(sys.stderr):  # results go to stdout, and viser's banner is none
+        with redirect_stdout(sys.stderr):  # stdout is for results, not for viser's banner
             self._server = viser.ViserServer(host=host, port=port, label="sctd", verbose=False)
-        self._server.gui.configure_theme(show_share_button=False, show_logo=False)  # nothing leaves here
+        self._server.gui.configure_theme(show_share_button=False, show_logo=False)  # sends no data elsewhere
         view = OutputSettings()
         self._server.scene.set_up_direction("+y")
         up, level = math.sin(math.radians(view.elevation_deg)), math.cos(math.radians(view.elevation_deg))
@@ -61,11 +61,11 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """For a browser on this machine."""
+        """The address for a browser on this machine."""
         return f"http://{self._server.get_host()}:{self._server.get_port()}"
 
     def show(self, k: int, gaussians: Gaussians) -> None:
-        """Show an asset in place of the k-th."""
+        """Replace the k-th asset."""
         self._assets[k] = gaussians
         self._stale = True
 
@@ -75,7 +75,7 @@ class Viewer:
             self._told.content = text
 
     def add_controls(self, pause: Callable[[bool], None], stop: Callable[[], None]) -> None:
-        """Buttons that pause, go on with and stop a run; :meth:`allow_controls` shows them."""
+        """Add buttons that pause, continue and stop a run; :meth:`allow_controls` shows them."""
         self._pause = self._server.gui.add_button_group(
             "Run", ("Pause", "Go on", "Stop"), order=1, visible=False
         )
@@ -86,7 +86,7 @@ class Viewer:
             stop() if chosen == "Stop" else pause(chosen == "Pause")
 
     def allow_controls(self, on: bool) -> None:
-        """Whether the run listens."""
+        """Show or hide the buttons."""
         self._pause.visible = on
 
     def update(self) -> None:
@@ -155,7 +155,7 @@ class Viewer:
         quat = torch.as_tensor(np.array(camera.wxyz), dtype=torch.float32)
         self._rotation = rotations(quat[None])[0]
         self._camera.content = read_out(self._eye, math.degrees(float(camera.fov)))
-        # The colours of one asset of degree 0 are those of before.
+        # The colours of an asset of degree 0 do not depend on the camera.
         splats = [part for part in self._splats if part is not None]
         changes = self._mode.value == "depth" or any(part.depends_on_view for part in splats)
         self._moved |= changes or len(self._names) > 1
@@ -187,7 +187,7 @@ class Viewer:
 
 
 def read_out(eye: Tensor, fov_deg: float) -> str:
-    """Where a camera stands, in the words of docs/conventions.md."""
+    """A camera's position, in the terms of docs/conventions.md."""
     x, y, z = eye.tolist()
     radius = math.hypot(x, y, z)
     azimuth = math.degrees(math.atan2(x, z))
@@ -197,5 +197,5 @@ def read_out(eye: Tensor, fov_deg: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown takes as it is."""
+    """Text escaped for Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|&~" else letter for letter in text)

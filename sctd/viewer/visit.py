@@ -1,4 +1,4 @@
-"""The viewer's side of a run: what it is like now, finished or in progress, and what is wanted of it."""
+"""The viewer's side of a run: its present state, finished or in progress, and requests to it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _TAIL = 4096
 
 @dataclass(frozen=True)
 class Seen:
-    """A run at a moment."""
+    """A run at one moment."""
 
     gaussians: Gaussians
     says: str
-    """Where it stands, in words."""
+    """Its state, in words."""
     running: bool
     obeys: bool = False
     """Whether it can be paused and stopped."""
 
 
 class Visit:
-    """A look at one run, which nobody else has a look at meanwhile."""
+    """The only viewer of a run."""
 
     def __init__(self, run: Path, say: Callable[[str], None]) -> None:
-        """Nothing is asked of the run yet.
+        """Open a run for viewing.
 
         Args:
-            say: told in a line each what a person should know of how files were read.
+            say: gets one line for each message about reading files.
 
         Raises:
-            InputError: it is no run's folder.
+            InputError: it is not the folder of a run.
             Held: another viewer is there already.
         """
         if not (run / CONFIG).is_file():
@@ -69,19 +69,19 @@ class Visit:
             remove(self._place)
 
     def want(self, wish: Wish) -> None:
-        """Ask the run for something."""
+        """Send the run a request."""
         write_atomically(self._place / WISH, wish.to_json())
 
     def news(self) -> Seen | None:
-        """The run as it is now; None: as it was at the last call."""
+        """The run now; None: unchanged since the last call."""
         running = is_held(self.run)
-        # What it wrote last: its asset at the end, else what it shows the viewer, else a checkpoint.
+        # Its latest Gaussians: the asset at the end, else those for the viewer, else a checkpoint.
         paths = (self.run / ASSET, self._place / NOW, self.run / CHECKPOINTS)
         version = running, *(_stamp(path) for path in paths), _stamp(self.run / LOG)
         if version == self._version:
             return None
         if not running and self._place.is_dir():
-            self.want(Wish())  # a run that goes on later is not to be stopped again
+            self.want(Wish())  # so that a run that is resumed later does not stop again
         self._version = version
         moment = read_moment(self._place) if running else None
         if moment is not None:

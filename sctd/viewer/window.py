@@ -1,12 +1,13 @@
-"""A run's window: who looks at a run in progress, from another process, and what the run shows it.
+"""Files by which a run in progress and a viewer in another process communicate.
 
-In the run's folder, while a viewer is there and no longer:
+In the run's folder, only while there is a viewer:
 
-    .view/.lock              held by the viewer; it dies with it (`sctd/run/claims.py`)
-    .view/wish.json          what the viewer wants: {"pause": false, "stop": false}
-    .view/now.safetensors    the Gaussians of a moment ago, written by the run
+    .view/.lock              held by the viewer; the lock ends with it (`sctd/run/claims.py`)
+    .view/wish.json          the viewer's requests: {"pause": false, "stop": false}
+    .view/now.safetensors    recent Gaussians, written by the run
 
-A run without a viewer looks for one twice a second. With one it spends at most a hundredth of its time on it.
+A run without a viewer checks for one twice a second. With one it spends at most a hundredth of its time on
+it.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ from sctd.run.claims import is_held
 
 VIEW, WISH, NOW = ".view", "wish.json", "now.safetensors"
 LOOK_S = 0.5
-"""Seconds between two looks for a viewer and its wishes; Gaussians are shown no more often."""
+"""Seconds between two checks for a viewer and its requests, and at least between two writes of Gaussians."""
 SHARE = 0.01
-"""Of a run's time that may go into showing it."""
+"""Share of a run's time for its viewer."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a viewer wants of a run."""
+    """A viewer's requests to a run."""
 
     pause: bool = False
     stop: bool = False
 
     def to_json(self) -> bytes:
-        """What :func:`read_wish` reads."""
+        """The JSON that :func:`read_wish` reads."""
         return json.dumps(asdict(self)).encode()
 
 
 def read_wish(place: Path) -> Wish:
-    """The wish in a folder; none where it cannot be read."""
+    """The requests in a folder; none if the file cannot be read."""
     try:
         said = json.loads((place / WISH).read_bytes())
         return Wish(pause=said["pause"] is True, stop=said["stop"] is True)
@@ -56,10 +57,10 @@ def read_wish(place: Path) -> Wish:
 
 
 class Window:
-    """One run's, for as long as its loop goes on. Used from the loop alone."""
+    """The run's side, during its loop. Only the loop calls it."""
 
     def __init__(self, folder: Path, *, obeys: bool = True) -> None:
-        """Nobody looks yet.
+        """A window without a viewer yet.
 
         Args:
             folder: of the run.
@@ -78,11 +79,11 @@ class Window:
         return self._wish.stop
 
     def show(self, iteration: int, gaussians: Callable[[], Gaussians]) -> None:
-        """An iteration was launched; now and then its Gaussians are copied, and written at the next one.
+        """Called after each launch; at intervals copies the Gaussians, and writes them at the next call.
 
         Args:
-            iteration: as many are done.
-            gaussians: asked for only if somebody looks.
+            iteration: number of iterations done.
+            gaussians: called only if there is a viewer.
         """
         if self._asked is not None:
             self._write()
@@ -96,7 +97,7 @@ class Window:
             self._cost = time.perf_counter() - now
 
     def pause(self, over: Callable[[], bool]) -> float:
-        """Wait for as long as the viewer wants, or until ``over``; seconds waited."""
+        """Wait as long as the viewer pauses the run, or until ``over``; returns the seconds waited."""
         if not self._wish.pause:
             return 0.0
         if self._asked is not None:
@@ -108,12 +109,12 @@ class Window:
         return time.perf_counter() - began
 
     def close(self) -> None:
-        """Remove what a viewer left that was killed."""
+        """Remove the files of a killed viewer."""
         if not is_held(self._place):
             remove(self._place)
 
     def _look(self) -> bool:
-        """Whether somebody looks; takes note of the wish."""
+        """Whether there is a viewer; reads its requests."""
         self._look_at = time.perf_counter() + LOOK_S
         seen = is_held(self._place)
         self._wish = read_wish(self._place) if seen and self._obeys else Wish()
@@ -126,7 +127,7 @@ class Window:
         facts = {"iteration": str(iteration), "obeys": json.dumps(self._obeys)}
         temporary = self._place / f".{NOW}.{os.getpid()}.tmp"
         try:
-            # No fsync: what is lost in a power cut is a picture of a moment.
+            # No fsync: a power cut would only lose a momentary state.
             safetensors.torch.save_file(copies.get(), str(temporary), metadata=facts)
             os.replace(temporary, self._place / NOW)
         except (OSError, safetensors.SafetensorError):  # the viewer has gone, or the disk is full
@@ -138,7 +139,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Moment:
-    """What a run shows."""
+    """The state that a run shows."""
 
     iteration: int
     gaussians: Gaussians
@@ -147,7 +148,7 @@ class Moment:
 
 
 def read_moment(place: Path) -> Moment | None:
-    """What a run showed last; None: nothing yet."""
+    """The state that a run showed last; None: none yet."""
     try:
         with safetensors.safe_open(str(place / NOW), framework="pt") as file:
             facts = file.metadata()

@@ -1,4 +1,4 @@
-"""The embedded prior, once; torch on one thread, as in the other bit-for-bit tests."""
+"""The embedded prior, once; a batch at a URL; torch on one thread, as in the other bit-for-bit tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from night import alone, entries
+from night import alone, begun, entries
 
+from sctd.batch import objects
+from sctd.batch.remote import Url
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 
@@ -34,3 +36,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedded() -> Prior:
     """Read only."""
     return load_prior("embedded")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Scratch folders of the test alone, and no pauses before a failed upload is repeated."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(objects, "PAUSES_S", (0.0, 0.0))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def night(tmp_path: Path, cache: Path) -> Url:
+    """A new batch on the disk, by its URL."""
+    return begun(f"file://{tmp_path}/deep/night")

@@ -125,7 +125,7 @@ def test_a_worker_that_is_told_to_go_saves_and_so_does_the_command(place: Path) 
     code, _, err = ended(command)
     assert code == 1, err
     assert "died" not in err  # it went by itself
-    assert err.splitlines()[-1].endswith("go on with sctd batch --resume night")
+    assert err.splitlines()[-1].endswith("continue with sctd batch --resume night")
     assert {asset.state for asset in assets(place / "night")} <= {"queued", "done"}
     assert list((place / "night").glob("*/checkpoints/*"))
 

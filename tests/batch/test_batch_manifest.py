@@ -120,7 +120,9 @@ def test_the_widest_entry_is_the_one_with_most_cameras(tmp_path: Path) -> None:
 
 def test_status_counts_iterations_at_work(manifest: Manifest, tmp_path: Path, clock: Clock) -> None:
     store = Folder(tmp_path)
-    assert status(store).lines() == ["3 assets: 3 queued, 0 running, 0 done, 0 failed; nobody at work"]
+    assert status(store).lines() == [
+        "3 assets: 3 queued, 0 running, 0 done, 0 failed; no coordinator running"
+    ]
     sitting = manifest.sit_down("w")
     for _ in range(2):
         manifest.take("w")
@@ -176,7 +178,7 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> Non
 def test_a_full_disk_undoes_the_whole_change(tmp_path: Path, manifest: Manifest, clock: Clock) -> None:
     manifest.take("w")
     clock.__class__ = type("Full", (), {"__call__": lambda self: _full()})  # the second statement fails
-    with pytest.raises(OutputError, match="go on with --resume"):
+    with pytest.raises(OutputError, match="continue with --resume"):
         manifest.record(done(tmp_path, "asset-0"), retries=1)
     assert states(Manifest(tmp_path)) == ["running", "queued", "queued"]
 
@@ -189,7 +191,7 @@ def test_new_folders_only(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "batch"
     batch_folder.create(out, entries(1))
     assert [path.name for path in out.iterdir()] == [MANIFEST]
-    with pytest.raises(InputError, match=f"go on with --resume {out}"):
+    with pytest.raises(InputError, match=f"continue with --resume {out}"):
         batch_folder.create(out, entries(1))
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(InputError, match="is not empty"):
@@ -209,7 +211,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
                 os._exit(0)
         os.wait()
         said = os.read(reader, 1000)
-        assert b"another sctd batch is at work" in said
+        assert b"another sctd batch is running" in said
         assert b"(process %d on " % os.getpid() in said
     with batch_folder.held(tmp_path):
         pass

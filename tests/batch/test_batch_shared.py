@@ -47,7 +47,7 @@ def step(seed: int, count: int = 2, *, backward: bool = True) -> Step:
 
     def run(prior: Prior) -> tuple[Tensor, ...]:
         stream = torch.Generator().manual_seed(seed)
-        size = prior.image_size
+        size = prior.traits.image_size
         images = torch.rand(count, 3, size, size, generator=stream).requires_grad_()
         text = prior.encode_text([f"a {'red' if seed % 2 else 'blue'} ball", ""])
         z = prior.encode_images(2 * images, prior.posterior_noise(images, stream))
@@ -102,7 +102,7 @@ def test_a_newcomer_begins_with_the_others_next_iteration() -> None:
     def iterations(count: int) -> Step:
         def run(prior: Prior) -> None:
             for _ in range(count):
-                images = torch.rand(1, 3, prior.image_size, prior.image_size).requires_grad_()
+                images = torch.rand(1, 3, prior.traits.image_size, prior.traits.image_size).requires_grad_()
                 z = prior.encode_images(images)
                 prior.predict(z, 500, prior.encode_text(["a red ball"]))
                 z.sum().backward()
@@ -122,7 +122,7 @@ def test_a_newcomer_begins_with_the_others_next_iteration() -> None:
 
 def test_runs_may_ask_for_their_gradients_one_after_the_other(embedded: Prior) -> None:
     """The graph stays for the second one."""
-    images = torch.rand(2, 3, embedded.image_size, embedded.image_size)
+    images = torch.rand(2, 3, *(2 * [embedded.traits.image_size]))
     calls = [Call("encode_images", (image, None), grad=True) for image in images.split(1)]
     leaf, out = forward(embedded, join(calls))
     joint, grads = Joint(calls, leaf, out), torch.randn(out.shape).split(1)

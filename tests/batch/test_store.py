@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import json
 import os
 import pickle
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -22,38 +18,19 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry as registry
 from fsspec.registry import known_implementations
-from night import Lines, alone, assert_same_runs, entries, entry, finish, kill_after
+from night import Lines, alone, assert_same_runs, begun, entries, entry, finish, kill_after, states
 
-from sctd.batch import gallery, lease, objects, remote
+from sctd.batch import gallery, objects, remote
 from sctd.batch.manifest import MANIFEST, Manifest
 from sctd.batch.prompts import Defaults, read_prompts
 from sctd.batch.remote import Url
 from sctd.batch.run import carry_on
 from sctd.batch.status import status
-from sctd.batch.store import Folder, Store, store_at
-from sctd.errors import InputError, OutputError, SctdError
+from sctd.batch.store import Folder, store_at
+from sctd.errors import InputError, OutputError
 from sctd.run.claims import Claim, Held
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Scratch folders of the test alone, and nobody waits for a network."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(objects, "PAUSES_S", (0.0, 0.0))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def night(tmp_path: Path) -> Url:
-    """A new batch on the disk, by its URL."""
-    return begun(f"file://{tmp_path}/deep/night")
-
-
-def begun(url: str) -> Url:
-    store = store_at(url)
-    assert isinstance(store, Url)
-    store.create(entries())
-    return store
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def kept(store: Url, folder: Path) -> Path:
@@ -61,11 +38,6 @@ def kept(store: Url, folder: Path) -> Path:
     fs, path = fsspec.url_to_fs(str(store))
     fs.get(path, str(folder), recursive=True)
     return folder
-
-
-def states(store: Store) -> dict[str, str]:
-    with store.reading() as folder, closing(Manifest(folder)) as manifest:
-        return {asset.name: asset.state for asset in manifest.assets()}
 
 
 def assert_undisturbed(store: Url, undisturbed: Path, folder: Path) -> None:
@@ -223,7 +195,7 @@ def test_an_upload_that_fails_ends_the_batch_and_loses_nothing(
 ) -> None:
     puts.fault = lambda key: fault if key == what else None
     with pytest.raises(
-        OutputError, match=rf"^cannot write {night}/{what}: {says}; go on with --resume file://"
+        OutputError, match=rf"^cannot write {night}/{what}: {says}; continue with --resume file://"
     ):
         finish(night)
     copy = kept(night, tmp_path / "broken")
@@ -267,71 +239,6 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, night: Url, undistu
     _, said = finish(night)
     assert any(text.startswith("one: ignored a checkpoint: ") for text in said)
     assert_undisturbed(night, undisturbed, tmp_path / "copy")
-
-
-def test_one_desk_at_a_time(tmp_path: Path, night: Url) -> None:
-    """Of this machine: a process that is dead holds nothing."""
-    other = store_at(str(night), tmp_path / "elsewhere")
-    for _ in carry_on(night, Lines(), in_flight=1, retries=1):
-        assert status(other).at_work
-        with pytest.raises(SctdError, match=rf"another sctd batch is at work at .*: process {os.getpid()} "):
-            finish(other)
-        break
-    with night.held(lambda text: None):
-        code = f"from sctd.batch.store import store_at; print(store_at({str(night)!r}).is_held())"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout == "True\n"
-    assert not status(night).at_work
-    kill_after(str(night), 3)
-    assert (tmp_path / "deep" / "night" / lease.LEASE).exists()
-    assert not status(night).at_work
-    finish(other)
-    assert set(states(night).values()) == {"done"}
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, night: Url) -> Callable[[float], None]:
-    """Write the lease of a coordinator on another machine, renewed so many seconds ago."""
-    path = tmp_path / "deep" / "night" / lease.LEASE
-
-    def write(age: float) -> None:
-        path.unlink(missing_ok=True)
-        with night.held(lambda text: None):
-            mine = lease.Holder(**json.loads(path.read_text()))
-        other = dataclasses.replace(mine, token="other", host="far-away", time=mine.time - age)
-        path.write_text(json.dumps(dataclasses.asdict(other)))
-
-    return write
-
-
-def test_a_desk_elsewhere_has_time_to_be_heard_of(night: Url, elsewhere: Callable[[float], None]) -> None:
-    elsewhere(lease.LEASE_S - 60)
-    with pytest.raises(SctdError, match=r"on far-away; if it was killed, its hold lapses in (59|60) s"):
-        finish(night)
-    assert set(states(night).values()) == {"queued"}
-    elsewhere(lease.LEASE_S + 1)
-    finish(night)
-    assert set(states(night).values()) == {"done"}
-
-
-def test_a_desk_whose_lease_is_taken_stops(
-    night: Url, elsewhere: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was asleep for long, say; the manifest is the other one's from then on."""
-    monkeypatch.setattr(remote, "PUBLISH_S", 0.0)
-    monkeypatch.setattr("sctd.batch.run.REPORT_S", 0.0)
-    path = tmp_path / "deep" / "night" / lease.LEASE
-    elsewhere(0)
-    taken = path.read_bytes()
-    path.unlink()
-    outcomes = carry_on(night, Lines(), in_flight=1, retries=1)
-    next(outcomes)
-    path.write_bytes(taken)
-    before = states(night)
-    with pytest.raises(SctdError, match="on far-away has taken over the batch at file://"):
-        list(outcomes)
-    assert path.read_bytes() == taken
-    assert states(night) == before
 
 
 def test_status_and_gallery_need_the_url_alone(tmp_path: Path, night: Url, cache: Path) -> None:

@@ -91,7 +91,7 @@ def test_work_is_booked_where_it_is_done(monkeypatch: pytest.MonkeyPatch) -> Non
             return grads[0], None
 
     prior = small_prior()
-    encode, predict = prior.encode_images, prior.predict_noise
+    encode, predict = prior.encode_images, prior.predict
     activated = Gaussians.activated
 
     def slow_predict(*arguments: Any) -> torch.Tensor:
@@ -103,7 +103,7 @@ def test_work_is_booked_where_it_is_done(monkeypatch: pytest.MonkeyPatch) -> Non
         return (Slow.apply(means, 10_000.0), *rest)
 
     monkeypatch.setattr(prior, "encode_images", lambda images, g: encode(Slow.apply(images, 1000.0), g))
-    monkeypatch.setattr(prior, "predict_noise", slow_predict)
+    monkeypatch.setattr(prior, "predict", slow_predict)
     monkeypatch.setattr(Gaussians, "activated", slow_activated)
     trainer = Trainer(small_config(12, *FULL), prior)
     with instrumented(trainer, clock):

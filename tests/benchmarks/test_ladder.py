@@ -35,7 +35,7 @@ def prior() -> Prior:
 
 
 def test_the_oracle_knows_what_the_prompt_shows_and_nothing_else(prior: Prior) -> None:
-    generator, schedule = torch.Generator().manual_seed(0), Schedule(prior.alphas_cumprod)
+    generator, schedule = torch.Generator().manual_seed(0), Schedule(prior.traits.alphas_cumprod)
     views = random_viewpoints(2, generator)
     oracle = Oracle(prior, HOUSE)
     cameras = oracle.encode_cameras(views)
@@ -45,10 +45,10 @@ def test_the_oracle_knows_what_the_prompt_shows_and_nothing_else(prior: Prior) -
     text = prior.encode_text(["", "", "a green house", "a green house"])
     out = oracle.predict(z, 700, text, cameras)
     torch.testing.assert_close(out[:2], prior.predict(z, 700, text)[:2])
-    guess = clean(schedule, z, out, 700, prior.prediction)
+    guess = clean(schedule, z, out, 700, prior.traits.prediction)
     torch.testing.assert_close(guess[2:], truth, atol=1e-4, rtol=1e-4)
-    picture = truth_from(HOUSE, views, prior.image_size)[0]
-    assert float(psnr(prior.decode_latents(guess[2:]), picture).min()) > 24
+    picture = truth_from(HOUSE, views, prior.traits.image_size)[0]
+    assert float(psnr(prior.decode(guess[2:]).clamp(0, 1), picture).min()) > 24
     assert torch.equal(Pixels(prior).encode_images(picture), picture)
 
 
@@ -58,7 +58,7 @@ def test_the_oracle_knows_the_empty_text_however_it_was_rounded(prior: Prior) ->
     oracle.encode_cameras(random_viewpoints(2, torch.Generator().manual_seed(0)))
     text = prior.encode_text(["", "a green house"])
     text[0] *= 1 + 1e-6
-    z = torch.randn(2, *prior.latent_shape, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(2, *prior.traits.latent_shape, generator=torch.Generator().manual_seed(1))
     own, out = prior.predict(z, 700, text), oracle.predict(z, 700, text)
     torch.testing.assert_close(out[0], own[0])
     assert float((out[1] - own[1]).abs().max()) > 0.1
@@ -68,7 +68,7 @@ def test_the_oracle_knows_the_empty_text_however_it_was_rounded(prior: Prior) ->
 def test_every_rung_gives_scores(prior: Prior, rung: str) -> None:
     scores, images = climb(rung, prior, HOUSE, 0, ["iterations=2", "gaussians.count=50"])
     assert 0 < scores["psnr"] < 60
-    assert images.shape == (8, 3, prior.image_size, prior.image_size)
+    assert images.shape == (8, 3, prior.traits.image_size, prior.traits.image_size)
 
 
 def test_errors_and_samples_are_measured_for_every_level_and_guidance(prior: Prior) -> None:

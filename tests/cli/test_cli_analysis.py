@@ -147,7 +147,7 @@ def test_runs_that_cannot_be_scored_are_refused(sctd: Command, here: Path, prior
         in sctd("evaluate", "run", "--clip", str(clip), "--suite", "segmentdreamer40").error_line()
     )
     (here / "run" / "asset.ply").unlink()
-    assert "go on with --resume" in sctd("evaluate", "run", "--clip", str(clip)).error_line()
+    assert "continue with --resume" in sctd("evaluate", "run", "--clip", str(clip)).error_line()
 
 
 def test_a_run_of_the_embedded_prior_is_scored_against_the_truth(sctd: Command, here: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_list_from_start_to_end(sctd: Command, here: Path, prompts: Path) -> N
     assert '<option value="sds">sds (1)</option>' in text
 
     lines = sctd("batch", "--status", "night").out.splitlines()
-    assert lines[0] == "3 assets: 0 queued, 0 running, 2 done, 1 failed; nobody at work"
+    assert lines[0] == "3 assets: 0 queued, 0 running, 2 done, 1 failed; no coordinator running"
     assert lines[1].endswith(" assets an hour")
     assert lines[2].startswith("failed: a-dragon-seed0: ")
     found = json.loads(sctd("batch", "--status", "night", "--json").out)
@@ -127,7 +127,7 @@ def test_a_disk_that_is_full_in_the_middle(sctd_process: Command, here: Path) ->
     assert (done.code, done.out) == (2, "")
     line = done.err.splitlines()[-1]
     assert line.startswith("error: cannot write to night/")
-    assert line.endswith("go on with --resume")
+    assert line.endswith("continue with --resume")
     assert [path for path in tree(here) if "tmp" in path or path.endswith((".ply", ".safetensors"))] == []
 
     done = sctd_process("batch", "--resume", "night")
@@ -183,7 +183,7 @@ def test_at_a_url_killed_and_gone_on_with_elsewhere(
         for file in ("asset.ply", "contact.png"):
             assert (far / name / file).read_bytes() == (here / "night" / name / file).read_bytes()
     status = sctd_process("batch", "--status", f"file://{far}").out
-    assert status.startswith("3 assets: 0 queued, 0 running, 2 done, 1 failed; nobody at work")
+    assert status.startswith("3 assets: 0 queued, 0 running, 2 done, 1 failed; no coordinator running")
     assert sctd_process("gallery", f"file://{far}").out == f"file://{far}/index.html\n"
     assert '"contact": "box/contact.png"' in (far / "index.html").read_text(encoding="utf-8")
 

@@ -87,7 +87,7 @@ def test_a_live_run_is_nobody_elses_and_further_interrupts_wait(sctd: Command, h
         for further in ((), ("--overwrite",), ("--resume",)):
             done = sctd(*RUN, *FOREVER, *further)
             assert (done.code, done.out) == (1, "")
-            assert done.err.startswith("error: another sctd is at work in run (process ")
+            assert done.err.startswith("error: another sctd is running in run (process ")
             assert f"process {process.pid} on " in done.err
             assert ", since 2" in done.err
         done = sctd("prior", "train", "--out", "run", "--overwrite")
@@ -105,7 +105,7 @@ def test_a_live_run_is_nobody_elses_and_further_interrupts_wait(sctd: Command, h
     assert (process.returncode, out) == (1, "")
     assert "Traceback" not in err
     assert err.count("a checkpoint saved first") == 1
-    assert err.splitlines()[-1].endswith("go on with --resume --out run")
+    assert err.splitlines()[-1].endswith("continue with --resume --out run")
     assert len(list((here / "run" / "checkpoints").iterdir())) == 1
     assert sorted(path.name for path in (here / "run").iterdir()) == [*FILES[2:4], *FILES[5:]]
 

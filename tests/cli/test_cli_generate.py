@@ -126,7 +126,7 @@ def test_failure_is_one_line_and_leaves_nothing_useless(
 
 
 def test_interrupt_with_a_checkpoint_is_told_by_the_run_alone(sctd: Command, fake_run: Fake) -> None:
-    fake_run(fail(KeyboardInterrupt("stopped after iteration 10; go on with --resume"), worked=True))
+    fake_run(fail(KeyboardInterrupt("stopped after iteration 10; continue with --resume"), worked=True))
     done = sctd("generate", GOOD)
     assert (done.code, done.err) == (1, "loading the prior\noptimising\n")
 

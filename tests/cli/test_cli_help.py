@@ -33,6 +33,7 @@ COMMANDS = [
     "prior",
     "prior train",
     "prior sample",
+    "prior truth",
     "prior info",
     "prior check",
     "bench",

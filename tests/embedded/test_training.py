@@ -284,7 +284,7 @@ def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer
             again.state_dict()[name], value.half().float() if value.is_floating_point() else value
         )
     prior = load_sampler(tmp_path / "weights")
-    assert prior.reads_cameras
+    assert prior.traits.reads_cameras
     seen = views_all_round(2)
     images = sample_images(["a red car"] * 2, steps=2, prior=prior, views=seen)
     assert images.shape == (2, 3, 128, 128)

@@ -98,7 +98,7 @@ def test_weights_name_their_world(tmp_path: Path) -> None:
     assert world_of().name == "small"
     assert world_of(tmp_path).name == "small"  # cards from before there was another
     write_card({"world": "flat"}, tmp_path)
-    with pytest.raises(InputError, match="no world is named 'flat'; there are small"):
+    with pytest.raises(InputError, match="no world is named 'flat'; there are small, rich"):
         world_of(tmp_path)
 
 

@@ -31,8 +31,8 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, **settings: object) -
 def test_half_precision_is_the_cpu_to_its_rounding(folder: Path) -> None:
     cpu, gpu = load_prior(str(folder)), load(folder, torch.float16)
     text, z, images = cpu.encode_text(["a duck", ""]), torch.randn(2, 4, 8, 8), torch.rand(2, 3, 16, 16)
-    got = gpu.predict_noise(z.cuda(), 300, gpu.encode_text(["a duck", ""]))
-    torch.testing.assert_close(got.cpu(), cpu.predict_noise(z, 300, text), rtol=0.02, atol=0.02)
+    got = gpu.predict(z.cuda(), 300, gpu.encode_text(["a duck", ""]))
+    torch.testing.assert_close(got.cpu(), cpu.predict(z, 300, text), rtol=0.02, atol=0.02)
     torch.testing.assert_close(
         gpu.encode_images(images.cuda()).cpu(), cpu.encode_images(images), rtol=0.02, atol=0.02
     )

@@ -65,7 +65,7 @@ class Plain:
     """The prior's formulas once more, for one image."""
 
     def __init__(self, prior: AnalyticPrior, i: int, negative: str) -> None:
-        self.prior, self.abar = prior, prior.alphas_cumprod
+        self.prior, self.abar = prior, prior.traits.alphas_cumprod
         phrases = ("front view", "left view", "right view", "back view", "overhead view")
         views = prior.encode_text([f"a duck, {phrase}" for phrase in phrases])
         weights = blend_weights(AZIMUTH[i : i + 1], ELEVATION[i : i + 1])[0]
@@ -73,7 +73,7 @@ class Plain:
         self.neg, self.null = prior.encode_text([negative]), prior.encode_text([""])
 
     def eps(self, z: Tensor, t: int, text: Tensor) -> Tensor:
-        return self.prior.predict_noise(z, t, text)
+        return self.prior.predict(z, t, text)
 
     def cfg(self, z: Tensor, t: int, w: float) -> Tensor:
         return (1 - w) * self.eps(z, t, self.neg) + w * self.eps(z, t, self.y)
@@ -260,7 +260,7 @@ def test_a_change_by_a_thousandth_is_seen(prior, name, knob, preset):
     [("sds", "eps_w"), ("csd", "eps_neg"), ("cds", "eps_t"), ("ism", "z_s"), ("gcs", "z_t")],
 )
 def test_a_non_finite_tensor_is_named_and_not_raised(prior, name, culprit, monkeypatch):
-    monkeypatch.setattr(prior, "predict_noise", lambda z, t, y: torch.full_like(z, math.inf))
+    monkeypatch.setattr(prior, "predict", lambda z, t, y: torch.full_like(z, math.inf))
     got = run(prior, name, 10)
     assert got.offender == culprit
     assert all(math.isfinite(value) for value in got.numbers().values())

@@ -78,14 +78,14 @@ def plain_gradient(
     settings: SctdSettings,
 ) -> Tensor:
     """One image at a time, one network call at a time, straight from the published description."""
-    abar, (t, s, e), w = prior.alphas_cumprod, steps, settings.guidance_scale
+    abar, (t, s, e), w = prior.traits.alphas_cumprod, steps, settings.guidance_scale
 
     def step(z: Tensor, eps: Tensor, a: int, b: int) -> Tensor:
         x0 = (z - (1 - abar[a]).sqrt() * eps) / abar[a].sqrt()
         return abar[b].sqrt() * x0 + (1 - abar[b]).sqrt() * eps
 
     def network(z: Tensor, at: int, embedding: Tensor) -> Tensor:
-        return prior.predict_noise(z, at, embedding)
+        return prior.predict(z, at, embedding)
 
     grads = []
     for i in range(len(z0)):
@@ -257,7 +257,7 @@ def test_a_non_finite_tensor_is_named_and_not_raised(prior, texts, where, monkey
         z0[1, 0, 0, 0] = float("nan")
         name = "z0"
     else:
-        monkeypatch.setattr(prior, "predict_noise", lambda z, t, y: torch.full_like(z, math.inf))
+        monkeypatch.setattr(prior, "predict", lambda z, t, y: torch.full_like(z, math.inf))
         name = "z_t"
     got = make(prior, texts).residual(z0, noise, VIEWS, TWO_STEP)
     assert got.offender == name

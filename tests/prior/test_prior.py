@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import views_from
+from torch import Tensor
 
 from sctd.config.sctd import SctdSettings
 from sctd.config.views import ViewSettings
@@ -17,6 +18,8 @@ from sctd.methods.sctd import Sctd
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 from sctd.prior.load import sources
+from sctd.schedule import Schedule
+from sctd.solver import noise_in
 from sctd.text import ViewTexts
 
 
@@ -29,6 +32,11 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def noise_of(prior: Prior, z: Tensor, t: int, text: Tensor) -> Tensor:
+    out = prior.predict(z, t, text)
+    return noise_in(Schedule(prior.traits.alphas_cumprod), z, out, t, prior.traits.prediction)
+
+
 def set_prediction(folder: Path, prediction_type: str) -> Path:
     """Says in the scheduler's config that the same network predicts something else."""
     path = folder / "scheduler" / "scheduler_config.json"
@@ -37,11 +45,11 @@ def set_prediction(folder: Path, prediction_type: str) -> Path:
 
 
 def test_facts(prior):
-    assert prior.image_size == 16
-    assert prior.latent_shape == (4, 8, 8)
-    assert (prior.dtype, prior.device.type) == (torch.float32, "cpu")
-    assert prior.alphas_cumprod.shape == (1000,)
-    assert prior.alphas_cumprod.dtype == torch.float64
+    assert prior.traits.image_size == 16
+    assert prior.traits.latent_shape == (4, 8, 8)
+    assert (prior.traits.dtype, prior.traits.device.type) == (torch.float32, "cpu")
+    assert prior.traits.alphas_cumprod.shape == (1000,)
+    assert prior.traits.alphas_cumprod.dtype == torch.float64
 
 
 def test_half_precision_files_run_in_single_precision_and_are_frozen(prior):
@@ -62,34 +70,33 @@ def test_text_embeddings_differ_and_do_not_depend_on_the_batch(prior):
 def test_prediction_types_are_converted_to_noise(tiny_folder, tiny_copy, prior, t):
     """The same network output read as eps, as v = alpha eps - sigma z0 and as z0."""
     z, text = torch.randn(2, 4, 8, 8), prior.encode_text(["a duck", "a mug"])
-    out = prior.predict_noise(z, t, text).double()
-    abar = prior.alphas_cumprod[t]
+    out = noise_of(prior, z, t, text).double()
+    abar = prior.traits.alphas_cumprod[t]
     alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
 
-    eps_v = load_prior(str(set_prediction(tiny_copy, "v_prediction"))).predict_noise(z, t, text).double()
+    eps_v = noise_of(load_prior(str(set_prediction(tiny_copy, "v_prediction"))), z, t, text).double()
     z0 = (z.double() - sigma * eps_v) / alpha
     torch.testing.assert_close(alpha * eps_v - sigma * z0, out, rtol=1e-3, atol=1e-4)
 
-    eps_x = load_prior(str(set_prediction(tiny_copy, "sample"))).predict_noise(z, t, text).double()
+    eps_x = noise_of(load_prior(str(set_prediction(tiny_copy, "sample"))), z, t, text).double()
     torch.testing.assert_close(alpha * out + sigma * eps_x, z.double(), rtol=1e-3, atol=1e-4)
 
 
 def test_prediction_depends_on_text_and_time_and_has_no_gradient(prior):
     z = torch.randn(1, 4, 8, 8, requires_grad=True)
     text = prior.encode_text(["a red duck", ""])
-    a = prior.predict_noise(z, 500, text[:1])
+    a = prior.predict(z, 500, text[:1])
     assert a.is_contiguous()
     assert not a.requires_grad
-    assert not torch.equal(a, prior.predict_noise(z, 500, text[1:]))
-    assert not torch.equal(a, prior.predict_noise(z, 100, text[:1]))
+    assert not torch.equal(a, prior.predict(z, 500, text[1:]))
+    assert not torch.equal(a, prior.predict(z, 100, text[:1]))
 
 
 @pytest.mark.parametrize("name", ["tiny", "analytic"])
-@pytest.mark.parametrize("call", ["predict", "predict_noise"])
-def test_each_latent_may_have_its_timestep(prior, name, call):
+def test_each_latent_may_have_its_timestep(prior, name):
     chosen = prior if name == "tiny" else load_prior(name)
-    predict = getattr(chosen, call)
-    z, text = torch.randn(3, *chosen.latent_shape), chosen.encode_text(["a red ball", "", "a red box"])
+    predict = chosen.predict
+    z, text = torch.randn(3, *chosen.traits.latent_shape), chosen.encode_text(["a red ball", "", "a red box"])
     t = torch.tensor([20, 500, 979])
     each = torch.cat([predict(z[i : i + 1], int(t[i]), text[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(predict(z, t, text), each)
@@ -111,7 +118,7 @@ def test_encoding_lets_the_gradient_through_and_scales(prior):
 
 def test_decoding_undoes_the_scale_and_stays_in_range(prior):
     z = torch.randn(2, 4, 8, 8) * 3
-    images = prior.decode_latents(z)
+    images = prior.decode(z).clamp(0, 1)
     assert images.shape == (2, 3, 16, 16)
     assert images.min() >= 0
     assert images.max() <= 1
@@ -121,7 +128,7 @@ def test_decoding_undoes_the_scale_and_stays_in_range(prior):
 def test_decoding_with_gradient_is_the_same_without_the_clamp(prior):
     z = (torch.randn(2, 4, 8, 8) * 3).requires_grad_()
     images = prior.decode(z)
-    torch.testing.assert_close(images.detach().clamp(0, 1), prior.decode_latents(z))
+    torch.testing.assert_close(images.detach().clamp(0, 1), prior.decode(z).clamp(0, 1))
     (gradient,) = torch.autograd.grad(images.square().sum(), z)
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
     assert not any(p.requires_grad for p in prior._vae.module.parameters())
@@ -284,7 +291,7 @@ def test_fp16_variant_files_are_found(tiny_copy, prior):
         path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
     z, text = torch.randn(1, 4, 8, 8), prior.encode_text(["a duck"])
     again = load_prior(str(tiny_copy))
-    torch.testing.assert_close(again.predict_noise(z, 300, text), prior.predict_noise(z, 300, text))
+    torch.testing.assert_close(again.predict(z, 300, text), prior.predict(z, 300, text))
 
 
 # -- the embedded prior --

@@ -121,7 +121,7 @@ CACHED = """
 import sys
 from sctd.prior import load_prior
 prior = load_prior(sys.argv[1])
-print(prior.image_size)
+print(prior.traits.image_size)
 """
 
 

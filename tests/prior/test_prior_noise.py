@@ -16,6 +16,7 @@ from sctd.prior import load_prior
 from sctd.prior.load import parts
 from sctd.prior.load.noise import check, other_family
 from sctd.schedule import Schedule
+from sctd.solver import noise_in
 
 
 def scheduler(folder: Path, **values: Any) -> Path:
@@ -78,7 +79,7 @@ def test_every_scheduler_of_ddpms_noise_tells_its_levels(name: str, tmp_path: Pa
     "values", [{"trained_betas": [0.001] * 1000}, {"beta_schedule": "squaredcos_cap_v2", "beta_start": None}]
 )
 def test_betas_told_otherwise(tiny_copy: Path, values: dict[str, Any]) -> None:
-    abar = load_prior(str(scheduler(tiny_copy, **values))).alphas_cumprod
+    abar = load_prior(str(scheduler(tiny_copy, **values))).traits.alphas_cumprod
     assert abar.shape == (1000,)
     assert bool((abar.diff() < 0).all())
 
@@ -111,12 +112,13 @@ def test_zero_terminal_snr(tiny_copy: Path, prediction: str) -> None:
     prior = load_prior(str(scheduler(tiny_copy, rescale_betas_zero_snr=True, prediction_type=prediction)))
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     wanted = zero_snr(betas)
-    assert prior.alphas_cumprod[-1] == 0
-    torch.testing.assert_close(prior.alphas_cumprod, wanted, rtol=2e-3, atol=1e-7)
-    schedule = Schedule(prior.alphas_cumprod, 998)
+    assert prior.traits.alphas_cumprod[-1] == 0
+    torch.testing.assert_close(prior.traits.alphas_cumprod, wanted, rtol=2e-3, atol=1e-7)
+    schedule = Schedule(prior.traits.alphas_cumprod, 998)
     assert schedule.level(998).alpha > 0
     z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     assert schedule.weights(998, 788, SctdSettings(), z).isfinite().all()
-    assert prior.predict_noise(z, 998, prior.encode_text(["a"])).isfinite().all()
+    out = prior.predict(z, 998, prior.encode_text(["a"]))
+    assert noise_in(schedule, z, out, 998, prediction).isfinite().all()
     with pytest.raises(InputError, match=r"no signal left at timestep 999 .*t_max to at most 998"):
-        Schedule(prior.alphas_cumprod, 999)
+        Schedule(prior.traits.alphas_cumprod, 999)

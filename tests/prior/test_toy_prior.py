@@ -15,10 +15,10 @@ def test_a_text_stands_for_its_picture(color):
     prior = load_prior("analytic")
     text = prior.encode_text([f"a {color} ball, front view"])
     # at the noisiest level the clean latents that the prediction means are the mean of the text's components
-    z = torch.randn(1, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
-    abar = prior.alphas_cumprod[999]
-    clean = (z - (1 - abar).sqrt() * prior.predict_noise(z, 999, text)) / abar.sqrt()
-    image = prior.decode_latents(clean)[0]
+    z = torch.randn(1, *prior.traits.latent_shape, generator=torch.Generator().manual_seed(0))
+    abar = prior.traits.alphas_cumprod[999]
+    clean = (z - (1 - abar).sqrt() * prior.predict(z, 999, text)) / abar.sqrt()
+    image = prior.decode(clean).clamp(0, 1)[0]
     middle, corner = image[:, 16, 16], image[:, 0, 0]
     torch.testing.assert_close(middle, torch.tensor(COLORS[color]), atol=0.05, rtol=0)
     torch.testing.assert_close(corner, torch.full((3,), BACKGROUND), atol=0.05, rtol=0)

@@ -36,10 +36,6 @@ class Watched(AnalyticPrior):
         self.widest = max(self.widest, len(latents))
         return super().predict(latents, *rest)
 
-    def predict_noise(self, latents: Tensor, *rest: Any) -> Tensor:
-        self.widest = max(self.widest, len(latents))
-        return super().predict_noise(latents, *rest)
-
 
 @pytest.mark.parametrize("negative", ["", "blurry"])
 @pytest.mark.parametrize(("name", "override"), SECTIONS)

@@ -61,7 +61,7 @@ def test_of_many_that_start_at_once_one_gets_the_folder(tmp_path: Path) -> None:
         said.append(process.stdout.readline().rstrip())
     assert said.count("won") == 1
     winner = processes[said.index("won")]
-    start = f"another sctd is at work in {folder} (process {winner.pid} on {os.uname().nodename}, since "
+    start = f"another sctd is running in {folder} (process {winner.pid} on {os.uname().nodename}, since "
     assert all(text.startswith(start) for text in said if text != "won")
     assert is_held(folder)
     for process in processes:

@@ -136,7 +136,7 @@ def test_a_log_line_that_cannot_be_written_is_said_once_and_left_out(tmp_path: P
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         log.write(3, {"loss": 3.0})
     assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [0, 3]
-    assert said == [f"cannot write {path}: File too large; the run goes on, the log lacks lines"]
+    assert said == [f"cannot write {path}: File too large; the run continues, the log lacks lines"]
 
 
 def test_what_a_kill_left_before_the_settings_is_no_run(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_existing_folder_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with RunFolder.new(tmp_path / "run", overwrite=False) as folder:  # an empty one is fine
         folder.begin(small_config(3))
-    with pytest.raises(InputError, match=r"exists; add --resume to go on, --overwrite"):
+    with pytest.raises(InputError, match=r"exists; add --resume to continue, --overwrite"):
         check_target(tmp_path / "run", overwrite=False)
     check_target(tmp_path / "run", overwrite=True)
 

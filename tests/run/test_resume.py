@@ -88,7 +88,7 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, numbe
     report = Interrupting()
     report.messages = []
     handler = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt, match="after iteration 8 of 24; go on with --resume"):
+    with pytest.raises(KeyboardInterrupt, match="after iteration 8 of 24; continue with --resume"):
         small_run(tmp_path / "run", ITERATIONS, report=report)
     assert signal.getsignal(number) == handler
     assert len(report.messages) == 1

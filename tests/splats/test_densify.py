@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -10,18 +11,13 @@ import torch
 from sctd.cameras import orbit_cameras
 from sctd.config import load_config, preset_names
 from sctd.config.asset import DensifySettings, OptimSettings
-from sctd.gaussians import Gaussians, from_points
+from sctd.gaussians import Gaussians, from_points, rotations
 from sctd.render import render
-from sctd.splats.densify import (
-    SPLIT_SHRINK,
-    Densifier,
-    ScreenStatistics,
-    _share,
-    grow_and_prune,
-    relocate,
-    rotations,
-)
+from sctd.splats.densify import Strategy
 from sctd.splats.optim import GaussianAdam
+from sctd.splats.original import SPLIT_SHRINK, Original, ScreenStatistics, grow_and_prune
+from sctd.splats.relocate import _share, relocate
+from sctd.splats.strategies import STRATEGIES, strategy_for
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -214,8 +210,19 @@ def test_statistics_count_every_camera() -> None:
     torch.testing.assert_close(statistics.mean_gradient(), statistics.gradient / 3)
 
 
-def make(settings: DensifySettings, iterations: int = 100) -> Densifier:
-    return Densifier(
+def test_the_settings_name_the_strategies_of_the_table() -> None:
+    named = get_args(DensifySettings.model_fields["strategy"].annotation)
+    assert list(named) == list(STRATEGIES)
+    assert {name: DensifySettings(strategy=name, max_count=9).most(5) for name in named} == {
+        "relocate": 5,
+        "original": 9,
+        "none": 5,
+    }
+    assert DensifySettings(strategy="relocate", growth=0.1, max_count=9).most(5) == 9
+
+
+def make(settings: DensifySettings, iterations: int = 100) -> Strategy:
+    return strategy_for(
         settings, GaussianAdam(cloud([0.5, 0.5, 0.001]), OptimSettings(), iterations), iterations
     )
 
@@ -223,8 +230,8 @@ def make(settings: DensifySettings, iterations: int = 100) -> Densifier:
 @pytest.mark.parametrize("strategy", ["relocate", "original"])
 def test_changes_come_on_time(strategy: str) -> None:
     settings = DensifySettings(strategy=strategy, every=10, start=20, stop=60, rest=0)  # type: ignore[arg-type]
-    densifier = make(settings)
-    changed = [i for i in range(100) if "added" in densifier.after_step(i, generator())]
+    strategy = make(settings)
+    changed = [i for i in range(100) if "added" in strategy.after_step(i, generator())]
     assert changed == [19, 29, 39, 49, 59]
     resting = make(settings.model_copy(update={"stop": 1000, "rest": 25}))
     assert max(i for i in range(100) if "added" in resting.after_step(i, generator())) == 69
@@ -232,13 +239,13 @@ def test_changes_come_on_time(strategy: str) -> None:
 
 
 def test_opacities_are_reset_on_time_and_adam_forgets() -> None:
-    densifier = make(DensifySettings(strategy="original", every=1000, reset_every=30, rest=0, reset_rest=60))
-    densifier.optimiser.exp_avg["opacities"] += 1.0
-    assert densifier.after_step(28, generator()) == {}
-    assert densifier.after_step(29, generator()) == {"opacity_reset": 1.0}
-    opacities = torch.sigmoid(densifier.optimiser.gaussians.opacities.detach())
+    strategy = make(DensifySettings(strategy="original", every=1000, reset_every=30, rest=0, reset_rest=60))
+    strategy.optimiser.exp_avg["opacities"] += 1.0
+    assert strategy.after_step(28, generator()) == {}
+    assert strategy.after_step(29, generator()) == {"opacity_reset": 1.0}
+    opacities = torch.sigmoid(strategy.optimiser.gaussians.opacities.detach())
     torch.testing.assert_close(opacities, torch.tensor([0.01, 0.01, 0.001]))
-    assert not densifier.optimiser.exp_avg["opacities"].any()
+    assert not strategy.optimiser.exp_avg["opacities"].any()
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -246,10 +253,10 @@ def test_opacities_are_reset_on_time_and_adam_forgets() -> None:
 def test_no_reset_near_the_end_of_a_run(preset: str, iterations: int) -> None:
     """An asset whose opacities were lowered to 0.01 on the last iterations cannot be seen."""
     settings = load_config(preset, prompt="x", iterations=iterations).paced()
-    densifier = Densifier(
+    strategy = strategy_for(
         settings.densify, GaussianAdam(cloud([0.5]), OptimSettings(), iterations), iterations
     )
-    resets = [i for i in range(iterations) if "opacity_reset" in densifier.after_step(i, generator())]
+    resets = [i for i in range(iterations) if "opacity_reset" in strategy.after_step(i, generator())]
     assert all(i <= iterations - 1 - 500 for i in resets), resets[-3:]
     if preset != "embedded" and iterations >= 1500:
         assert resets, "this preset lowers opacities now and then"
@@ -258,33 +265,34 @@ def test_no_reset_near_the_end_of_a_run(preset: str, iterations: int) -> None:
 def test_the_released_run_changes_and_resets_when_it_did() -> None:
     """Source: SegmentDreamer's train.py, `iteration < densify_until_iter`, counted from 1."""
     settings = load_config("sd21", prompt="x").densify
-    densifier = Densifier(settings, GaussianAdam(cloud([0.5]), OptimSettings(), 5000), 5000)
-    reports = {i + 1: densifier.after_step(i, generator()) for i in range(5000)}
+    strategy = strategy_for(settings, GaussianAdam(cloud([0.5]), OptimSettings(), 5000), 5000)
+    reports = {i + 1: strategy.after_step(i, generator()) for i in range(5000)}
     assert [i for i, report in reports.items() if "added" in report] == list(range(200, 3000, 100))
     assert [i for i, report in reports.items() if "opacity_reset" in report] == list(range(300, 3000, 300))
 
 
 def test_adam_rows_stay_with_their_gaussians_through_a_change() -> None:
-    densifier = make(DensifySettings(strategy="original", every=10, start=10, rest=0, grad_threshold=1e-3))
-    adam = densifier.optimiser
+    strategy = make(DensifySettings(strategy="original", every=10, start=10, rest=0, grad_threshold=1e-3))
+    adam = strategy.optimiser
     adam.exp_avg["means"] += torch.tensor([1.0, 2.0, 3.0])[:, None]
     before = adam.gaussians.means.detach().clone()
-    densifier.statistics = watched(3, {0: 0.1})
-    densifier.after_step(9, generator())
+    assert isinstance(strategy, Original)
+    strategy.statistics = watched(3, {0: 0.1})
+    strategy.after_step(9, generator())
     assert len(adam.gaussians) == 2 - 1 + 2  # one split in two, one survivor, one dead
     assert torch.equal(adam.gaussians.means[0], before[1])
     assert adam.exp_avg["means"][0].tolist() == [2.0, 2.0, 2.0]
     assert not adam.exp_avg["means"][1:].any()
     assert adam.gaussians.means.requires_grad
-    assert len(densifier.statistics.count) == 3
-    assert not densifier.statistics.count.any()
+    assert len(strategy.statistics.count) == 3
+    assert not strategy.statistics.count.any()
 
 
 def test_noise_moves_only_the_faint() -> None:
     settings = DensifySettings(position_noise=50.0, every=1000)
-    densifier = make(settings)
-    before = densifier.optimiser.gaussians.means.detach().clone()
-    densifier.after_step(0, generator())
-    moved = (densifier.optimiser.gaussians.means.detach() - before).norm(dim=1)
+    strategy = make(settings)
+    before = strategy.optimiser.gaussians.means.detach().clone()
+    strategy.after_step(0, generator())
+    moved = (strategy.optimiser.gaussians.means.detach() - before).norm(dim=1)
     assert float(moved[2]) > 1e-4
     assert float(moved[:2].max()) < 1e-12

@@ -50,7 +50,7 @@ def circle(of: Graph) -> list[str]:
     return []
 
 
-BACK = (("embedded", "evaluate"), ("prior", "embedded"))
+BACK = (("embedded", "evaluate"),)
 """Arrows between rooms that run back up, (from, to); docs/architecture.md says why."""
 
 

@@ -41,12 +41,12 @@ def ducks(prior: AnalyticPrior, count: int = 8) -> tuple[Tensor, Tensor]:
 
 def predict(prior: AnalyticPrior, z: Tensor, t: int, text: str = TEXT) -> Tensor:
     """eps(z, t, text)."""
-    return prior.predict_noise(z, t, prior.encode_text([text]).expand(len(z), -1, -1))
+    return prior.predict(z, t, prior.encode_text([text]).expand(len(z), -1, -1))
 
 
 def ratio(prior: AnalyticPrior, t: int) -> float:
     """rho_t = sigma_t / alpha_t."""
-    abar = float(prior.alphas_cumprod[t])
+    abar = float(prior.traits.alphas_cumprod[t])
     return math.sqrt((1 - abar) / abar)
 
 
@@ -61,7 +61,7 @@ def exact(prior: AnalyticPrior, z: Tensor, start: int, end: float, substeps: int
         abar = 1 / (1 + rho * rho)
         return rho * prior.noise_at(math.sqrt(abar) * x, abar, embedding)
 
-    x = z / prior.alphas_cumprod[start].sqrt()
+    x = z / prior.traits.alphas_cumprod[start].sqrt()
     for i in range(substeps):
         u = first + i * h
         k1 = slope(u, x)
@@ -80,5 +80,5 @@ def substeps(t: int, e: int) -> int:
 def errors(prior: AnalyticPrior, schedule: Schedule, z_t: Tensor, t: int, e: int) -> Tensor:
     """|G(z_t, t, e, y) - exact solution at e| of each latent, in units of z_e; [B]."""
     g = phi(schedule, z_t, predict(prior, z_t, t), t, e)
-    solution = exact(prior, z_t, t, ratio(prior, e), substeps(t, e)) * prior.alphas_cumprod[e].sqrt()
+    solution = exact(prior, z_t, t, ratio(prior, e), substeps(t, e)) * prior.traits.alphas_cumprod[e].sqrt()
     return (g - solution).flatten(1).norm(dim=1)

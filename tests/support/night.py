@@ -1,7 +1,7 @@
 """A batch small enough for a test, of every method, and a child process of it that can be killed.
 
-As a script: night.py PLACE [SEATS] begins the batch in a folder or at a URL, or goes on with it; a line an
-iteration.
+As a script: night.py PLACE [IN_FLIGHT] begins the batch in a folder or at a URL, or resumes it, and prints a
+line an iteration.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sctd.batch.entry import Entry, Outcome
+from sctd.batch.manifest import Manifest
+from sctd.batch.remote import Url
 from sctd.batch.run import carry_on
 from sctd.batch.store import Folder, Store, store_at
 from sctd.config import load_config
@@ -52,6 +55,20 @@ def entries(prior: str = "analytic", iterations: int = 12) -> list[Entry]:
         entry("two", "sds", of, "cameras.batch=2", iterations=iterations - 2),
         entry("three", "cds", of, "cameras.batch=3", prompt="a blue box", iterations=iterations),
     ]
+
+
+def begun(url: str) -> Url:
+    """A new batch of these assets at a URL."""
+    store = store_at(url)
+    assert isinstance(store, Url)
+    store.create(entries())
+    return store
+
+
+def states(store: Store) -> dict[str, str]:
+    """State of each asset by name, as the manifest has it."""
+    with store.reading() as folder, closing(Manifest(folder)) as manifest:
+        return {asset.name: asset.state for asset in manifest.assets()}
 
 
 class Lines(Silent):

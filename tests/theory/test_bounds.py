@@ -46,7 +46,7 @@ def gcs_pairs() -> Iterator[tuple[int, int]]:
 
 def consistency_errors(prior: AnalyticPrior, t: int, e: int) -> Pair:
     """Largest and mean |G - exact| over alpha_e: what it means in clean latents, S-(15)."""
-    schedule = Schedule(prior.alphas_cumprod)
+    schedule = Schedule(prior.traits.alphas_cumprod)
     z_t = add_noise(schedule, *ducks(prior), t)
     found = errors(prior, schedule, z_t, t, e) / schedule.level(e).alpha
     return found.max().item(), found.mean().item()
@@ -54,7 +54,7 @@ def consistency_errors(prior: AnalyticPrior, t: int, e: int) -> Pair:
 
 def clean_errors(prior: AnalyticPrior, t: int) -> Pair:
     """The same for CDS, whose function is the clean estimate x0(z_t, t)."""
-    schedule = Schedule(prior.alphas_cumprod)
+    schedule = Schedule(prior.traits.alphas_cumprod)
     z_t = add_noise(schedule, *ducks(prior), t)
     estimate = schedule.clean(z_t, predict(prior, z_t, t), t)
     found = (estimate - exact(prior, z_t, t, CLEAN, 160)).flatten(1).norm(dim=1)

@@ -17,7 +17,7 @@ COUNTS = (1, 2, 4, 8, 16)
 
 def worst(prior: AnalyticPrior, edges: list[int], schedule: Schedule | None = None) -> float:
     """sup over segments, over four t in each and over latents of |G_m(z_t, t, y) - exact solution at s_m|."""
-    schedule = schedule or Schedule(prior.alphas_cumprod)
+    schedule = schedule or Schedule(prior.traits.alphas_cumprod)
     z0, noise = ducks(prior)
     found = []
     for e, following in pairwise(edges):
@@ -62,7 +62,7 @@ def test_the_law_is_the_square_of_the_length(make, e):
 @pytest.mark.parametrize("level", ["alpha", "sigma"])
 def test_a_thousandth_in_a_level_breaks_the_law(level):
     prior = smooth()
-    wrong = Schedule(prior.alphas_cumprod)
+    wrong = Schedule(prior.traits.alphas_cumprod)
     getattr(wrong, f"_{level}")[404] *= 1.001
     found = [worst(prior, [404, 404 + width], wrong) for width in (32, 16, 8)]
     assert slopes(found)[-1] < 1
@@ -70,9 +70,9 @@ def test_a_thousandth_in_a_level_breaks_the_law(level):
 
 def in_a_row(prior: AnalyticPrior, counts: tuple[int, ...]) -> list[float]:
     """From t_max to t_min by one G_m a segment: the largest error at the end, for each number of segments."""
-    schedule = Schedule(prior.alphas_cumprod)
+    schedule = Schedule(prior.traits.alphas_cumprod)
     start = add_noise(schedule, *ducks(prior), 980)
-    solution = exact(prior, start, 980, ratio(prior, 20), 240) * prior.alphas_cumprod[20].sqrt()
+    solution = exact(prior, start, 980, ratio(prior, 20), 240) * prior.traits.alphas_cumprod[20].sqrt()
     found = []
     for count in counts:
         z = start
@@ -93,7 +93,7 @@ def test_segments_in_a_row_are_of_first_order(make):
 def test_the_reference_is_of_fourth_order_and_fine_enough(make):
     """Halving its steps leaves a sixteenth of its error; at the density in use that is far below G_m's."""
     prior = make()
-    schedule = Schedule(prior.alphas_cumprod)
+    schedule = Schedule(prior.traits.alphas_cumprod)
     start = add_noise(schedule, *ducks(prior), 980)
     best = exact(prior, start, 980, ratio(prior, 20), 1280)
     found = [

@@ -32,7 +32,7 @@ class Levels(Schedule):
     """A schedule with one level off by a thousandth, as the steps read it."""
 
     def __init__(self, prior: AnalyticPrior, wrong: tuple[str, int] | None) -> None:
-        super().__init__(prior.alphas_cumprod)
+        super().__init__(prior.traits.alphas_cumprod)
         if wrong is not None:
             name, t = wrong
             getattr(self, f"_{name}")[t] *= PLANTED
@@ -43,7 +43,7 @@ class Numbers:
 
     def __init__(self, prior: AnalyticPrior) -> None:
         self.prior = prior
-        self.alpha, self.sigma = prior.alphas_cumprod.sqrt(), (1 - prior.alphas_cumprod).sqrt()
+        self.alpha, self.sigma = prior.traits.alphas_cumprod.sqrt(), (1 - prior.traits.alphas_cumprod).sqrt()
         # alpha_e times the integral of exp(-lambda) from lambda_t to lambda_e, the larger of the two
         self.integral = self.alpha[E] * (self.sigma[T] / self.alpha[T] - self.sigma[E] / self.alpha[E])
 

@@ -31,7 +31,7 @@ class Segment:
 
     def __init__(self, prior: AnalyticPrior, length: int = LENGTH, edge: int = EDGE) -> None:
         self.prior, self.length, self.edge = prior, length, edge
-        self.schedule = Schedule(prior.alphas_cumprod)
+        self.schedule = Schedule(prior.traits.alphas_cumprod)
         latents = ducks(prior)
         self.noised = {
             t: add_noise(self.schedule, *latents, t)
@@ -42,7 +42,7 @@ class Segment:
     def true(self, z: Tensor, t: int, s: int) -> Tensor:
         """z_s on the ODE's trajectory through z_t."""
         solved = exact(self.prior, z, t, ratio(self.prior, s), substeps(t, s))
-        return solved * self.prior.alphas_cumprod[s].sqrt()
+        return solved * self.prior.traits.alphas_cumprod[s].sqrt()
 
     def worst(self, g: Function) -> float:
         """sup over t and over latents of |G_m(z_t, t, y) - exact solution at s_m|, S-(9)."""

@@ -1,1 +1,1 @@
-"""One prior for several runs: what they ask at the same time is answered in one call."""
+"""One prior for several runs: their simultaneous calls are joined into one."""

@@ -1,4 +1,4 @@
-"""What a run asks a prior, how several such calls become one, and the gradient of that one."""
+"""Calls that runs make to a prior, how several become one, and the gradient of a joint call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from sctd.prior.base import Prior
 
 Input = Tensor | int | None
-"""Tensors have the batch first; a number is a timestep for all of it."""
+"""Tensors have the batch first; a number is a timestep for the whole batch."""
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class Call:
     """The method's name."""
     inputs: tuple[Input, ...]
     grad: bool = False
-    """Whether the gradient by the first input may be asked for afterwards."""
+    """Whether the caller may need the gradient by the first input afterwards."""
     order: int = 0
 
     @property
@@ -36,24 +36,24 @@ class Call:
 
     @property
     def rank(self) -> int:
-        """Lower ones are served first; see :meth:`.SharedPrior._next`."""
+        """Priority: lower ones are answered first; see :meth:`.SharedPrior._next`."""
         return 2 if self.kind == "encode_images" else 0
 
     @cached_property
     def kin(self) -> object:
-        """Equal for calls that can be joined: same method, shapes but for the batch, text if any."""
+        """Equal for calls that can be joined: same method, shapes except the batch, and text if any."""
         return self.kind, self.grad, tuple(map(_form, self.inputs))
 
     @cached_property
     def sizes(self) -> object:
-        """Equal for calls that take the same way through the libraries, as far as sizes choose it."""
+        """Equal for calls for which the libraries choose the same kernels, as far as sizes decide that."""
         layouts = tuple((x.shape, x.stride()) if isinstance(x, Tensor) else type(x) for x in self.inputs)
         return self.kind, self.grad, layouts
 
     @property
     def varied(self) -> bool:
         """Whether the timesteps differ inside the batch."""
-        return self.kind.startswith("predict") and isinstance(self.inputs[1], Tensor)
+        return self.kind == "predict" and isinstance(self.inputs[1], Tensor)
 
 
 @dataclass(eq=False)
@@ -77,10 +77,10 @@ class Pull:
 
 
 class Joint:
-    """A joint call that can be differentiated, as long as one of its runs may still ask for its part.
+    """A joint call that can be differentiated, as long as one of its runs may still need its part.
 
-    The runs hold it, nobody else does: the graph goes when the last of them has its gradient or, its step
-    being no good, lets go of the latents.
+    Only the runs hold it: the graph is freed when the last of them has its gradient or, after a step with
+    non-finite numbers, drops the latents.
     """
 
     def __init__(self, calls: Sequence[Call], leaf: Tensor, out: Tensor) -> None:
@@ -103,17 +103,17 @@ class Joint:
         return {index: pieces[index] for index in grads}
 
     def forget(self) -> None:
-        """Drop the graph, which a pass that ran out of memory has left half freed."""
+        """Drop the graph, which is half freed after a pass that ran out of memory."""
         self._graph = None
 
     def pull_again(self, prior: Prior, index: int, grad: Tensor) -> Tensor:
-        """One run's gradient by computing its call anew, alone."""
+        """One run's gradient, from a new call of this run alone."""
         leaf, out = forward(prior, self.calls[index])
         return torch.autograd.grad(out, leaf, grad)[0]
 
 
 def join(calls: Sequence[Call]) -> Call:
-    """The call that does the work of all of these."""
+    """The call that computes the results of all of these."""
     if len(calls) == 1:
         return calls[0]
     counts = [call.count for call in calls]
@@ -122,7 +122,7 @@ def join(calls: Sequence[Call]) -> Call:
 
 
 def split(whole: Tensor, calls: Sequence[Call]) -> list[Tensor]:
-    """A joint result's parts, each in memory of its own, as the lone call's would be."""
+    """A joint result's parts, each in its own memory, like the result of a separate call."""
     if len(calls) == 1:
         return [whole]
     return [part.clone() for part in whole.split([call.count for call in calls])]
@@ -138,7 +138,7 @@ def forward(prior: Prior, call: Call) -> tuple[Tensor, Tensor]:
 
 
 def same_bits(prior: Prior, calls: Sequence[Call]) -> bool:
-    """Whether the joint call gives every bit that the separate ones give, the gradients' too."""
+    """Whether the joint call and the separate ones agree in every bit, gradients included."""
     joint = _outcome(prior, join(calls))
     separate = zip(*(_outcome(prior, call) for call in calls), strict=True)
     return all(
@@ -155,7 +155,7 @@ def stands_alone(text: Tensor) -> bool:
 def _form(x: Input) -> object:
     if not isinstance(x, Tensor):
         return type(x)
-    # a prior may keep what it computes for a text that does not change: see sctd.prior.attention.TextCache
+    # a prior may cache its results for a text that does not change: see sctd.prior.attention.TextCache
     text = x.data_ptr() if x.dim() == 3 and stands_alone(x) else None
     return x.shape[1:], x.dtype, text
 
@@ -173,7 +173,7 @@ def _column(column: tuple[Any, ...], counts: Sequence[int]) -> Input:
 
 
 def _outcome(prior: Prior, call: Call) -> tuple[Tensor, ...]:
-    """The result and, where it can be asked for, a gradient; the result serves as its vector."""
+    """The result and, if the call has one, a gradient, with the result as its vector."""
     leaf, out = forward(prior, call)
     if not call.grad:
         return (out,)

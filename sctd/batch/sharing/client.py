@@ -1,8 +1,9 @@
-"""The prior as one of several runs sees it: whatever is costly pauses the run until it is answered."""
+"""The prior for one of several runs: a costly call pauses the run until :class:`.SharedPrior` answers it."""
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,69 +23,29 @@ class Client:
     """The run whose calls these are."""
 
     def __init__(self, prior: Prior, known_texts: MutableMapping[str, Tensor], torch_threads: int) -> None:
-        """No run uses it yet.
+        """Make the client of a run that has not begun.
 
         Args:
-            prior: whose calls are shared.
+            prior: the prior that the runs share.
             known_texts: embeddings [1, L, D] of all runs; new ones are put there.
             torch_threads: of the thread that makes the calls.
         """
         self._prior = prior
         self._known_texts = known_texts
-        self._torch_threads = torch_threads
+        self.traits = replace(prior.traits, torch_threads=torch_threads)
         self._texts: dict[int, Tensor] = {}
-
-    @property
-    def alphas_cumprod(self) -> Tensor:
-        """abar_t, [T], float64, CPU."""
-        return self._prior.alphas_cumprod
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, pixels."""
-        return self._prior.image_size
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        return self._prior.latent_shape
-
-    @property
-    def device(self) -> torch.device:
-        """Where latents live."""
-        return self._prior.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Element type of the network and the embeddings."""
-        return self._prior.dtype
-
-    @property
-    def prediction(self) -> str:
-        """What :meth:`predict` gives."""
-        return self._prior.prediction
-
-    @property
-    def torch_threads(self) -> int:
-        """Of the thread that makes the calls; the run's own has one, see :meth:`.SharedPrior.start`."""
-        return self._torch_threads
 
     def check_prompt(self, prompt: str, texts: Sequence[str] = ()) -> None:
         """Raises PromptError: the prior refuses the prompt."""
         self._prior.check_prompt(prompt, texts)
 
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => [n, L, D]. Done at once: a run asks once, and runs begin at different times."""
+        """n texts => [n, L, D]. Not shared: a run needs it once, and runs begin at different times."""
         embeddings = self._prior.encode_text(texts)
         for text, row in zip(texts, embeddings.split(1), strict=True):
             known = self._known_texts.setdefault(text, row)
             self._texts[row.data_ptr()] = known if torch.equal(known, row) else row
         return embeddings
-
-    @property
-    def reads_cameras(self) -> bool:
-        """Whether the model is told where a picture is seen from."""
-        return self._prior.reads_cameras
 
     def encode_cameras(self, views: Viewpoints) -> Tensor | None:
         """B views => [B, F] or None. Done at once: it is a handful of numbers."""
@@ -96,23 +57,13 @@ class Client:
         """The network's output [B, C, h, w]."""
         return self._ask("predict", latents, t, self._one_memory(embeddings), *_known(cameras))
 
-    def predict_noise(
-        self, latents: Tensor, t: Timestep, embeddings: Tensor, cameras: Tensor | None = None
-    ) -> Tensor:
-        """The noise [B, C, h, w]."""
-        return self._ask("predict_noise", latents, t, self._one_memory(embeddings), *_known(cameras))
-
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
-        """From the run's own generator: what an asset draws does not depend on its neighbours."""
+        """From the run's own generator, so that an asset's draws do not depend on its neighbours."""
         return self._prior.posterior_noise(images, generator)
 
     def encode_images(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] => latents [B, C, h, w], differentiable."""
         return self._through("encode_images", images, noise)
-
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] => [B, 3, H, W], clamped."""
-        return self._ask("decode_latents", latents)
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] => [B, 3, H, W], differentiable."""
@@ -129,7 +80,7 @@ class Client:
         return out
 
     def _one_memory(self, embeddings: Tensor) -> Tensor:
-        """A text that stands for the whole batch, in the memory that it has for all runs."""
+        """A text for the whole batch, in the memory that all runs share for equal texts."""
         if not stands_alone(embeddings):
             return embeddings
         row = self._texts.get(embeddings.data_ptr(), embeddings[:1])
@@ -141,7 +92,7 @@ def _known(cameras: Tensor | None) -> tuple[Tensor, ...]:
 
 
 class _Through(torch.autograd.Function):
-    """A differentiable call whose backward pass asks too."""
+    """A differentiable call whose backward pass is a request too."""
 
     @staticmethod
     def forward(ctx: Any, task: Task[Any], kind: str, first: Tensor, *others: Tensor | None) -> Tensor:

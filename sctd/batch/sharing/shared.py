@@ -1,11 +1,12 @@
-"""One prior for several runs: what they ask at the same time goes through network and VAE in one call.
+"""One prior for several runs: their simultaneous calls to network and VAE are joined into one.
 
-Each run has a :class:`Client`, which is a prior to it. Whatever is costly pauses the run; once all of them
-wait, the largest group of requests of one kind is joined along the batch, and they go on with their parts.
+Each run has a :class:`Client` as its prior. A costly call pauses the run. Once all runs wait,
+:class:`SharedPrior` joins the largest group of requests of one kind along the batch, and these runs continue
+with their parts of the result.
 
-Where the bits of an asset must not depend on its neighbours, on a CPU, a joint call is compared with the
-separate ones when its sizes are new, and never made again if a bit differs: which kernels torch's libraries
-choose depends on the size of a batch, the number of threads and the machine.
+On a CPU the bits of an asset must not depend on its neighbours, but the kernels that torch's libraries choose
+depend on the size of a batch, the number of threads and the machine. So a joint call with new sizes is
+compared with the separate ones, and never made again if a bit differs.
 """
 
 from __future__ import annotations
@@ -30,26 +31,26 @@ Say = Callable[[str], None]
 
 
 class SharedPrior:
-    """Takes the turns of the runs and answers what they ask; knows nothing of what they make.
+    """Runs the tasks in turn and answers their requests; knows nothing of assets.
 
-    Only calls of the thread that owns it and of the runs that it lets go on reach it, one at a time.
+    Only its own thread and the one run that it lets continue call it, one at a time.
     """
 
     def __init__(self, prior: Prior, say: Say, *, exact: bool | None = None) -> None:
         """No run has started yet.
 
         Args:
-            say: told what a person should know, once each.
-            exact: whether a joint call must have the bits of the separate ones; None: on a CPU. Else their
-                results differ by the rounding of the network's precision.
+            say: gets each message for people once.
+            exact: whether a joint call must agree in every bit with the separate ones; None: on a CPU.
+                Otherwise the results differ by the rounding of the network's precision.
         """
         self.prior = prior
-        self.exact = prior.device.type == "cpu" if exact is None else exact
+        self.exact = prior.traits.device.type == "cpu" if exact is None else exact
         self.most = sys.maxsize
-        """Runs in one joint call, lowered by each call that finds no memory."""
+        """Runs in one joint call at most; a call that runs out of memory lowers it."""
         self.texts: WeakValueDictionary[str, Tensor] = WeakValueDictionary()
-        """Embeddings [1, L, D] that are in use, so that equal texts of several runs are the same memory."""
-        self.torch_threads = prior.torch_threads
+        """Embeddings [1, L, D] in use, so that equal texts of several runs share memory."""
+        self.torch_threads = prior.traits.threads_now()
         self._say = say
         self._tasks: list[Task[Any]] = []
         self._asked = 0
@@ -57,16 +58,16 @@ class SharedPrior:
         self._limited: set[str] = set()
 
     def start(self, function: Callable[[Prior], R]) -> Task[R]:
-        """Let a run in: ``function`` is called with its prior, from the next :meth:`advance` on."""
+        """Add a run: the next :meth:`advance` calls ``function`` with its prior."""
         client = Client(self.prior, self.texts, self.torch_threads)
 
         def run() -> R:
-            # What a run computes besides the prior is small. Threads for it would be a second pool that spins
+            # A run's own computations are small. Threads for them would be a second pool that spins
             # for work beside that of the prior's calls, and takes its cores away.
             # The number is this thread's own.
             torch.set_num_threads(1)
-            # Backward passes run in this thread then, which can pause. The one thread that autograd has for a
-            # GPU would pause for all runs, and none of them would ever go on.
+            # Then backward passes run in this thread, which can pause. The one thread that autograd has for a
+            # GPU would pause for all runs, and none of them would ever continue.
             with torch.autograd.set_multithreading_enabled(False):
                 return function(client)
 
@@ -76,10 +77,10 @@ class SharedPrior:
         return task
 
     def advance(self) -> list[Task[Any]]:
-        """Let every run go on until it asks, in the order they started, and answer some of what they ask.
+        """Let every run continue to its next request, in the order they started, and answer some requests.
 
         Returns:
-            The runs that are over, whose places are free; nothing was answered then, so that others may join.
+            The runs that have ended. Then no request was answered, so that other runs may start first.
         """
         for task in [task for task in self._tasks if task.request is None]:
             task.resume()
@@ -93,17 +94,17 @@ class SharedPrior:
         return over
 
     def close(self) -> None:
-        """End the runs that are not over; what they have saved stays."""
+        """End the runs that have not ended; their checkpoints stay."""
         for task in self._tasks:
             task.abandon()
         self._tasks.clear()
 
     def _next(self) -> list[Task[Any]]:
-        """The runs to serve now, those that have waited longest first.
+        """The runs to answer now, those that have waited longest first.
 
-        Encodings begin an iteration, their gradients end it. As long as a run is in between, those at either
-        end wait for it: this keeps iterations in step, so that most calls are joined by all runs, and no run
-        waits for more than an iteration of the others.
+        Encodings begin an iteration, their gradients end it. As long as a run is in the middle of its
+        iteration, runs at either end wait for it. This keeps iterations in step, so that most calls join
+        all runs, and no run waits for more than an iteration of the others.
         """
         rank = min(task.request.rank for task in self._tasks)
         groups: dict[object, list[Task[Any]]] = {}
@@ -126,7 +127,7 @@ class SharedPrior:
             except Exception as exc:
                 if len(part) > 1 and out_of_memory(exc):
                     self._lower(len(part))
-                    return  # the rest asks again, fewer at a time
+                    return  # the others repeat their requests, fewer at a time
                 for task in part:
                     task.fail(exc)
             tasks = tasks[len(part) :]
@@ -141,7 +142,7 @@ class SharedPrior:
             task.answer((part, joint, index))
 
     def _pull(self, tasks: list[Task[Any]]) -> None:
-        """The gradients of one joint call, for those of its runs that ask."""
+        """The gradients of one joint call, for the runs that request them."""
         joint: Joint = tasks[0].request.joint
         grads = {task.request.index: task.request.grad for task in tasks}
         try:
@@ -163,14 +164,14 @@ class SharedPrior:
                 task.fail(exc)
 
     def _together(self, calls: Sequence[Call]) -> int:
-        """How many of these, from the first on, can be one call."""
+        """How many of these calls, from the first on, can be joined."""
         count = len(calls)
         while count > 1 and self.exact and not self._equal(calls[:count]):
             count = (count + 1) // 2
         return count
 
     def _equal(self, calls: Sequence[Call]) -> bool:
-        """Whether a joint call has the bits of the separate ones; found out once for calls of these sizes."""
+        """Whether a joint call agrees in every bit with the separate ones; tried once for these sizes."""
         key = tuple(call.sizes for call in calls), join(calls).varied
         if key not in self._verdicts:
             self._verdicts[key] = same_bits(self.prior, calls)
@@ -185,6 +186,6 @@ class SharedPrior:
 
     def _lower(self, count: int) -> None:
         self.most = min(self.most, count // 2)
-        if self.prior.device.type == "cuda":
+        if self.prior.traits.device.type == "cuda":
             torch.cuda.empty_cache()
         self._say(f"out of memory with {count} assets in one call: from now on at most {self.most}")

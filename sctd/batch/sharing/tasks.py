@@ -1,8 +1,8 @@
 """A function that pauses in the middle: it has a thread, which runs only while its owner waits for it.
 
-A run asks for the network in the depth of a loop, and of a backward pass, from where it cannot yield. But no
-two of these threads ever run at once, so that results do not depend on timing, nothing needs a lock, and the
-libraries' own pools of threads are entered one at a time.
+Runs call the network deep inside loops and backward passes, where a generator cannot yield; so each has a
+thread. No two of these threads ever run at once. So results do not depend on timing, nothing needs a lock,
+and only one thread at a time uses the libraries' thread pools.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Abandoned(BaseException):
-    """Raised in a task that its owner gives up; no handler of ordinary errors stops it."""
+    """Raised in a task that its owner abandons; no handler of ordinary errors catches it."""
 
 
 class Task(Generic[R]):
@@ -30,11 +30,11 @@ class Task(Generic[R]):
         self._answer: Any = None
         self._failure: BaseException | None = None
         self.request: Any = None
-        """What the task waits for; None when it waits for nothing but to be resumed."""
+        """The request that the task waits for; None when it only waits to be resumed."""
         self.done = False
         self.result: R | None = None
         self.error: BaseException | None = None
-        """What the function raised, once done."""
+        """The exception of the function, once done."""
 
     def ask(self, request: Any) -> Any:
         """In the task: pause with a request; returns its answer or raises its failure."""
@@ -48,15 +48,15 @@ class Task(Generic[R]):
         return answer
 
     def answer(self, value: Any) -> None:
-        """Have the task's request answered; it goes on at the next :meth:`resume`."""
+        """Answer the task's request; it continues at the next :meth:`resume`."""
         self.request, self._answer = None, value
 
     def fail(self, failure: BaseException) -> None:
-        """Have the task's request raise an error; it goes on at the next :meth:`resume`."""
+        """Make the task's request raise an error; it continues at the next :meth:`resume`."""
         self.request, self._failure = None, failure
 
     def resume(self) -> None:
-        """Let the task run until it asks or is done."""
+        """Let the task run until its next request or its end."""
         if not self._thread.is_alive():
             self._thread.start()
         self._away = True
@@ -65,7 +65,7 @@ class Task(Generic[R]):
         self._away = False
 
     def abandon(self) -> None:
-        """End the task with an :class:`Abandoned` at its next request, however often it asks."""
+        """End the task with an :class:`Abandoned` at its next request and every later one."""
         if self._away:  # an interrupt came while it ran
             self._back.acquire()
             self._away = False
@@ -77,7 +77,7 @@ class Task(Generic[R]):
         self._go.acquire()
         try:
             self.result = self._function()
-        except BaseException as exc:  # whatever it is, the owner must learn that the task is over
+        except BaseException as exc:  # the owner must learn that the task has ended, for any reason
             self.error = exc
         self.request, self.done = None, True
         self._back.release()

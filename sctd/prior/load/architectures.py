@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sctd.prior.load.sources import Family
+from sctd.prior.load.sources import Generation
 
 CLIP_LENGTH = 77
 """Tokens of a text, start and end included."""
@@ -27,7 +27,7 @@ _UNET: dict[str, Any] = {
     "down_block_types": [*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"],
     "up_block_types": ["UpBlock2D", *["CrossAttnUpBlock2D"] * 3],
 }
-_UNETS: Mapping[Family, dict[str, Any]] = {
+_UNETS: Mapping[Generation, dict[str, Any]] = {
     # "attention_head_dim" is read as the number of heads: 8 of 40 to 160, or 5 to 20 of 64
     "sd1": {**_UNET, "cross_attention_dim": 768, "attention_head_dim": 8},
     "sd2": {
@@ -55,7 +55,7 @@ _TEXT: dict[str, Any] = {
     "eos_token_id": 2,
     "pad_token_id": 1,
 }
-_TEXTS: Mapping[Family, dict[str, Any]] = {
+_TEXTS: Mapping[Generation, dict[str, Any]] = {
     "sd1": {
         **_TEXT,
         "hidden_size": 768,
@@ -87,7 +87,7 @@ _SCHEDULER: dict[str, Any] = {
     "steps_offset": 1,
 }
 _START, _END = "<|startoftext|>", "<|endoftext|>"
-_PADDING: Mapping[Family, str] = {"sd1": _END, "sd2": "!"}
+_PADDING: Mapping[Generation, str] = {"sd1": _END, "sd2": "!"}
 _INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "unet": ["diffusers", "UNet2DConditionModel"],
@@ -101,7 +101,7 @@ _INDEX = {
 }
 
 
-def write_configs(folder: Path, family: Family, prediction: str = "auto") -> Path:
+def write_configs(folder: Path, family: Generation, prediction: str = "auto") -> Path:
     """Writes a pipeline's folder without its weights and its tokenizer.
 
     Args:
@@ -125,7 +125,7 @@ def write_configs(folder: Path, family: Family, prediction: str = "auto") -> Pat
     return folder
 
 
-def write_tokenizer(folder: Path, family: Family, merges: str) -> None:
+def write_tokenizer(folder: Path, family: Generation, merges: str) -> None:
     """CLIP's: the vocabulary is the bytes, the bytes that end a word, the merged pairs, and two marks.
 
     Args:

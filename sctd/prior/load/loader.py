@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from sctd.config.prior import ANALYTIC, EMBEDDED, PriorSettings
+from sctd.config.prior import PriorSettings
 from sctd.errors import InputError
 from sctd.machine import device as devices
-from sctd.prior import vae
+from sctd.prior import families, vae
 from sctd.prior.base import Prior
 from sctd.prior.diffusers_prior import DiffusersPrior
 from sctd.prior.load import adapters, hub, sources
-from sctd.prior.load.parts import Parts, load_folder
+from sctd.prior.load.parts import load_folder
 from sctd.prior.load.single_file import load_file
 from sctd.prior.load.sources import Source
+from sctd.registry import named
 
 
 def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dtype | None) -> Prior:
@@ -23,36 +25,40 @@ def load(spec: str | PriorSettings, device: str | torch.device, dtype: torch.dty
     settings = PriorSettings().model_copy(update={"name": spec}) if isinstance(spec, str) else spec
     where = devices.resolve(device)
     kind = dtype or default_dtype(where)
-    if settings.name == ANALYTIC:
-        from sctd.prior.toy import toy_prior
+    source = sources.find(settings)
+    if source.kind == "hub":
+        folder = hub.folder_of(source.name, kind)
+        source = Source("folder", source.name, folder, sources.check_folder(folder, source.name))
+    assert source.family is not None
+    assert source.family.make is not None  # such ones are refused before
+    prior: Prior = named(source.family.make)(settings, source, where, kind)
+    return prior
 
-        return toy_prior(where, kind)
+
+def stable_diffusion(
+    settings: PriorSettings, source: Source, where: torch.device, kind: torch.dtype
+) -> Prior:
+    """A prior in diffusers' layout of Stable Diffusion 1.x or 2.x, the embedded one among them.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
     if settings.cuda_graphs and where.type != "cuda":
         raise InputError(f"prior.cuda_graphs works on CUDA only, the device is {where.type}; leave it off")
-    parts = _parts(sources.find(settings), settings, kind)
+    parts = (
+        load_file(source, settings, kind)
+        if source.kind == "file"
+        else load_folder(source.path, settings.name, kind, settings.prediction)
+    )
     parts = adapters.apply(parts, settings)
     parts = vae.replace(parts, settings, kind)
-    check = None
-    if settings.name == EMBEDDED:
-        from sctd.embedded.world import world_of
-
-        check = world_of().check_prompt
+    check = partial(families.check_prompt, settings.name)
     return DiffusersPrior(parts, settings.name, where, kind, check, settings)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
     """float32 on a CPU, where torch has no fast half precision; float16 on a GPU, what the models ship in."""
     return torch.float32 if device.type == "cpu" else torch.float16
-
-
-def _parts(source: Source, settings: PriorSettings, dtype: torch.dtype) -> Parts:
-    if source.kind == "file":
-        return load_file(source, settings, dtype)
-    folder = source.path
-    if source.kind == "hub":
-        folder = hub.folder_of(source.name, dtype)
-        sources.check_folder(folder, source.name)
-    return load_folder(folder, settings.name, dtype, settings.prediction)
 
 
 def folder_with_configs(source: Source) -> Path | None:

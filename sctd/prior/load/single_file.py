@@ -39,7 +39,7 @@ def config_folder(source: Source, settings: PriorSettings) -> Iterator[Path]:
         yield Path(settings.config).expanduser()
         return
     with tempfile.TemporaryDirectory(prefix="sctd-") as name:
-        yield write_configs(Path(name), source.family or "sd1", settings.prediction)
+        yield write_configs(Path(name), source.generation or "sd1", settings.prediction)
 
 
 def skeleton(folder: Path, name: str) -> dict[str, nn.Module]:
@@ -72,7 +72,7 @@ def load_file(source: Source, settings: PriorSettings, dtype: torch.dtype) -> Pa
     name = source.name
     with config_folder(source, settings) as folder, quiet():
         if settings.config is None:  # asked for before the weights are read, which takes longer
-            write_tokenizer(folder / "tokenizer", source.family or "sd1", hub.clip_merges(name))
+            write_tokenizer(folder / "tokenizer", source.generation or "sd1", hub.clip_merges(name))
         _check_complete(read_header(source.path), skeleton(folder, name), name)
         scheduler = one_part(name, "scheduler", lambda: read_scheduler(folder, settings.prediction))
         tokenizer = one_part(name, "tokenizer", lambda: read_tokenizer(folder))

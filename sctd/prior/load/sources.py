@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sctd.config.prior import EMBEDDED, VAE_MODES, PriorSettings, split_weight, split_word
+from sctd.config.prior import ANALYTIC, EMBEDDED, VAE_MODES, PriorSettings, split_weight, split_word
 from sctd.errors import InputError
+from sctd.prior.families import BUILT_IN, STABLE_DIFFUSION, Family, family_of_file, family_of_folder
 from sctd.prior.load import inversion_keys, noise, variants
 from sctd.prior.load.headers import DamagedFile, Entry, read_header
 from sctd.prior.load.lora_keys import layers_of
@@ -29,15 +29,9 @@ _CLASSES = {
     "text_encoder": {"CLIPTextModel", "CLIPTextModelWithProjection", "CLIPModel"},
 }
 
-Kind = Literal["folder", "file", "hub"]
-Family = Literal["sd1", "sd2"]
+Kind = Literal["folder", "file", "hub", "none"]
+Generation = Literal["sd1", "sd2"]
 
-# Tensors that one kind of checkpoint alone has, in the layout of the code that it was trained with.
-_OTHERS = {
-    "an SDXL model": r"conditioner\.embedders\.|model\.diffusion_model\.label_emb\.",
-    "a Flux model": r"(model\.diffusion_model\.)?double_blocks\.",
-    "a Stable Diffusion 3 model": r"(model\.diffusion_model\.)?joint_blocks\.",
-}
 _TEXT_1, _TEXT_2 = "cond_stage_model.transformer.", "cond_stage_model.model."
 _FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 
@@ -52,7 +46,9 @@ class Source:
     path: Path
     """The folder or file; of a hub id nothing."""
     family: Family | None = None
-    """Of a file."""
+    """Of a hub id nothing, until it is fetched."""
+    generation: Generation | None = None
+    """Of a file of Stable Diffusion."""
 
 
 def find(settings: PriorSettings) -> Source:
@@ -67,6 +63,8 @@ def find(settings: PriorSettings) -> Source:
 
 
 def _find(name: str) -> Source:
+    if name == ANALYTIC:
+        return Source("none", name, Path(), BUILT_IN[ANALYTIC])
     if name == EMBEDDED:
         if not EMBEDDED_FOLDER.is_dir():
             raise InputError(
@@ -74,11 +72,10 @@ def _find(name: str) -> Source:
                 "reinstall sctd or give --prior FOLDER"
             )
         check_folder(EMBEDDED_FOLDER, name)
-        return Source("folder", name, EMBEDDED_FOLDER)
+        return Source("folder", name, EMBEDDED_FOLDER, BUILT_IN[EMBEDDED])
     path = Path(name).expanduser()
     if name.strip() and path.is_dir():  # Path("") is the working directory
-        check_folder(path, name)
-        return Source("folder", name, path)
+        return Source("folder", name, path, check_folder(path, name))
     if path.suffix in PICKLES:
         raise InputError(
             f"prior {name}: {path.suffix} files can run code when read; "
@@ -87,7 +84,8 @@ def _find(name: str) -> Source:
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise InputError(f"prior {name}: no such file; check the path")
-        return Source("file", name, path, family_of(read_header(path), name))
+        family, generation = check_file(read_header(path), name)
+        return Source("file", name, path, family, generation)
     owner, slash, model = name.partition("/")
     if not (owner and slash and model) or "/" in model or name.startswith((".", "~")):
         raise InputError(
@@ -97,12 +95,21 @@ def _find(name: str) -> Source:
     return Source("hub", name, Path())
 
 
-def check_folder(folder: Path, name: str) -> None:
-    """Raises InputError unless the folder is a whole Stable Diffusion pipeline."""
+def check_folder(folder: Path, name: str) -> Family:
+    """The family of a pipeline's folder.
+
+    Raises:
+        InputError: no code here loads it; or it is Stable Diffusion's, and not whole.
+    """
     index = _read_index(folder, name)
-    other = _other_kind(str(index.get("_class_name", "")), index)
-    if other:
-        raise InputError(f"prior {name} is {other}, which sctd does not support yet; {_WANTED}")
+    family = family_of_folder(index)
+    if family.make is None:
+        raise InputError(
+            f"prior {name} is {family.title} (it has {family.seen_in(index)}), "
+            f"which sctd does not support yet; {_WANTED}"
+        )
+    if family is not STABLE_DIFFUSION:
+        return family  # whose parts its own code knows
     missing = [part for part in PARTS if not (folder / part).is_dir()]
     if missing:
         raise InputError(f"prior {name} lacks {', '.join(missing)}; {_WANTED}")
@@ -110,6 +117,7 @@ def check_folder(folder: Path, name: str) -> None:
         _check_class(folder / part, part, name)
         _check_weights(folder / part, part, name)
     noise.check(folder / "scheduler", name)
+    return family
 
 
 def _check_class(folder: Path, part: str, name: str) -> None:
@@ -167,26 +175,21 @@ def _read_index(folder: Path, name: str) -> dict[str, Any]:
     return index
 
 
-def _other_kind(pipeline: str, index: Mapping[str, Any]) -> str | None:
-    """What a folder is, unless it is a plain Stable Diffusion pipeline."""
-    if "transformer" in index:
-        return f"a {'Flux' if 'Flux' in pipeline else 'transformer'} model (it has transformer)"
-    if "XL" in pipeline or "text_encoder_2" in index:
-        return f"an SDXL model (it has {'text_encoder_2' if 'text_encoder_2' in index else pipeline})"
-    return None
-
-
-def family_of(header: Mapping[str, Entry], name: str) -> Family:
-    """Which Stable Diffusion a single file is, in the layout of the original code.
+def check_file(header: Mapping[str, Entry], name: str) -> tuple[Family, Generation | None]:
+    """The family of a single file in the layout of the original code, and which Stable Diffusion it is.
 
     Raises:
-        InputError: it is something else, or lacks a part; the message says what.
+        InputError: no code here loads it, or it lacks a part; the message says what.
     """
-    for kind, pattern in _OTHERS.items():
-        if any(re.match(pattern, key) for key in header):
-            raise InputError(
-                f"prior {name} is {kind}, which sctd does not support yet; give Stable Diffusion 1.x or 2.x"
-            )
+    family = family_of_file(header)
+    if family.make is None:
+        raise InputError(
+            f"prior {name} is {family.title}, which sctd does not support yet; give {STABLE_DIFFUSION.title}"
+        )
+    return family, _generation_of(header, name) if family is STABLE_DIFFUSION else None
+
+
+def _generation_of(header: Mapping[str, Entry], name: str) -> Generation:
     has = {
         "UNet (model.diffusion_model)": _FIRST in header,
         "VAE (first_stage_model)": any(key.startswith("first_stage_model.") for key in header),
@@ -229,7 +232,7 @@ def _check_extras(settings: PriorSettings, source: Source) -> None:
         if not configs.is_dir():
             raise InputError(f"prior.config {settings.config}: no such folder; give a diffusers folder")
         noise.check(configs / "scheduler", settings.config)
-    silent = source.kind == "file" and source.family == "sd2" and settings.config is None
+    silent = source.kind == "file" and source.generation == "sd2" and settings.config is None
     if silent and settings.prediction == "auto":
         raise InputError(
             f"prior {source.name}: a Stable Diffusion 2 file does not say what it predicts; add "

@@ -1,0 +1,233 @@
+/*
+triangle_shade.cpp - attributes of vertices to pictures, and gradients of pictures to attributes and vertices.
+
+  interpolate   attributes [C,V,D] or [V,D], fragments => image [C,H,W,D]
+  its backward  g_image => g_attributes, g_clip [C,V,4]
+  edges         image, g_image [C,H,W,D], fragments => g_clip [C,V,4] (include/edges.h)
+
+Gradients are gathered, never scattered: a face looks through the pixels of its box for those that show it and adds up what
+they give its three corners, rows from the top; a vertex then adds up its corners, faces ascending. What a face visits it has
+visited when it was drawn, so this costs no more than drawing did.
+Edges come in two steps: the forces that the pairs with its four neighbours put on each pixel's fragment, then the same gathering.
+
+Repeats  bit for bit for any number of threads: a face and a vertex are the work of one.
+Maths    include/triangle.h, edges.h. A face's sums are in double.
+*/
+#include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
+
+#include "../include/edges.h"
+#include "triangle_mesh.h"
+
+#include <cstring>
+
+SCTD_BEGIN
+namespace {
+
+constexpr int64_t kFaces = 512, kVertices = 4096, kRows = 8;  // of one unit of work
+
+// --- forward ---
+
+template <typename S>
+void interpolate(const InterpolateArgs<S>& a) {
+    const int64_t rows = a.mesh.cameras * a.mesh.height, width = a.mesh.width, n = a.channels;
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+            const int64_t camera = row / a.mesh.height;
+            const S* attributes = a.attributes + (a.per_camera ? camera * a.mesh.vertices * n : 0);
+            for (int64_t p = row * width; p < (row + 1) * width; ++p) {
+                S* out = a.image + p * n;
+                const int32_t face = a.triangles[p];
+                if (face < 0) {
+                    for (int64_t d = 0; d < n; ++d) out[d] = 0;
+                    continue;
+                }
+                const int32_t* v = a.mesh.index + 3 * face;
+                const S *b = a.barycentrics + 3 * p, *a0 = attributes + v[0] * n, *a1 = attributes + v[1] * n,
+                        *a2 = attributes + v[2] * n;
+                for (int64_t d = 0; d < n; ++d) out[d] = weighted(b, a0[d], a1[d], a2[d]);
+            }
+        }
+    };
+    parallel_ranges(rows, kRows, work);
+}
+
+// --- gathering ---
+
+// Calls found(pixel, x, y) for the pixels of one camera that show the face, rows from the top.
+template <typename S, typename F>
+SCTD_HD void pixels_of(const CameraMesh<S>& mesh, const int32_t* triangles, int32_t face, const Box& box,
+                       F&& found) {
+    using M = typename Simd<float>::M;
+    constexpr int W = Simd<float>::W;
+    for (int y = box.y0; y <= box.y1; ++y) {
+        const int64_t row = int64_t(y) * mesh.width;
+        int x = box.x0;
+        for (; x + W <= mesh.width && x <= box.x1; x += W)
+            for (uint32_t hit = bits(load<M>(triangles + row + x) == face); hit; hit &= hit - 1) {
+                const int at = x + __builtin_ctz(hit);
+                found(row + at, at, y);
+            }
+        for (; x <= box.x1; ++x)
+            if (triangles[row + x] == face) found(row + x, x, y);
+    }
+}
+
+// What a face gives its corners: sums [3, N], N numbers a corner; `seen` tells the faces that have any.
+struct FaceSums {
+    Scratch<double> sum;
+    Scratch<uint8_t> seen;
+};
+
+// add(face, corners, pixel, px, py, sums [3, N]) for every pixel that shows the face.
+template <typename S, typename F>
+void sum_faces(const CameraMesh<S>& mesh, const int32_t* triangles, int64_t numbers, FaceSums& out, F&& add) {
+    out.sum.resize(mesh.faces * 3 * numbers), out.seen.resize(mesh.faces);
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t f = begin; f < end; ++f) {
+            Piece pieces[kMaxPieces];
+            const int count = mesh.pieces(f, pieces);
+            out.seen[f] = 0;
+            if (count == 0) continue;
+            const Box box = box_around(pieces, count);
+            double* sums = out.sum.data() + f * 3 * numbers;
+            Corner<S> corners[3];
+            pixels_of(mesh, triangles, int32_t(f), box, [&](int64_t pixel, int x, int y) {
+                if (!out.seen[f]) {
+                    out.seen[f] = 1;
+                    memset(sums, 0, size_t(3 * numbers) * sizeof *sums);
+                    mesh.corners_of(f, corners);
+                }
+                add(f, corners, pixel, S(x) + S(0.5), S(y) + S(0.5), sums);
+            });
+        }
+    };
+    parallel_ranges(mesh.faces, kFaces, work);
+}
+
+// write(vertex, sums [N]) with the sums over a vertex's corners.
+template <typename F>
+void sum_vertices(int64_t vertices, int64_t numbers, const CornerLists& lists, const FaceSums& faces,
+                  F&& write) {
+    auto work = [&](int64_t begin, int64_t end) {
+        Scratch<double> sums(numbers);
+        for (int64_t v = begin; v < end; ++v) {
+            for (int64_t i = 0; i < numbers; ++i) sums[i] = 0;
+            for (int32_t k = lists.start[v]; k < lists.start[v + 1]; ++k) {
+                const int32_t corner = lists.corners[k];
+                if (!faces.seen[corner / 3]) continue;
+                const double* part = faces.sum.data() + corner * numbers;
+                for (int64_t i = 0; i < numbers; ++i) sums[i] += part[i];
+            }
+            write(v, sums.data());
+        }
+    };
+    parallel_ranges(vertices, kVertices, work);
+}
+
+// From a corner in pixels, x y z w, to clip space.
+template <typename S>
+SCTD_HD void to_clip(const double g[4], int width, int height, S* out) {
+    const double x = g[0] * (0.5 * width), y = g[1] * (0.5 * height);
+    out[0] = S(x), out[1] = S(y), out[2] = S(g[2]), out[3] = S(x + y + g[3]);
+}
+
+// --- interpolate's gradient ---
+
+template <typename S>
+void interpolate_backward(const InterpolateArgs<S>& a) {
+    const int64_t n = a.channels, pixels = int64_t(a.mesh.width) * a.mesh.height, moved = a.g_clip ? 3 : 0;
+    const int64_t numbers = moved + n, count = a.mesh.vertices * n;
+    const bool shared = !a.per_camera && a.g_attributes;
+    Scratch<double> total(shared ? count : 0);
+    for (int64_t i = 0; shared && i < count; ++i) total[i] = 0;
+    FaceSums faces;
+    for (int64_t camera = 0; camera < a.mesh.cameras; ++camera) {
+        CameraMesh<S> mesh(a.mesh, camera);
+        mesh.snap_all();
+        const S* attributes = a.attributes + (a.per_camera ? camera * count : 0);
+        const S *barycentrics = a.barycentrics + 3 * camera * pixels,
+                *g_image = a.g_image + n * camera * pixels;
+        auto add = [&](int64_t f, const Corner<S>* corners, int64_t pixel, S px, S py, double* sums) {
+            const S *b = barycentrics + 3 * pixel, *g = g_image + n * pixel;
+            for (int k = 0; k < 3; ++k)
+                for (int64_t d = 0; d < n; ++d) sums[k * numbers + moved + d] += double(b[k] * g[d]);
+            if (!moved) return;
+            S g_b[3], out[3][3];
+            for (int k = 0; k < 3; ++k) {
+                const S* at = attributes + a.mesh.index[3 * f + k] * n;
+                g_b[k] = 0;
+                for (int64_t d = 0; d < n; ++d) g_b[k] += g[d] * at[d];
+            }
+            weights_gradient(corners, px, py, g_b, out);
+            for (int k = 0; k < 3; ++k)
+                for (int i = 0; i < 3; ++i) sums[k * numbers + i] += double(out[k][i]);
+        };
+        sum_faces(mesh, a.triangles + camera * pixels, numbers, faces, add);
+        auto write = [&](int64_t v, const double* sums) {
+            if (moved) {
+                const double g[4] = {sums[0], sums[1], 0, sums[2]};
+                to_clip(g, mesh.width, mesh.height, a.g_clip + 4 * (camera * mesh.vertices + v));
+            }
+            for (int64_t d = 0; shared && d < n; ++d) total[v * n + d] += sums[moved + d];
+            for (int64_t d = 0; a.per_camera && a.g_attributes && d < n; ++d)
+                a.g_attributes[camera * count + v * n + d] = S(sums[moved + d]);
+        };
+        sum_vertices(mesh.vertices, numbers, a.lists, faces, write);
+    }
+    for (int64_t i = 0; shared && i < count; ++i) a.g_attributes[i] = S(total[i]);
+}
+
+// --- edges ---
+
+template <typename S>
+void edge_backward(const EdgeArgs<S>& a) {
+    const int64_t pixels = int64_t(a.mesh.width) * a.mesh.height, n = a.channels;
+    Scratch<Force<S>> force(pixels);
+    Scratch<uint8_t> pulled(pixels);
+    FaceSums faces;
+    for (int64_t camera = 0; camera < a.mesh.cameras; ++camera) {
+        CameraMesh<S> mesh(a.mesh, camera);
+        mesh.snap_all();
+        const int32_t* triangles = a.triangles + camera * pixels;
+        const Picture<S> picture{mesh.width,
+                                 mesh.height,
+                                 n,
+                                 mesh.clip,
+                                 mesh.index,
+                                 triangles,
+                                 a.image + camera * pixels * n,
+                                 a.g_image + camera * pixels * n};
+        const S* barycentrics = a.barycentrics + 3 * camera * pixels;
+        auto pull = [&](int64_t begin, int64_t end) {
+            for (int64_t y = begin; y < end; ++y)
+                for (int x = 0; x < mesh.width; ++x) {
+                    const int64_t pixel = y * mesh.width + x;
+                    pulled[pixel] = force_at(picture, x, int(y), force[pixel]);
+                }
+        };
+        parallel_ranges(mesh.height, kRows, pull);
+        auto add = [&](int64_t, const Corner<S>* corners, int64_t pixel, S px, S py, double* sums) {
+            if (!pulled[pixel]) return;
+            S out[3][4];
+            force_gradient(corners, barycentrics + 3 * pixel, px, py, force[pixel], out);
+            for (int k = 0; k < 3; ++k)
+                for (int i = 0; i < 4; ++i) sums[4 * k + i] += double(out[k][i]);
+        };
+        sum_faces(mesh, triangles, 4, faces, add);
+        auto write = [&](int64_t v, const double* sums) {
+            to_clip(sums, mesh.width, mesh.height, a.g_clip + 4 * (camera * mesh.vertices + v));
+        };
+        sum_vertices(mesh.vertices, 4, a.lists, faces, write);
+    }
+}
+
+}  // namespace
+
+void set_triangle_shade(Kernels<float>& f, Kernels<double>& d) {
+    f.triangles.interpolate = interpolate<float>, d.triangles.interpolate = interpolate<double>;
+    f.triangles.interpolate_backward = interpolate_backward<float>;
+    d.triangles.interpolate_backward = interpolate_backward<double>;
+    f.triangles.edge_backward = edge_backward<float>, d.triangles.edge_backward = edge_backward<double>;
+}
+
+SCTD_END

@@ -1,0 +1,276 @@
+"""The phrases of the rich world: name => the phrases for it, the usual one first."""
+
+from __future__ import annotations
+
+from sctd.embedded.words import Table
+
+KINDS: Table = {
+    "bear": ("bear", "teddy bear"),
+    "panda": ("panda", "panda bear", "giant panda"),
+    "red panda": ("red panda",),
+    "cat": ("cat", "kitten", "kitty"),
+    "corgi": ("corgi", "corgi dog"),
+    "chow chow": ("chow chow", "chow chow puppy", "chow chow dog", "puppy", "dog"),
+    "pig": ("pig", "piglet"),
+    "mouse": ("mouse",),
+    "rabbit": ("rabbit", "bunny", "hare"),
+    "raccoon": ("raccoon", "racoon"),
+    "fox": ("fox",),
+    "squirrel": ("squirrel",),
+    "chimpanzee": ("chimpanzee", "chimp", "monkey", "ape"),
+    "elephant": ("elephant",),
+    "lion": ("lion",),
+    "cow": ("cow",),
+    "penguin": ("penguin",),
+    "duck": ("duck", "rubber duck", "duckling"),
+    "owl": ("owl",),
+    "tree frog": ("tree frog", "red eyed tree frog"),
+    "poison-dart frog": ("poison dart frog", "dart frog"),
+    "frog": ("frog", "toad"),
+    "dragon": ("dragon", "baby dragon"),
+    "robot": ("robot", "humanoid robot", "android"),
+    "astronaut": ("astronaut", "spaceman", "cosmonaut"),
+    "snowman": ("snowman",),
+    "lobster": ("lobster",),
+    "beetle": ("beetle", "bug", "scarab"),
+    "crab": ("crab",),
+    "car": ("car", "automobile", "sedan"),
+    "school bus": ("school bus", "bus"),
+    "truck": ("truck", "lorry"),
+    "bulldozer": ("bulldozer",),
+    "motorcycle": ("motorcycle", "motorbike"),
+    "road bike": ("road bike", "bike", "bicycle", "racing bike"),
+    "biplane": ("biplane",),
+    "boat": ("boat", "rowboat"),
+    "airplane": ("airplane", "plane", "aeroplane"),
+    "rocket": ("rocket", "spaceship"),
+    "strawberry": ("strawberry",),
+    "tacos": ("tacos", "taco", "plate of tacos"),
+    "hamburger": ("hamburger", "burger", "cheeseburger"),
+    "carrot": ("carrot",),
+    "banana": ("banana",),
+    "cake": ("cake", "birthday cake"),
+    "pizza": ("pizza",),
+    "watermelon": ("watermelon", "slice of watermelon"),
+    "apple": ("apple",),
+    "donut": ("donut", "doughnut"),
+    "ice cream": ("ice cream", "ice cream cone"),
+    "mushroom": ("mushroom", "toadstool"),
+    "tuba": ("tuba",),
+    "violin": ("violin", "fiddle"),
+    "guitar": ("guitar",),
+    "drum": ("drum",),
+    "typewriter": ("typewriter",),
+    "telephone": ("telephone", "rotary telephone", "phone", "rotary phone"),
+    "elephant skull": ("elephant skull", "skull"),
+    "sand castle": ("sand castle", "sandcastle"),
+    "origami crane": ("origami crane", "paper crane"),
+    "egg": ("egg",),
+    "water lily": ("water lily", "lily pad", "waterlily"),
+    "crown": ("crown", "imperial state crown of england", "imperial state crown", "royal crown"),
+    "top hat": ("top hat",),
+    "backpack": ("backpack", "rucksack"),
+    "eyeglasses": ("eyeglasses", "glasses", "spectacles"),
+    "headphones": ("headphones",),
+    "teapot": ("teapot",),
+    "chair": ("chair",),
+    "table": ("table", "desk"),
+    "sofa": ("sofa", "couch"),
+    "house": ("house", "cottage"),
+    "ball": ("ball", "sphere"),
+    "cube": ("cube", "box"),
+    "cone": ("cone", "traffic cone"),
+    "cactus": ("cactus",),
+    "lamp": ("lamp", "table lamp"),
+    "mug": ("mug", "cup"),
+    "tree": ("tree", "fir tree"),
+    "vase": ("vase",),
+}
+PLURALS = {
+    "mouse": "mice",
+    "cactus": "cacti",
+    "bunny": "bunnies",
+    "strawberry": "strawberries",
+    "box": "boxes",
+}
+PLURALS |= {
+    "fox": "foxes",
+    "kitty": "kitties",
+    "puppy": "puppies",
+    "school bus": "school buses",
+    "bus": "buses",
+}
+PLURALS |= {
+    "snowman": "snowmen",
+    "spaceman": "spacemen",
+    "water lily": "water lilies",
+    "sandcastle": "sandcastles",
+}
+NO_PLURAL = ("tacos", "eyeglasses", "glasses", "spectacles", "headphones", "taco")
+COLORS: Table = {
+    "red": ("red", "crimson", "scarlet"),
+    "orange": ("orange",),
+    "yellow": ("yellow",),
+    "green": ("green",),
+    "cyan": ("cyan", "turquoise", "teal"),
+    "blue": ("blue",),
+    "purple": ("purple", "violet"),
+    "pink": ("pink",),
+    "brown": ("brown",),
+    "white": ("white",),
+    "grey": ("grey", "gray"),
+    "black": ("black",),
+}
+_MADE = ("made of", "made out of", "made from")
+
+
+def _stuff(adjective: tuple[str, ...], *nouns: str) -> tuple[str, ...]:
+    return (*adjective, *(f"{made} {noun}" for noun in nouns for made in _MADE))
+
+
+STYLES: Table = {
+    "striped": ("striped", "with stripes", "stripy"),
+    "spotted": ("spotted", "dotted", "with spots", "with dots", "polka dot"),
+    "shiny": ("shiny", "glossy"),
+    "wooden": _stuff(("wooden", "wood carving of"), "wood"),
+    "stone": _stuff(("stone",), "stone"),
+    "marble": _stuff(("marble",), "marble"),
+    "statue": ("statue of", "michelangelo style statue of", "marble statue of"),
+    "metal": _stuff(("metal", "metallic", "steel"), "metal", "steel"),
+    "golden": _stuff(("golden", "gold"), "gold"),
+    "plush": ("plush toy of", "plush", "plush toy", "stuffed toy of", "stuffed"),
+    "knitted": _stuff(("knitted", "amigurumi", "crocheted"), "wool", "yarn"),
+    "low poly": ("low poly", "low polygon", "lowpoly"),
+    "glass": _stuff(("glass",), "glass"),
+    "cheese": _stuff((), "cheese"),
+    "vegetables": _stuff((), "vegetables"),
+}
+COSTUMES: Table = {
+    "wizard": ("as wizard", "like wizard", "wizard"),
+    "clown": ("as clown", "like clown", "clown"),
+    "nurse": ("as nurse", "like nurse", "nurse"),
+    "lumberjack": ("as lumberjack", "like lumberjack", "lumberjack"),
+    "knight": (
+        "medieval armor",
+        "medieval armour",
+        "in medieval armor",
+        "in medieval armour",
+        "as knight",
+        "like knight",
+        "knight",
+    ),
+    "king": (
+        "like henry viii king of england",
+        "like henry viii",
+        "as henry viii king of england",
+        "as henry viii",
+        "as king",
+        "like king",
+        "king",
+    ),
+}
+WEARS: Table = {
+    "top hat": ("top hat",),
+    "crown": ("crown",),
+    "wizard hat": ("wizard hat", "pointed hat"),
+    "beanie": ("beanie", "woolly hat"),
+    "helmet": ("helmet",),
+    "nurse cap": ("nurse cap",),
+    "flat cap": ("flat cap", "bonnet"),
+    "wig": ("clown wig", "wig"),
+    "mullet": ("mullet",),
+    "red nose": ("clown nose",),
+    "eyeglasses": ("eyeglasses", "glasses", "spectacles"),
+    "headphones": ("headphones",),
+    "shirt": ("shirt", "sweater"),
+    "scarf": ("scarf",),
+    "backpack": ("backpack", "rucksack"),
+    "puffy jacket": ("puffy jacket", "down jacket", "jacket"),
+    "tutu": ("tutu",),
+    "armour": ("armour", "armor"),
+    "robe": ("robe", "cloak"),
+    "dress": ("dress",),
+}
+HOLDS: Table = {
+    "tuba": ("tuba",),
+    "violin": ("violin", "fiddle"),
+    "guitar": ("guitar",),
+    "axe": ("axe", "ax"),
+    "wand": ("wand", "magic wand"),
+    "balloon": ("balloon",),
+    "flower": ("flower",),
+}
+POSES: Table = {
+    "dancing": ("dancing", "that is dancing"),
+    "waving": ("waving",),
+    "standing": ("standing", "standing up"),
+    "sitting": ("sitting", "sitting down", "seated"),
+}
+# Phrases that say more than one thing at once: what they stand for.
+SKIING, SPELL, BALLET = (
+    ("skiing", "on skis"),
+    ("casting spell", "casting spells"),
+    ("dancing ballet", "doing ballet"),
+)
+WEARING = ("wearing", "dressed in", "with", "in")
+DRESSED = ("dressed",)
+HOLDING = ("holding", "playing", "carrying")
+RELATIONS: Table = {
+    "on": ("on", "sitting on", "standing on", "on top of"),
+    "in": ("in", "inside", "sitting in", "inside of"),
+    "beside": ("beside", "next to", "and"),
+    "riding": ("riding", "rowing", "flying", "driving"),
+    "hatching from": ("hatching out of", "hatching from", "coming out of"),
+}
+MAPS: Table = {
+    "normal": ("normal map of", "normals of", "normal map"),
+    "albedo": ("albedo of", "albedo map of", "albedo"),
+}
+FILLERS: Table = {
+    "": (
+        *("a", "an", "the", "of", "two", "his", "her", "its", "that", "is", "color", "colored", "coloured"),
+        *(
+            "photo of",
+            "dslr photo of",
+            "dslr photo",
+            "photo",
+            "picture of",
+            "picture",
+            "image of",
+            "image",
+            "rendering of",
+        ),
+        *(
+            "render of",
+            "rendering",
+            "render",
+            "3d model of",
+            "3d model",
+            "highly detailed",
+            "high detail",
+            "detailed",
+        ),
+        *(
+            "highly realistic",
+            "realistic",
+            "delicious",
+            "ripe",
+            "cute",
+            "beautiful",
+            "tasty",
+            "plate of",
+            "pair of",
+        ),
+        *(
+            "animated movie character",
+            "movie character",
+            "character",
+            "high quality",
+            "baby",
+            "little",
+            "small",
+            "big",
+        ),
+        *("4k", "8k", "hd", "object", "toy"),
+    )
+}

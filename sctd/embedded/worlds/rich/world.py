@@ -1,0 +1,48 @@
+"""The rich world: eighty kinds, dressed, posed, of many stuffs, one or two at a time.
+
+No weights know it yet.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sctd.embedded.world import World
+from sctd.embedded.worlds.rich import captions, draw, grammar
+from sctd.embedded.worlds.rich.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sctd.cameras import Viewpoints
+
+
+class RichWorld(World):
+    """Of ``grammar.py``, ``draw.py``, ``captions.py``, ``figures.py`` and ``pictures.py``."""
+
+    name = "rich"
+
+    def describe(self) -> str:
+        return grammar.describe()
+
+    def check_prompt(self, prompt: str) -> Subject:
+        return grammar.check_prompt(prompt)
+
+    def draw(self, rng: random.Random) -> Subject:
+        return draw.draw(rng)
+
+    def caption(self, subject: Subject, rng: random.Random) -> str:
+        return captions.caption(subject, rng)
+
+    def every_caption(self) -> Iterator[str]:
+        return captions.every_caption()
+
+    def truth(self, subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
+        from sctd.embedded.worlds.rich.pictures import picture_of
+
+        return picture_of(subject, cameras, size)
+
+
+WORLD = RichWorld()
