@@ -30,7 +30,7 @@ def write_mesh_obj(path: Path, mesh: Mesh) -> None:
         f"mtllib {material.name}",
         "o asset",
         *_rows("v", mesh.vertices),
-        *_rows("vt", mesh.uvs * np.float32([1, -1]) + np.float32([0, 1])),
+        *_rows("vt", np.abs(mesh.uvs - np.array([0, 1], np.float32))),
         *_rows("vn", mesh.normals),
         "usemtl asset",
         *("f " + " ".join(f"{i}/{i}/{i}" for i in corners) for corners in (mesh.faces + 1).tolist()),

@@ -97,7 +97,8 @@ def unpinched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 def triangle_areas(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     """[F], world units squared."""
-    return np.linalg.norm(_crosses(vertices, faces), axis=1) / 2
+    areas: NDArray[np.float64] = np.linalg.norm(_crosses(vertices, faces), axis=1) / 2
+    return areas
 
 
 def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:

@@ -98,8 +98,12 @@ def cameras_round(box: Box, count: int, size: int) -> CameraBatch:
     return CameraBatch(
         look_at(eye, box.centre.expand(count, 3), up).float(),
         intrinsics(fovy, size, size).float(),
-        *(size, size),
-        *(angles.float() for angles in (azimuth, elevation, distance, fovy)),
+        size,
+        size,
+        azimuth.float(),
+        elevation.float(),
+        distance.float(),
+        fovy.float(),
         near_plane=float(distance[0]) / 100,
     )
 
