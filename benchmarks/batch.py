@@ -49,11 +49,11 @@ class Cell:
     cpu_s: list[float] = field(default_factory=list)
     """Of the processes, user and system."""
     busy_s: list[float] = field(default_factory=list)
-    """Of everything on the machine, in the same time; what exceeds cpu_s was others' work."""
+    """CPU seconds of all programs on the machine in the same time; the excess over cpu_s is others' work."""
 
 
 def cells() -> list[Cell]:
-    """What is compared."""
+    """The ways to compare."""
     together = [Cell(f"batch, {k} in flight", 1, k) for k in (1, 2, 4, 8)]
     return [Cell("generate, one after another", 1, 0), *together, Cell("2 processes, 4 in flight each", 2, 4)]
 

@@ -1,8 +1,8 @@
-"""What would limit a batch on many workers: measured costs replayed with failures and stragglers.
+"""Simulates a batch on many workers, to find its limits: measured costs with failures and stragglers.
 
 A discrete simulation. Workers make assets, ``in_flight`` at a time; each asset's time is drawn from a
-log-normal spread, some workers are slow for good, and workers die at random, which loses what came after the
-last checkpoint and the time until a new worker is there. One coordinator answers the workers' calls one by
+log-normal spread, some workers are permanently slow, and workers die at random, which loses the work since
+the last checkpoint and the time until a new worker starts. One coordinator answers the workers' calls one by
 one, and one store takes what they write. Nothing else is modelled: the network between machines has no
 latency, the store has a bandwidth only, and workers come back after a fixed time.
 """
@@ -40,7 +40,7 @@ class Costs:
     written_mb: float = 20.0
     """Checkpoints and results of an asset (assumed; the embedded preset writes about a tenth)."""
     store_mb_s: float = 500.0
-    """What the shared store takes (assumed)."""
+    """Bandwidth of the shared store (assumed)."""
     in_flight: int = 8
     spread: float = 0.1
     """Standard deviation of the logarithm of an asset's time (assumed)."""

@@ -1,4 +1,4 @@
-"""Counts what a GPU would execute of the CUDA kernels, against what is committed.
+"""Counts the instructions that a GPU would execute in the CUDA kernels, and compares with committed counts.
 
     SCTD_PTX_MODULE=$(make -s ptx) python -m benchmarks.executed [--update]
 
@@ -48,7 +48,7 @@ TARGETS = (
 """Picture, stage, M instructions that it took at first, and at most so many that it was to take."""
 
 Counts = dict[str, dict[str, int]]
-"""Of each kernel: what was counted."""
+"""Counts by name, for each kernel."""
 
 
 def one_picture(count: int, size: int, backend: str) -> int:
@@ -65,7 +65,7 @@ def one_picture(count: int, size: int, backend: str) -> int:
 
 
 def executed_counts(count: int, size: int) -> Counts:
-    """What :func:`one_picture` makes warps execute.
+    """Counts of warps' work in :func:`one_picture`.
 
     Raises:
         BackendUnavailable: SCTD_PTX_MODULE names no module.

@@ -2,7 +2,7 @@
 
     python -m benchmarks.full_size [--page docs/full_size.md] [--dtype bfloat16] [--iterations 1]
 
-A rehearsal of what a GPU will do, without a GPU and without 2.6 GB of weights: the whole trainer with the
+A rehearsal of a run on a GPU, without a GPU and without 2.6 GB of weights: the whole trainer with the
 preset sd21, one camera of 512 pixels. Shapes and gradients are checked, memory is compared with the estimate
 of sctd/prior/card_memory.py, and seconds, FLOPs and bytes are booked by stage. Then the preset's own
 iteration, four cameras in float16, is counted with networks that have shapes and no numbers: the bounds for
@@ -47,7 +47,7 @@ from sctd.trainer import Scalars, Trainer
 
 PROMPT = "a DSLR photo of a corgi wearing a top hat"
 LATENTS = (4, 64, 64)
-"""Of a picture of 512 pixels, as published: not what the code under test says."""
+"""Shape for a picture of 512 pixels, as published, independent of the code under test."""
 NETWORK = "network"
 Dtype = Literal["float32", "bfloat16"]
 
@@ -55,7 +55,7 @@ Say = Callable[[str], None]
 
 
 class Watched(Trainer):
-    """A trainer that looks at the shapes and numbers that pass through its step."""
+    """A trainer that checks the shapes and numbers in its step."""
 
     def __init__(self, config: Config, prior: DiffusersPrior, latents: tuple[int, ...]) -> None:
         """Takes the shape [C, h, w] that latents must have."""
@@ -113,7 +113,7 @@ class NumberedClock(StageClock):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is rehearsed."""
+    """The rehearsal's settings."""
 
     folder: Path
     """A pipeline's configs in diffusers' layout; weights and tokenizer are not looked at."""
@@ -132,7 +132,7 @@ def rehearse(plan: Plan, say: Say) -> dict[str, Any]:
     """Everything that the page shows but the machine; plain values for JSON.
 
     Raises:
-        SctdError: a shape is not what it must be, or a number is not finite.
+        SctdError: a shape is wrong, or a number is not finite.
     """
     shapes = read_shapes(plan.folder, plan.dtype)  # loads libraries: their memory is not the networks'
     start = present_mb()
@@ -170,7 +170,7 @@ def rehearse(plan: Plan, say: Say) -> dict[str, Any]:
 
 
 def _iteration(trainer: Trainer, clock: NumberedClock, say: Say) -> dict[str, Any]:
-    """One step: seconds by stage, wall and of this process's threads, and what it logs."""
+    """One step: seconds by stage, wall and of this process's threads, and its scalars."""
     clock.calls = 0
     busy, began, cpu = busy_seconds(), time.perf_counter(), time.process_time()
     with instrumented(trainer, clock):
@@ -224,7 +224,7 @@ def summary(operations: list[Operation]) -> dict[str, dict[str, Any]]:
 
 
 def check_estimate(found: dict[str, Any]) -> None:
-    """Raises SctdError when the estimate of memory is further from what was measured than TOLERANCE."""
+    """Raises SctdError when the estimate of memory is off the measured one by more than TOLERANCE."""
     peak = found["memory"]["peak_mb"]
     for what, estimate in comparable_mb(found["memory"]).items():
         if abs(estimate / peak - 1) > TOLERANCE:

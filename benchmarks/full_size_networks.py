@@ -22,7 +22,7 @@ so that no two rows of a weight are alike."""
 
 
 class Bytes:
-    """A tokenizer for texts that nobody reads: a byte is a token. Takes the calls of the prior alone."""
+    """A tokenizer with a token for each byte, for meaningless texts. Supports only the prior's calls."""
 
     def __init__(self, length: int) -> None:
         """Takes the tokens that the text encoder reads."""
@@ -33,7 +33,7 @@ class Bytes:
 
     @dataclass(frozen=True)
     class Tokens:
-        """What transformers' tokenizers give."""
+        """The result of transformers' tokenizers."""
 
         input_ids: Any
 
@@ -74,7 +74,7 @@ def fill(parts: Parts, seed: int) -> Parts:
 
 
 def _fill_from(pool: Tensor, at: int, flat: Tensor) -> int:
-    """Copies the pool round and round, from ``at`` on; where the next one goes on."""
+    """Fill a tensor from the pool, cyclically from ``at``; returns the next position."""
     done = 0
     while done < len(flat):
         piece = pool[at : at + len(flat) - done]

@@ -3,7 +3,7 @@
     python -m benchmarks.gpu [--cells N] [--repeats N] [--json FILE]
 
 Contenders take turns (A B A B ...), after warm-up, each call between two CUDA events with the second-level
-cache swept before it. What they draw is compared with the CPU backend first: a wrong one is not timed.
+cache swept before it. Their pictures are compared with the CPU backend first; a wrong contender is not timed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ WARM_UP, REPEATS = 10, 100
 SWEEP_BYTES = 256 << 20  # more than any second-level cache
 TOLERANCE = {"sctd": 1e-4, "sctd, capacity": 1e-4, "gsplat": 5e-3}
 """Largest difference of a pixel to the CPU backend, but for one pixel in 10,000 that stands on a threshold.
-gsplat leaves out what lies beyond 3.33 standard deviations."""
+gsplat cuts Gaussians off at 3.33 standard deviations."""
 
 Rasterizer = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
 Clock = Callable[[Callable[[], object]], float]
-"""Runs a call once and says its milliseconds."""
+"""Runs a call once and returns its milliseconds."""
 K = TypeVar("K")
 
 
@@ -114,7 +114,7 @@ def measure(count: int, size: int, repeats: int = REPEATS) -> list[dict[str, Any
 
 
 def facts() -> dict[str, str]:
-    """What the figures belong to."""
+    """The machine of the figures."""
     properties = torch.cuda.get_device_properties(0)
     versions = {"python": platform.python_version(), "torch": torch.__version__, "sctd": sctd.__version__}
     memory, capability = properties.total_memory / 2**30, f"sm_{properties.major}{properties.minor}"

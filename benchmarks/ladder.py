@@ -2,14 +2,14 @@
 
     python -m benchmarks.ladder --out runs/ladder --page docs/ladder.md
 
-    pixels      Gaussians are fitted to true pictures: what cameras, optimiser and densification can reach
-    latents     fitted to the latents of true pictures: what the VAE's encoder costs
-    oracle      SCTD, the prediction under the prompt replaced by the same camera's truth: what the loss costs
-    distilled   SCTD as in the preset: what the network's prediction costs
+    pixels      Gaussians fitted to true pictures: the limit of cameras, optimiser and densification
+    latents     fitted to the latents of true pictures: the cost of the VAE's encoder
+    oracle      SCTD, the prediction under the prompt replaced by the same camera's truth: the cost of the
+    loss distilled   SCTD as in the preset: the cost of the network's prediction
 
 Beside the rungs: the network's own samples from known cameras against the truth, and the error of the clean
 latents that it predicts at true latents, by noise level. The prompts are drawn apart from those of
-benchmarks/quality.py, since the ladder steers choices. An interrupted run goes on where it stopped.
+benchmarks/quality.py, since the ladder steers choices. Repeat an interrupted command to continue it.
 """
 
 from __future__ import annotations

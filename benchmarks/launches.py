@@ -1,11 +1,11 @@
-"""What an iteration asks of a GPU beside network and VAE: launches, copies, waits. No GPU takes part.
+"""Counts an iteration's launches, copies and waits on a GPU, beside network and VAE. No GPU takes part.
 
     python -m benchmarks.launches [--page docs/launches.md]      needs SCTD_SIMT_MODULE, see `make simt`
 
 The trainer runs the preset sd21 with tensors that have shapes but no numbers, torch's FakeTensors, in the
-place of the device's. Every operation on them is seen. To ask for a number, for which the host would wait, is
-an error; to mix them with tensors of the host, which would be a copy that waits, is noted. What the
-rasterizer's ops and Adam launch within comes from the emulation of the same CUDA sources (csrc/simt).
+place of the device's. A recorder sees every operation on them. Reading a number, for which the host
+would wait, is an error; mixing them with tensors of the host, which would be a copy that waits, is recorded.
+The emulation of the same CUDA sources (csrc/simt) gives the launches within the rasterizer's ops and Adam.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Seen:
     stray: list[str] = field(default_factory=list)
     """Operations that take tensors of the host and of the device: copies before which the host waits."""
     to_host: int = 0
-    """Copies that nobody waits for at once."""
+    """Copies to the host, which does not wait for them at once."""
 
 
 class Recorder(TorchDispatchMode):
-    """Writes down what is done with tensors of the device; those of the host go on as usual."""
+    """Records operations on tensors of the device; those of the host work as usual."""
 
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):
         return self._mode.from_tensor(tensor)  # type: ignore[no-any-return]
 
     def make(self, *shape: int, dtype: torch.dtype = torch.float16) -> Tensor:
-        """What the network or the VAE has made."""
+        """A result of the network or the VAE."""
         with self._mode:
             return torch.empty(shape, dtype=dtype)
 
@@ -173,7 +173,7 @@ def hollow_gpu() -> Iterator[Recorder]:
 
 
 def record(overrides: Sequence[str] = (), iterations: int = 12) -> list[Seen]:
-    """What each iteration of the preset sd21 does, after two that set tables up; the pairs are counted."""
+    """Records of iterations of the preset sd21, after two that set up tables; the pairs are counted."""
     config = load_config("sd21", None, overrides, prompt="a corgi wearing a top hat")
     with hollow_gpu() as recorder:
         trainer = Trainer(config, HollowPrior(recorder))

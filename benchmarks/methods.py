@@ -3,8 +3,8 @@
     python -m benchmarks.methods --out runs/methods --page docs/methods.md
 
 Each run has the same prior, cameras and first Gaussians as the others of its prompt and seed. All are made as
-one batch (docs/batch.md), whose neighbours do not change a bit of an asset; the same command goes on where it
-stopped, and a failed run is reported. Writes results.json, a picture and, with --page, the page.
+one batch (docs/batch.md), whose neighbours do not change a bit of an asset; repeat an interrupted command to
+continue it; failed runs are reported. Writes results.json, a picture and, with --page, the page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sctd.run.folder import ASSET
 from sctd.run.read_back import read_run
 from sctd.run.report import Silent
 
-BUDGET = 6700  # what SCTD's 350 iterations of the preset take
+BUDGET = 6700  # evaluations of SCTD's 350 iterations in the preset
 
 
 def run_name(text: str, name: str, seed: int) -> str:
@@ -47,7 +47,7 @@ def run_name(text: str, name: str, seed: int) -> str:
 
 
 def as_published(names: Sequence[str]) -> list[str]:
-    """Overrides that undo what the preset sets for its prior: each baseline as its authors have it."""
+    """Overrides that undo the preset's tuning: each baseline with its authors' settings."""
     sections = {name: getattr(load_config("sd21", prompt="x"), name) for name in names if name != BASELINE}
     return [
         f"{name}.{key}={json.dumps(value)}"
@@ -70,8 +70,8 @@ def plan(
     return entries
 
 
-def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
-    """All runs as one batch, which goes on where it stopped; failed ones get another chance.
+def make(entries: Sequence[Entry], out: Path, in_flight: int) -> None:
+    """Make all runs as one batch, which continues where it stopped and retries failed runs.
 
     Raises:
         InputError: the folder holds other runs, or cannot be written.
@@ -81,7 +81,9 @@ def make(entries: Sequence[Entry], out: Path, seats: int) -> None:
     with closing(Manifest(out)) as manifest:
         if manifest.entries() != entries:
             raise InputError(f"{out} holds other runs; give the options it was made with, or another --out")
-    for number, (outcome, state) in enumerate(carry_on(Folder(out), Silent(), in_flight=seats, retries=1), 1):
+    for number, (outcome, state) in enumerate(
+        carry_on(Folder(out), Silent(), in_flight=in_flight, retries=1), 1
+    ):
         print(f"{number} {outcome.name}: {state} {outcome.error}".rstrip(), flush=True)
 
 
@@ -106,7 +108,7 @@ def known(path: Path | None, command: dict[str, Any]) -> tuple[list[Row], list[s
 
 
 def missing(entries: Sequence[Entry], earlier: Sequence[Row], out: Path) -> list[Entry]:
-    """What the earlier rows do not have, and all that the folder was made for, whoever else has it by now."""
+    """Entries that the earlier rows lack, and all of the folder's batch, even if the rows have them."""
     there = {run_name(row.prompt, row.method, row.seed) for row in earlier}
     if (out / MANIFEST).is_file():
         with closing(Manifest(out)) as manifest:
@@ -143,7 +145,7 @@ def main(
     prompts: Annotated[int, typer.Option(min=1, help="The first so many prompts of the suite.")] = 24,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = 3,
     evaluations: Annotated[int, typer.Option(min=1, help="Network evaluations of every run.")] = BUDGET,
-    seats: Annotated[int, typer.Option(min=1, help="Runs made at a time, whose calls are joined.")] = 8,
+    in_flight: Annotated[int, typer.Option(min=1, help="Runs made at a time, whose calls are joined.")] = 8,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of all runs, as of sctd generate.")
     ] = None,
@@ -155,7 +157,7 @@ def main(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
 ) -> None:
-    """Run, score, compare, and write down what came out, whoever wins."""
+    """Run, score, compare, and write the results."""
     chosen = list(methods.BUILT) if names is None else [name.strip() for name in names.split(",")]
     texts = suites.prompts("embedded")[:prompts]
     overrides = ["output.turntable_frames=0", *(as_published(chosen) if published else []), *(settings or [])]
@@ -167,7 +169,7 @@ def main(
         lengths = run_lengths(base, chosen, evaluations)
         entries = missing(plan(base, chosen, texts, seeds, lengths), earlier, out)
         if entries:
-            make(entries, out, seats)
+            make(entries, out, in_flight)
     except InputError as exc:
         raise typer.BadParameter(str(exc)) from exc
     rows, failed, left = score(out) if entries else ([], {}, 0)

@@ -3,8 +3,8 @@
     python -m benchmarks.quality --out runs/quality --page docs/quality.md
 
 Prompts are drawn with a fixed seed; none of them is in TUNING, the prompts that settings were chosen on. An
-interrupted run goes on where it stopped. Writes results.json, one contact sheet for each seed, and, with
---page, the page.
+interrupted run continues when the command is repeated. Writes results.json, one contact sheet for each seed,
+and, with --page, the page.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def made(subject: Subject, seed: int, out: Path, overrides: list[str]) -> tuple[
 
 
 def ball_score(subject: Subject) -> Score:
-    """What the undistilled first Gaussians score: the check that the scores can fail."""
+    """Scores of the undistilled first Gaussians, as a check that the scores can fail."""
     config = load_config("embedded", prompt=str(subject))
     ball = initialise(config.gaussians, random_streams(0)["scene"])
     return score(ball, subject)

@@ -111,8 +111,8 @@ def _target(text: str) -> int | None:
 
 
 def successors(code: Instructions) -> list[list[int]]:
-    """Indices that may follow each instruction. BSYNC goes on behind itself: where a warp parts, the ways
-    meet there again."""
+    """Indices that may follow each instruction. BSYNC continues with the next one: the branches of a
+    warp meet there again."""
     index = {address: i for i, (address, _) in enumerate(code)}
     follow: list[list[int]] = []
     for i, (_, text) in enumerate(code):

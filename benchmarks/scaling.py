@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--json FILE] [--plot FILE.png]
 
 One quantity at a time is varied on the common workload; times are medians of interleaved repeats, a call each
-(all cameras together), forward and forward+backward; memory is the peak above what the process held. The
+(all cameras together), forward and forward+backward; memory is the peak above the process's earlier use. The
 exponent is the slope of log(time) over log(quantity), from the whole range and from its upper end.
 """
 
@@ -47,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One quantity and its values; ``amount`` is what time could be proportional to."""
+    """One quantity and its values; ``amount``: the quantity to which time could be proportional."""
 
     name: str
     field: str

@@ -1,4 +1,4 @@
-"""What the compiler says about the CUDA kernels, without a GPU: registers, spills, occupancy, instructions.
+"""The compiler's figures of the CUDA kernels, without a GPU: registers, spills, occupancy, instructions.
 
     SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) python -m benchmarks.static_report
         [--page docs/kernels.md]
@@ -31,7 +31,7 @@ FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "--fmad=false", "-Xptxas=-v", "-cubin"
 ARCHS = ("80", "90")
 SHARED_PER_SM = {"80": 164 << 10, "90": 228 << 10}  # bytes; CUDA programming guide, compute capabilities
 WARPS_PER_SM, REGISTERS_PER_SM, BLOCKS_PER_SM = 64, 65536, 32
-# What the rasterizer is held to on both architectures, for three colour channels.
+# Budgets of the rasterizer on both architectures, for three colour channels.
 BUDGETS = {"blend_forward_kernel<3>": 20.0, "blend_backward_kernel<3, false>": 60.0}
 REGISTERS = {"project_backward_kernel<false>": 96}
 """Without the cameras' gradient, for any degree of the harmonics; their own kernel comes before it."""
@@ -178,7 +178,7 @@ def compiled(arch: str, files: list[Path]) -> list[Kernel]:
 
 
 def broken_budgets(kernels: list[Kernel]) -> list[str]:
-    """What exceeds its budget, one line each."""
+    """Kernels over their budgets, one line each."""
     lines = []
     for k in kernels:
         what = f"{k.name} on sm_{k.arch}"
@@ -246,7 +246,7 @@ def modelled(kernels: list[Kernel], counts: dict[str, int]) -> tuple[float, floa
 
 
 def model(kernels: list[Kernel], counted: dict[tuple[int, int], dict[str, int]]) -> list[str]:
-    """Markdown: what the budgets of modelled instructions are about."""
+    """Markdown: the modelled instructions."""
     lines = [
         "| Gaussians, edge | (tile, Gaussian) pairs | items | forward, M | backward, M |",
         "|---|---|---|---|---|",

@@ -55,7 +55,7 @@ class Compiled(NamedTuple):
 
 
 class _Pointer:
-    """What Triton asks of a tensor before it compiles: its type, and whether 16 divides its address."""
+    """What Triton reads of a tensor before it compiles: its type, and whether 16 divides its address."""
 
     def __init__(self, dtype: str, address: int) -> None:
         self.dtype, self._address = getattr(torch, dtype), address

@@ -1,4 +1,4 @@
-"""What the compiler says of the Triton kernels, without a GPU: registers and spills for each architecture.
+"""The compiler's figures of the Triton kernels, without a GPU: registers and spills on each architecture.
 
     python -m benchmarks.triton_static [--json]
 
@@ -180,7 +180,7 @@ def table(kernels: list[Kernel]) -> list[str]:
 
 
 def broken_budgets(kernels: list[Kernel]) -> list[str]:
-    """What spills, compares a fused product, or has more registers than its warps can get; a line each."""
+    """Kernels that spill, compare a fused product, or exceed their warps' registers; a line each."""
     lines = [f"{k.name} on sm_{k.arch}: {k.stack} bytes of stack" for k in kernels if k.stack]
     lines += [f"{k.name} on sm_{k.arch}: {k.fused} comparisons of fused products" for k in kernels if k.fused]
     return lines + [

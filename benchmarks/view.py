@@ -1,4 +1,4 @@
-"""What a viewer costs a run: the same iterations with `sctd view` looking on and without, in turn.
+"""The cost of a viewer for a run: the same iterations with and without `sctd view`, in turn.
 
     python -m benchmarks.view --rounds 5 --steps 60
 
@@ -49,7 +49,7 @@ def seconds_of(folder: Path, steps: int, watched: bool, options: list[str]) -> f
             command = [*CALL, "view", str(run), "--port", "8190"]
             viewer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             assert viewer.stdout is not None
-            viewer.stdout.readline()  # its address: from now on it looks
+            viewer.stdout.readline()  # its address: from now on it watches
         began = len(read_log(run / LOG)) if watched else 0
     if viewer is not None:
         viewer.terminate()

@@ -1,4 +1,4 @@
-"""Step 5 of 9: a rendering in, latents of the prior's VAE out, with the gradient left open."""
+"""Step 5 of 9: renderings => latents of the prior's VAE, differentiable."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sctd.prior.base import Prior
 
 
 class Encoded(NamedTuple):
-    """The latents of an iteration, and what they were made of."""
+    """The latents of an iteration, and their pictures."""
 
     z0: Tensor
     """[B, C, h, w], times the VAE's scale, differentiable."""
     images: Tensor
-    """The pictures that were encoded, [B, 3, size, size], 0..1, differentiable."""
+    """The encoded pictures, [B, 3, size, size], 0..1, differentiable."""
     from_disparity: bool
     """Whether these show the disparity instead of the colours."""
     mirrored: bool
@@ -33,7 +33,7 @@ def render_to_latents(
     as_latent: float = 0.0,
     flip: float = 0.0,
 ) -> Encoded:
-    """Encodes the colours, or now and then the disparity as a grey picture: that shapes geometry.
+    """Encode the colours, or at random the disparity as a grey picture, which improves geometry.
 
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.

@@ -1,4 +1,4 @@
-"""What a person typed: which characters a prompt may hold, and the folder's name that is made of it."""
+"""Texts that a person typed: the characters of a prompt, and the folder's name made of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _JOINERS = "\u200c\u200d"
 
 
 def with_plain_spaces(text: str) -> str:
-    """The text with every kind of space, such as the no-break space of pasted text, as an ordinary one."""
+    """The text with every kind of space, such as the no-break space of pasted text, made a plain one."""
     return "".join(" " if unicodedata.category(c) == "Zs" else c for c in text)
 
 
 def first_control(text: str) -> int | None:
-    """Where a text's first control character is: a line break, a direction mark, an unassigned one, ..."""
+    """Position of a text's first control character: a line break, a direction mark, an unassigned one, ..."""
     bad = (i for i, c in enumerate(text) if not c.isprintable() and c not in _JOINERS)
     return next(bad, None)
 

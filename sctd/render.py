@@ -16,16 +16,16 @@ from sctd.machine import transfer
 
 @dataclass(frozen=True)
 class Render:
-    """What C cameras of H x W pixels see; differentiable."""
+    """Renderings of C cameras of H x W pixels; differentiable."""
 
     rgb: Tensor
     """Colours over the background, [C, 3, H, W]; in 0..1 as long as every Gaussian's colour is."""
     alpha: Tensor
     """Coverage, [C, 1, H, W], 0..1."""
     disparity: Tensor | None
-    """Picture of it, [C, 1, H, W], 0..1, as :func:`sctd.ops.views` has it; None unless asked for."""
+    """Picture of it, [C, 1, H, W], 0..1, as :func:`sctd.ops.views` has it; None unless requested."""
     variation: Tensor
-    """Sums [P, 2] that add up to the total variation of the two; P = 0 unless asked for."""
+    """Sums [P, 2] that add up to the total variation of the two; P = 0 unless requested."""
     sizes: Tensor
     """Sums [P, 2] that add up to the mean scale, without noise, and the mean opacity of the Gaussians."""
     meta: dict[str, Any]
@@ -33,9 +33,9 @@ class Render:
 
 
 class PairCapacity:
-    """Room for (tile, Gaussian) pairs on CUDA, so that a rendering waits for nothing; follows what is needed.
+    """Capacity for (tile, Gaussian) pairs on CUDA, so that a rendering does not wait; follows the need.
 
-    Other backends need none.
+    Other backends ignore it.
     """
 
     def __init__(self) -> None:
@@ -43,17 +43,17 @@ class PairCapacity:
         """For the next rendering; 0: it counts them first."""
 
     def needed(self, rendered: Render) -> transfer.Readback | None:
-        """Ask how many a rendering needed."""
+        """Queue the copy of the number that a rendering needed."""
         needed = rendered.meta.get("pairs_needed")
         return None if needed is None else transfer.Readback({"pairs": needed})
 
     def overflowed(self, needed: transfer.Readback | None) -> bool:
-        """Whether a rendering lacked room and has to be repeated; there is enough then.
+        """Whether a rendering lacked capacity and must be repeated, with enough capacity.
 
         Waits for the rendering, but not for what was queued after it.
 
         Raises:
-            TooLarge: no room would be enough.
+            TooLarge: no capacity would suffice.
         """
         from sctd.ops._raster_cores import MAX_PAIRS, check_pairs
 
@@ -85,8 +85,8 @@ def render(
         gaussians: on the device to render on.
         cameras: moved there when they are elsewhere.
         background: colour behind everything, [C, 3], 0..1.
-        disparity: render it too.
-        variation: sum up the total variation too.
+        disparity: also render the disparity.
+        variation: also sum up the total variation.
         sh_degree: degree of the colours in use, 0..the stored one; None: the stored one.
         scale_noise: factors on the scales, [N, 3], about 1; see :func:`sctd.ops.activate`. Augmentation only.
         capacity: see :func:`sctd.ops.rasterization`.

@@ -1,4 +1,4 @@
-"""What a run optimises, as the trainer sees it: it is drawn, has losses of its own, and is updated.
+"""The interface between the trainer and the optimised object: drawing, its own losses, updates.
 
 Gaussians are one: :class:`sctd.splats.trained.Splats`.
 """
@@ -35,7 +35,7 @@ class Picture(Protocol):
 
 @dataclass(frozen=True)
 class Term:
-    """Weighted losses whose values come in pieces, as kernels sum up what they pass."""
+    """Weighted losses whose values are partial sums, as kernels produce them."""
 
     weights: dict[str, float]
     """Of each loss, by the name that the log has for it; 0: it is not wanted."""
@@ -60,14 +60,14 @@ def _row(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -
 
 
 class Update(NamedTuple):
-    """What an update did."""
+    """The results of an update."""
 
     names: list[str]
     """Whose gradients the norms are of; the last is the method's, "z0"."""
     norms: Tensor
     """[len(names)], on the device. Where one is not finite, nothing was changed."""
     known: dict[str, float]
-    """What there is to log without asking the device."""
+    """Scalars for the log that need no device."""
     dimmed: Tensor | None
     """Whether the colours were lowered, one bool on the device; None where nobody looked."""
 
@@ -121,5 +121,5 @@ class Representation(Protocol[P]):
         ...
 
     def result(self) -> Gaussians:
-        """What the run leaves behind, without gradient."""
+        """The run's result, without gradient."""
         ...

@@ -28,8 +28,8 @@ class Schedule:
         """Takes abar_t, [T], each in (0, 1), T = 1000.
 
         Args:
-            t_max: highest timestep that is asked for; above it abar may be 0, which is no signal at all. That
-                is so at the last timestep of models with zero terminal signal-to-noise ratio (Lin et al.
+            t_max: highest timestep in use; above it abar may be 0, which is no signal at all, as at the
+                last timestep of models with zero terminal signal-to-noise ratio (Lin et al.
                 2023, arXiv:2305.08891).
 
         Raises:
@@ -85,7 +85,7 @@ class Schedule:
         return table[t : t + 1].expand(like.shape[0])
 
     def clean(self, z: Tensor, eps: Tensor, t: int) -> Tensor:
-        """x0 = (z - sigma_t eps) / alpha_t, the latent that a noise prediction means; [B, ...]."""
+        """x0 = (z - sigma_t eps) / alpha_t, the clean latent of a noise prediction; [B, ...]."""
         return (z - self._sigma[t] * eps) / self._alpha[t]
 
     def snr_weight(self, t: int) -> float:

@@ -1,4 +1,4 @@
-"""The stages of an iteration, and an observer that is told of them; timers are observers."""
+"""The stages of an iteration, and their observer; timers are observers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STEP = "step"
-"""The whole; what no stage accounts for is its own time."""
+"""The whole step; its own time is that outside all other stages."""
 SAMPLING = "sampling"
 RENDER = "render"
 VAE_ENCODE = "VAE encode"
@@ -19,7 +19,7 @@ DENSIFY = "densify"
 
 
 class Observer:
-    """Is told when a stage begins and ends; this one does nothing. Stages may stand inside one another."""
+    """Called when a stage begins and ends; this one does nothing. Stages may be nested."""
 
     def enter(self, stage: str) -> None:
         """A stage begins, inside the one that is open."""

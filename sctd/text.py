@@ -1,4 +1,4 @@
-"""Step 1 of 9: a prompt and camera directions in, text embeddings that name the views out."""
+"""Step 1 of 9: a prompt and camera directions => text embeddings that name the views."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEAR, _FAR = 0.8, 0.2
 def blend_weights(
     azimuth: Tensor, elevation: Tensor, overhead_elevation: float = math.radians(OVERHEAD_ELEVATION_DEG)
 ) -> Tensor:
-    """How much of each view phrase a camera direction gets.
+    """The weight of each view phrase for a camera direction.
 
     With a = |azimuth| wrapped to 0..180 deg, the front half blends front and side with r = 1 - a/90, the
     back half side and back with r = 1 - (a - 90)/90. A positive azimuth's side is the left one. From
@@ -113,7 +113,7 @@ class ViewTexts:
 
     ``views`` [5, L, D] in the order of VIEWS; ``null`` [1, L, D] of the empty text ''
     (inversion, self-consistency); ``negative`` [1, L, D] of the negative
-    prompt (inside guidance). The last two are different things.
+    prompt (inside guidance). The last two differ.
     """
 
     views: Tensor

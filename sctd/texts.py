@@ -1,4 +1,4 @@
-"""YAML and JSON that people write: a key that is given twice is refused, where the loaders keep the last."""
+"""Reads YAML and JSON of people, and refuses repeated keys, of which the usual loaders keep the last."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ else:
 
 
 class GivenTwice(ValueError):
-    """A key stands twice in one mapping; the message names it and, in YAML, the lines."""
+    """A mapping repeats a key; the message names it and, in YAML, the lines."""
 
 
 class _Loader(_Base):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """As always, once no key is found twice."""
+        """Build the mapping, unless it repeats a key."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -33,20 +33,20 @@ class _Loader(_Base):
 
 
 def read_yaml(text: str) -> Any:
-    """What a YAML text says.
+    """The content of a YAML text.
 
     Raises:
-        GivenTwice: a mapping has a key twice.
+        GivenTwice: a mapping repeats a key.
         yaml.YAMLError: it is no YAML.
     """
     return yaml.load(text, _Loader)
 
 
 def read_json(text: str) -> Any:
-    """What a JSON text says.
+    """The content of a JSON text.
 
     Raises:
-        GivenTwice: an object has a key twice.
+        GivenTwice: an object repeats a key.
         ValueError: it is no JSON.
     """
     return json.loads(text, object_pairs_hook=_object)

@@ -1,4 +1,4 @@
-"""The state of a run and one step of it: cameras, rendering, latents, guidance, update."""
+"""The state of a run and one step: cameras, rendering, latents, guidance, update."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from sctd.stages import (
 from sctd.text import ViewTexts
 
 BAD_STEPS_IN_A_ROW = 10
-"""As many non-finite steps one after the other are no accident: the run ends."""
+"""After so many non-finite steps in a row the run ends."""
 
 Scalars = dict[str, float | str]
 
@@ -90,7 +90,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Launched:
-    """An iteration that the device may still be at."""
+    """An iteration that the device may still compute."""
 
     iteration: int
     """0-based."""
@@ -100,7 +100,7 @@ class Launched:
     gradients: list[str]
     """What the norms are of."""
     known: dict[str, float]
-    """What there is to log without asking the device."""
+    """Scalars for the log that need no device."""
     numbers: transfer.Readback
 
 

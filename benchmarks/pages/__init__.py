@@ -14,7 +14,7 @@ from typing import Any
 from sctd.files import whole_file
 
 Results = dict[str, Any]
-"""What a benchmark measured, as JSON holds it."""
+"""Results of a benchmark, as in JSON."""
 
 
 def save(page: Path, results: Results, markdown: Callable[[Results], str]) -> None:

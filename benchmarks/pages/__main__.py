@@ -10,12 +10,16 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ELSEWHERE = {"embedded_prior": ROOT / "sctd" / "embedded" / "weights" / "card.json"}
+"""Numbers that are not docs/NAME.json."""
 
 
 def page_of(name: str) -> str:
-    """The Markdown of docs/NAME.md, from docs/NAME.json."""
-    results = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
+    """The Markdown of docs/NAME.md, from its numbers."""
+    numbers = ELSEWHERE.get(name, DOCS / f"{name}.json")
+    results = json.loads(numbers.read_text(encoding="utf-8"))
     text: str = import_module(f"benchmarks.pages.{name}").markdown(results)
     return text
 

@@ -75,7 +75,7 @@ def markdown(results: Results) -> str:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Efficiency and what is busy, over the number of workers, with the assumptions beside them."""
+    """Efficiency and the busy shares over the number of workers, with the assumptions beside them."""
     import matplotlib
 
     matplotlib.use("Agg")

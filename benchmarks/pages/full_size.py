@@ -12,7 +12,7 @@ from sctd.stages import STEP
 TOLERANCE = 0.15
 """Share by which the estimate of memory may be off."""
 PAPER = {"iterations": 5000, "minutes": 32, "device": "A100 SXM", "evaluations": 20}
-"""The publication's own time of a run, and what an iteration asks of the network: images in its calls."""
+"""The publication's time of a run, and the images in an iteration's calls of the network."""
 
 TITLE = """\
 # Stable Diffusion 2.1 at full size, without its weights
@@ -74,7 +74,7 @@ second bound {iterations} iterations would take {low}.
 
 
 def comparable_mb(of_memory: dict[str, Any]) -> dict[str, float]:
-    """What of the estimate a CPU has: all tensors, and what the allocator loses between them; no CUDA."""
+    """The parts of the estimate that exist on a CPU: all tensors, and the allocator's losses; no CUDA."""
     lines = of_memory["estimate_mb"]
     counted = sum(mb for name, mb in lines.items() if not name.endswith("(assumed)"))
     without = sum(mb for name, mb in lines.items() if not name.startswith("CUDA"))
@@ -157,7 +157,7 @@ def _counts(stage: dict[str, Any]) -> list[str]:
 
 
 def _memory(memory: dict[str, Any]) -> str:
-    """Rows of the estimate and of what was measured."""
+    """Rows of the estimate and of the measured memory."""
     peak = memory["peak_mb"]
     rows = [(f"estimated: {name}", f"{mb:.0f}") for name, mb in memory["estimate_mb"].items()]
     rows += [

@@ -6,7 +6,7 @@ from benchmarks.pages import Results
 
 LIBRARY = {"sctd.tile_lists": ["CUB radix sort, by depth", "CUB prefix sum", "CUB radix sort, by tile"]}
 FILLS = {"sctd.blend_backward": ["memset of the sums"]}
-"""What an op launches beside its own kernels."""
+"""Launches of an op beside its own kernels."""
 
 
 def markdown(results: Results) -> str:

@@ -80,7 +80,7 @@ def markdown(results: Results, stem: str = "methods") -> str:
 
 
 def _conditions(stem: str, results: Results) -> str:
-    """One paragraph: what was run, where, and what was equal."""
+    """One paragraph: the command, the machine, and the equal conditions."""
     command, machine = results["command"], results["machine"]
     called = (
         f"python -m benchmarks.methods --methods {','.join(results['iterations'])} "

@@ -41,7 +41,7 @@ def times(row: Row) -> str:
 
 
 def raster_tables(rows: Sequence[Row]) -> list[str]:
-    """Times with ratios; then what bounds them."""
+    """Times with ratios; then their bounds."""
     lines = header(*TIMES, "OpenSplat, ms", "times sctd")
     limits = header("cell", "measure", *LIMITS, "image error", "gradient error")
     for cell in dict.fromkeys(row.cell for row in rows):

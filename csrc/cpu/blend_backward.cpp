@@ -25,7 +25,7 @@ constexpr int kMoments = 6;
 
 constexpr int64_t kUsual = 12;  // the stride with 3 or 4 channels
 
-// What the pass over the tiles leaves for the pass over the Gaussians: `stride` numbers a pair, of which the first `size` count.
+// Results of the pass over the tiles for the pass over the Gaussians: `stride` numbers a pair, of which the first `size` count.
 // Whole vectors are read, so there is room for one behind the last record.
 template <typename S>
 struct Partials {
@@ -62,7 +62,7 @@ void wake_blocks(BackwardState<S>& state, int32_t k) {
     }
 }
 
-// What start_tile reads of one pixel.
+// Input of start_tile for one pixel.
 template <typename S>
 struct PixelInputs {
     alignas(64) S g_alpha[kPixels];

@@ -32,7 +32,7 @@ struct ProjectArgs {
 
 // Which Gaussian touches which tile. A pair is a tile, a Gaussian (camera * N + index), and the 4 x 1 pixel strips of the tile
 // that are touched: bit 16 * (column / 4) + row. Pairs are stored by tile, front to back. A slot is the place of a pair when
-// sorted by Gaussian instead: what a backward pass adds up for one Gaussian lies in one row of slots.
+// sorted by Gaussian instead: the sums of a backward pass for one Gaussian lie in one row of slots.
 template <typename S>
 struct TilesArgs {
     int64_t cameras, count;

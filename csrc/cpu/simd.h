@@ -181,7 +181,7 @@ SCTD_HD uint32_t bits_between(V a, V b, V c, V d) {
 
 #if defined(__AVX512F__)
 // Up to 16 vectors summed together, as a transposition: halves, quarters, then within quarters. The tree's inputs are ordered so
-// that its only vector holds the sums in order; what stands in places past N is never read.
+// that its only vector holds the sums in order; numbers past N are never read.
 template <int N>
 SCTD_HD VF hsum_16(const VF (&v)[N]) {
     auto at = [&](int i) { return (__m512)v[i < N ? i : 0]; };

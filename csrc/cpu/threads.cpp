@@ -118,7 +118,7 @@ private:
     std::condition_variable wake_, done_;
     std::vector<std::thread> workers_;
     Job* job_ = nullptr;
-    // Written under the mutex; atomic for those who look without it.
+    // Written under the mutex; atomic for readers without it.
     std::atomic<int> seats_{0}, active_{0};
     std::atomic<bool> stop_{false};
 };
@@ -167,7 +167,7 @@ void set_thread_count(int n) {
         std::lock_guard<std::mutex> lock(*pool_mutex);
         pool = new Pool(n);
     }
-    // The old pool is left to whoever may still run in it; its few sleeping threads cost nothing.
+    // The old pool stays, because calls may still run in it; its few sleeping threads cost nothing.
 }
 
 void run_chunks(ptrdiff_t chunks, ChunkFunction function, void* context) {

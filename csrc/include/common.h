@@ -36,7 +36,7 @@ SCTD_BEGIN
 constexpr double kAlphaMin = 1.0 / 255.0;
 // Below one, so that T / (1 - alpha) in the backward pass stays finite.
 constexpr double kAlphaMax = 0.999;
-// A pixel is done before its transmittance falls to this: what lies behind changes it by at most 1e-4.
+// A pixel stops before its transmittance falls to this: Gaussians behind change it by at most 1e-4.
 constexpr double kTransmittanceMin = 1e-4;
 // Pixels along a tile's edge. 16 x 16 pixels = 64 strips of 4 x 1, one bit each in a 64-bit coverage mask.
 constexpr int kTile = 16;

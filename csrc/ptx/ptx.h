@@ -52,7 +52,7 @@ struct Warp;
 struct Instruction;
 using Handler = void (*)(Warp&, const Instruction&, Mask);
 
-// What the schedule must know of an instruction; the rest is in its handler.
+// The facts of an instruction that the schedule needs; its handler has the rest.
 enum class Kind : uint8_t { kPlain, kBranch, kExit, kWarpSync, kBarrier };
 
 struct Instruction {

@@ -13,7 +13,7 @@ struct Fiber {
 
 // Prepares fiber number `index` (its stack is reused from block to block) to enter `main`, which must not return.
 void start_fiber(Fiber& fiber, unsigned index, void (*main)());
-// Leaves `from` and goes on in `to`; returns when somebody switches back.
+// Leaves `from` and continues in `to`; returns when another fiber switches back.
 void switch_fiber(Fiber& from, Fiber& to);
 bool fiber_stack_holds(const void* address);
 

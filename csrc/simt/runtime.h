@@ -15,7 +15,7 @@ void set_seed(uint64_t seed);  // order of warps, lanes and blocks from the next
 // COUNT_WARP's, and "warps <kernel>": warps launched of each; all start again from zero.
 std::map<std::string, int64_t> take_counters();
 
-// Where a thread stands in the order that barriers give: what the race check compares.
+// A thread's position in the order of barriers, which the race check compares.
 struct Moment {
     uint32_t block, thread, barrier,
         warp_sync;  // thread: in the block; barrier, warp_sync: how many it has passed

@@ -68,7 +68,7 @@ T shuffle(unsigned mask, T value, int from, Site site) {
     return value;
 }
 
-// Not looked at by the race check but as a whole, in the name of the kernel's line.
+// The race check treats it as a whole, in the name of the kernel's line.
 template <typename T>
 __attribute__((noinline, no_sanitize("thread"))) T atomic_add(T* address, T value) {
     note_atomic(address, sizeof(T), __builtin_return_address(0));

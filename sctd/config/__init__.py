@@ -1,4 +1,4 @@
-"""The settings of a run: a section a file, the whole in run.py, its making in load.py. No torch here."""
+"""The settings of a run: each section has a file, run.py the whole, load.py reads them. Loads no torch."""
 
 from __future__ import annotations
 

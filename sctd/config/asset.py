@@ -1,4 +1,4 @@
-"""Settings of the asset and of the pictures it is seen in, with unit, range and default. No torch here.
+"""Settings of the asset and of its pictures, with unit, range and default. Loads no torch.
 
 The defaults are those of the preset ``embedded``; a preset's YAML file lists only what differs from them.
 """
@@ -27,13 +27,13 @@ from sctd.config.base import (
 
 Init = Annotated[
     Literal["ball", "sphere", "box", "shap-e", "auto", "file"],
-    # runs from before there were other files say ply, and can still be resumed
+    # older runs say ply, and can still be resumed
     BeforeValidator(lambda given: "file" if given == "ply" else given),
 ]
 
 
 class GaussianSettings(Section):
-    """What the optimisation starts from and the bounds it keeps."""
+    """The first Gaussians, and the bounds of the optimisation."""
 
     init: Init = Field(
         default="ball",
@@ -111,12 +111,12 @@ class GaussianSettings(Section):
         if (self.init == "file") != (self.init_path is not None):
             raise ValueError("init = file and init_path go together: set both or neither")
         if self.init != "file":
-            self.init_up = None  # it means nothing there, and runs from before it could be null say y
+            self.init_up = None  # it has no meaning there, and older runs, without null, say y
         return self
 
 
 class CameraSettings(Section):
-    """Where an iteration's cameras stand. Ranges ease geometrically from the first to the ``_end`` values."""
+    """The cameras of an iteration. Ranges ease geometrically from the first to the ``_end`` values."""
 
     batch: int = Field(default=4, ge=1, le=64, description="cameras an iteration")
     size: int = Field(default=64, ge=8, le=4096, description="width and height of a rendering, pixels")
@@ -161,7 +161,7 @@ class CameraSettings(Section):
 
 
 class BackgroundSettings(Section):
-    """What is behind the Gaussians while optimising; :class:`OutputSettings` has that of the pictures."""
+    """The background during optimisation; :class:`OutputSettings` has that of the pictures."""
 
     kind: Literal["grey", "mixed", "fixed"] = Field(
         default="grey",
@@ -249,7 +249,7 @@ class OptimSettings(Section):
 
 
 class DensifySettings(Section):
-    """How the number and the places of the Gaussians change."""
+    """Changes of the number and the positions of the Gaussians."""
 
     strategy: Literal["relocate", "original", "none"] = Field(
         default="relocate",
@@ -311,7 +311,7 @@ class DensifySettings(Section):
 
 
 class OutputSettings(Section):
-    """What a run writes, and how often."""
+    """Files of a run, and how often it writes them."""
 
     checkpoint_every: int = Field(default=50, ge=1, description="iterations between two checkpoints")
     keep_checkpoints: int = Field(default=2, ge=1, description="how many of the latest checkpoints are kept")

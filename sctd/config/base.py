@@ -1,4 +1,4 @@
-"""What all settings share: how a section refuses, and the types of its numbers. No torch here."""
+"""Base class of the sections, and types of their numbers. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TIMESTEPS = 1000
-"""Training timesteps of the diffusion schedules that settings are counted in."""
+"""Training timesteps of the diffusion schedules, the unit of settings about timesteps."""
 
 
 class Section(BaseModel):
@@ -41,7 +41,7 @@ AzimuthRange = Annotated[
 
 
 class MethodSection(Section):
-    """What the trainer reads of every method's settings; a method adds its own."""
+    """Settings that the trainer reads of every method; a method adds its own."""
 
     as_latent: Fraction = Field(
         default=0.0,

@@ -1,4 +1,4 @@
-"""What is wrong with a tree of settings, in one line for people."""
+"""Describes an invalid tree of settings in one line for people."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain(exc: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a tree of settings in one line, with how many more there are.
+    """The first problem of a tree of settings in one line, with the number of further ones.
 
     Args:
-        model: what the tree was checked against.
+        model: the model that checked the tree.
     """
     problems = exc.errors(include_url=False)
     first = problems[0]

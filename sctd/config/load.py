@@ -1,4 +1,4 @@
-"""A configuration put together: defaults, preset, file, key=value settings, options; later ones win.
+"""Reads a configuration: defaults, preset, file, key=value settings, options; later ones win.
 
 Loads neither torch nor native code, so that a wrong setting is reported at once.
 """
@@ -43,7 +43,7 @@ def load_config(
     card: str | None = None,
     **direct: Any,
 ) -> Config:
-    """Put a config together: defaults, preset, card, file, overrides, direct settings; later ones win.
+    """Read a config: defaults, preset, card, file, overrides, direct settings; later ones win.
 
     Args:
         preset: a name of :func:`preset_names`; None takes "embedded".
@@ -62,10 +62,10 @@ def load_config(
 def load_tree(
     preset: str | None, file: Path | None, overrides: Sequence[str], *, card: str | None
 ) -> dict[str, Any]:
-    """What files and overrides of :func:`load_config` say together, for many configs of :func:`config_of`.
+    """The merged files and overrides of :func:`load_config`, for many configs of :func:`config_of`.
 
     Raises:
-        InputError: as there, but for what only the values together show.
+        InputError: as there, except for problems that only the values together show.
     """
     tree = _read_named(preset or DEFAULT_PRESET, PRESETS_FOLDER, preset_names(), "preset")
     if card is not None:
@@ -78,7 +78,7 @@ def load_tree(
 
 
 def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping[str, Any]) -> Config:
-    """The config of a tree, which stays as it is, with further settings; see :func:`load_config`."""
+    """The config of a tree with further settings; does not change the tree. See :func:`load_config`."""
     whole = deepcopy(dict(tree))
     for text in overrides:
         merge(whole, _parse_override(text))
@@ -87,10 +87,10 @@ def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The config with its files and folders as seen from anywhere; hub ids and other names stay.
+    """The config with absolute paths of files and folders; hub ids and other names stay.
 
-    What a run was made with is then found again from every working directory. A name that may be either is a
-    path when it is there, as :func:`sctd.prior.load.sources.find` has it.
+    So a run finds its files from every working directory. A name that may be both is a path if it exists, as
+    in :func:`sctd.prior.load.sources.find`.
     """
     prior, gaussians = config.prior, config.gaussians
     paths = {
@@ -124,19 +124,19 @@ def _absolute(text: str, *, if_there: bool = False) -> str:
 
 
 def _absolute_before(text: str, split: Callable[[str], tuple[str, Any]]) -> str:
-    """The text of a path with something behind it, which ``split`` parts."""
+    """The absolute text of a path with a suffix, which ``split`` separates."""
     path = split(text)[0]
     return _absolute(path) + text[len(path) :]
 
 
 @cache
 def _read(path: Path, what: str) -> dict[str, Any]:
-    """A file of the package, which does not change."""
+    """A file of the package, read once."""
     return spelled_out(_read_yaml(path, what))
 
 
 def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dict[str, Any]:
-    """A preset's or card's tree; `extends: NAME` in it puts it on top of another one of its kind."""
+    """A preset's or card's tree; `extends: NAME` in it merges it over another one of its kind."""
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; choose one of: {', '.join(known)}")
     tree = deepcopy(_read(folder / f"{name}.yaml", what))

@@ -1,6 +1,6 @@
-"""Settings of the methods beside SCTD. No torch here: the command line loads it.
+"""Settings of the methods beside SCTD. Loads no torch, since the command line loads it.
 
-Timesteps are of 1000. Equations, sources and what is our choice: docs/algorithm.md, section 10.
+Timesteps are of 1000. docs/algorithm.md, section 10, has equations, sources and our choices.
 """
 
 from __future__ import annotations

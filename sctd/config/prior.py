@@ -1,4 +1,4 @@
-"""Which prior a run uses, what is loaded on top of it, and how it runs. No torch here."""
+"""Settings of the prior: its name, its adapters, and how it runs. Loads no torch."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class PriorSettings(Section):
 
     @property
     def caches_text(self) -> bool:
-        """Whether keys and values of constant texts are kept."""
+        """Whether keys and values of constant texts are cached."""
         return not (self.compile or self.cuda_graphs) if self.text_cache is None else self.text_cache
 
 
@@ -106,7 +106,7 @@ def spelled_out(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """ "PATH:WEIGHT" => (path, weight); without a number behind the last colon the weight is 1."""
+    """ "PATH:WEIGHT" => (path, weight); without a number after the last colon the weight is 1."""
     path, colon, number = text.rpartition(":")
     try:
         return (path, float(number)) if colon and path else (text, 1.0)
@@ -115,6 +115,6 @@ def split_weight(text: str) -> tuple[str, float]:
 
 
 def split_word(text: str) -> tuple[str, str | None]:
-    """ "PATH.safetensors:WORD" => (path, word); None: the word that the file names."""
+    """ "PATH.safetensors:WORD" => (path, word); None: the word in the file."""
     head, ending, word = text.rpartition(".safetensors:")
     return (f"{head}.safetensors", word) if ending and word else (text, None)

@@ -40,12 +40,12 @@ PHASES = (
     "regularisers.brightness_start",
     "regularisers.brightness_stop",
 )
-"""Settings in iterations that stand for a share of the run. All others in iterations are how long Adam takes
-for something, such as bringing opacities back after a reset, and do not depend on the run's length."""
+"""Settings in iterations that represent a share of the run. Other settings in iterations depend on Adam, such
+as the time to restore opacities after a reset, and not on the run's length."""
 
 
 class _General(Section):
-    """The settings in front of the methods' sections."""
+    """The settings before the methods' sections."""
 
     prompt: str = Field(..., min_length=1, max_length=1000, description="what to make")
     negative_prompt: str = Field(
@@ -98,8 +98,8 @@ else:
 class Config(_WithMethods):
     """Everything a run depends on; two runs with equal configs give the same asset on a CPU.
 
-    A section for each method of :data:`sctd.registry.METHODS` stands in it by the method's name; methods of
-    other packages have one where the settings name them.
+    It has a section for each method of :data:`sctd.registry.METHODS`, by the method's name, and for methods
+    of other packages that the settings name.
     """
 
     regularisers: RegulariserSettings = Field(default_factory=RegulariserSettings)
@@ -156,7 +156,7 @@ class Config(_WithMethods):
         return parts
 
     def paced(self) -> Config:
-        """The config with its :data:`PHASES` as long as in a run of ``iterations`` instead of ``pace``."""
+        """The config with its :data:`PHASES` scaled from ``pace`` to ``iterations``."""
         if self.pace is None or self.pace == self.iterations:
             return self
         sections: dict[str, Section] = {}
@@ -182,7 +182,7 @@ class Config(_WithMethods):
         return build_config({**self.model_dump(), **changes})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Other processes build it anew: a class with the sections of other packages has no name there."""
+        """Pickle the settings: other processes cannot find a class with the sections of other packages."""
         return build_config, (self.model_dump(mode="json"),)
 
     def to_yaml(self) -> str:
@@ -195,7 +195,7 @@ class Config(_WithMethods):
 
 @cache
 def _with_sections(names: tuple[str, ...]) -> type[Config]:
-    """The class with the sections of methods from outside too."""
+    """The class with the sections of methods from other packages too."""
     if not names:
         return Config
     wider: type[Config] = create_model("Config", __base__=Config, **_sections(names))
@@ -210,7 +210,7 @@ def build_config(tree: Mapping[str, Any]) -> Config:
     """
     named = {*tree, str(tree.get("method"))} - Config.model_fields.keys() - METHODS.keys()
     model = _with_sections(tuple(sorted(name for name in outside() if name in named)) if named else ())
-    # Over the defaults, key by key: who sets optim.means.end alone keeps optim.means.start.
+    # Merged key by key: setting only optim.means.end keeps the default optim.means.start.
     whole = deepcopy(_defaults(model))
     merge(whole, tree)
     try:

@@ -1,4 +1,4 @@
-"""Settings of segmented consistency trajectory distillation. No torch here: the command line loads it."""
+"""Settings of segmented consistency trajectory distillation. Loads no torch, as the command line loads it."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class SctdSettings(MethodSection):
         return 0.05 if self.perp_neg.enabled else 0.1
 
     def texts_at_once(self, negative_prompt: str) -> int:
-        """Texts in the widest call of the network: neg, the prompt, Perp-Neg's two, and the empty text where
-        it is asked for and neg is another."""
+        """Texts in the widest call of the network: neg, the prompt, Perp-Neg's two, and the empty text if
+        ``exact_null`` needs it and neg is another."""
         return 2 + 2 * int(self.perp_neg.enabled) + int(self.exact_null and negative_prompt != "")
 
     @model_validator(mode="after")

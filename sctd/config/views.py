@@ -1,4 +1,4 @@
-"""Settings of the words that say from where the object is seen, and of Perp-Neg. No torch here."""
+"""Settings of the view phrases and of Perp-Neg. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VIEWS = ("front", "left", "right", "back", "overhead")
 """Order of the view phrases, and of the columns of :func:`sctd.text.blend_weights`."""
 
 OVERHEAD_ELEVATION_DEG = 60.0
-"""From this elevation on a picture counts as seen from overhead; the embedded prior is trained with it."""
+"""From this elevation on a view counts as overhead; the embedded prior is trained with it."""
 
 DEFAULT_NEGATIVE_PROMPT = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, low-resolution, "
@@ -20,7 +20,7 @@ DEFAULT_NEGATIVE_PROMPT = (
 
 
 class ViewSettings(Section):
-    """Which words say from where the object is seen; the text reads "<prompt>, <phrase>"."""
+    """The view phrases; the text reads "<prompt>, <phrase>"."""
 
     enabled: bool = Field(
         default=True, description="Append view phrases; false gives every camera the bare prompt."

@@ -1,9 +1,8 @@
-"""Traced views on disk: light maps of every kind from cameras all round it, in blocks, of which more can be
-added.
+"""Traced views on disk: light maps of every kind from cameras all round it, in blocks, which can be extended.
 
-A picture's colour, pattern and background are chosen when it is used (``pictures.compose``), so that one
-traced view serves many pictures. A block is a function of seed, size and number alone, and can be traced by
-any number of threads, on several machines, and later.
+A picture gets its colour, pattern and background when it is used (``pictures.compose``), so that one traced
+view serves many pictures. A block depends only on seed, size and number, so any number of threads, other
+machines or later runs can trace it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ SIZE = 128  # pixels
 PER_KIND = 8  # views of each kind in a block
 BLOCK = PER_KIND * len(KIND_NAMES)
 # The trainer's cameras (settings.CameraSettings: 3.1-3.5, 40 degrees, -8 to 45 degrees, now and then up to
-# 80) and a little more on every side, so that none of them lies at the edge of what was learned.
+# 80) and a little more on every side, so that none of them lies at the edge of the training data.
 RADIUS, FOV_DEG = (3.0, 3.6), (38.0, 43.0)
 ELEVATION_DEG, HIGH_DEG, HIGH_SHARE = (-12.0, 48.0), (48.0, 85.0), 0.2
 _FACTS = "views.json"
@@ -51,7 +50,7 @@ def block_poses(seed: int, block: int) -> Poses:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Maps of many blocks, read from disk as they are asked for; as a tensor uint8 [n, 8, size, size]."""
+    """Maps of many blocks, read from disk on demand; as a tensor uint8 [n, 8, size, size]."""
 
     blocks: tuple[NDArray[np.uint8], ...]
 
@@ -66,10 +65,10 @@ class Blocks:
 def trace_blocks(
     folder: Path, count: int, seed: int, report: Callable[[str], None], size: int = SIZE, threads: int = 0
 ) -> None:
-    """Trace blocks 0 to ``count`` - 1 into ``folder``; those that are there already are left alone.
+    """Trace blocks 0 to ``count`` - 1 into ``folder``; existing ones are kept.
 
     Args:
-        threads: at work at the same time; 0 takes all cores.
+        threads: number of threads; 0 takes all cores.
 
     Raises:
         InputError: the folder holds blocks of another seed, size or set of kinds.
@@ -94,7 +93,7 @@ def trace_blocks(
     missing = [block for block in range(count) if not _path(folder, block).exists()]
     if missing:
         report(f"scenes: tracing {len(missing) * BLOCK} views at {size} pixels")
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:  # the tracer lets go of the lock
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:  # the tracer releases the lock
         list(pool.map(trace, missing))
 
 

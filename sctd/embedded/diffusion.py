@@ -31,8 +31,8 @@ from sctd.prior.load.parts import quiet
 
 RATE = 2.5e-3
 AVERAGE_WIDTH = 0.08  # of the run
-# How often a picture's camera is not told, so that its caption says the view, and how often its text is left
-# out, for guidance.
+# How often a picture has no camera, so that its caption names the view, and how often it has no text, for
+# guidance.
 NO_CAMERA, NO_TEXT = 0.15, 0.10
 # The signal-to-noise ratio from which on a better latent counts no more: Hang et al. 2023, arXiv:2303.09556,
 # for v, whose plain loss weighs the error of the clean latent by SNR + 1.
@@ -43,15 +43,15 @@ _NOT_MATRICES = ("embedding", "conv_in", "conv_out", "time_emb_proj")
 
 @dataclass(frozen=True)
 class Batches:
-    """How many samples a step sees, and what goes through the encoder for them."""
+    """Samples of a step, and the pictures encoded for them."""
 
     size: int
     new: int
     """Pictures encoded in each step."""
     pool: int
-    """Encoded pictures kept."""
+    """Encoded pictures in the pool."""
     first: int
-    """Encoded before the first step."""
+    """Pictures encoded before the first step."""
 
 
 CPU_BATCHES = Batches(size=96, new=16, pool=32_768, first=4_096)
@@ -120,7 +120,7 @@ def train_diffusion(
 ) -> None:
     """Train on v-prediction; leaves the averaged weights in ``model``, on the CPU.
 
-    At every checkpoint they are in ``folder``/weights too, so that an unfinished prior can be looked at.
+    Every checkpoint also writes them to ``folder``/weights, so that an unfinished prior can be tried.
     """
     batches = batches or (GPU_BATCHES if device.type == "cuda" else CPU_BATCHES)
     model.to(device).train()

@@ -1,4 +1,4 @@
-"""Does the embedded prior draw what it is told? Samples, judged by the recogniser."""
+"""Evaluates whether the embedded prior follows prompts: the recogniser judges its samples."""
 
 from __future__ import annotations
 

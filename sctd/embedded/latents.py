@@ -1,4 +1,4 @@
-"""Encoded pictures with their captions and cameras: what the diffusion model learns from."""
+"""Encoded pictures with captions and cameras: the training data of the diffusion model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Sample:
 def view_captions(
     subject: Subject, azimuth: float, elevation: float, weights: Tensor, rng: random.Random
 ) -> tuple[str, str, float]:
-    """Two texts that say a picture's view together and the weight of the first in their blended embedding.
+    """Two texts that together describe a picture's view, and the weight of the first in their blend.
 
     Args:
         weights: of the five phrases for this direction, :func:`sctd.text.blend_weights`.
@@ -124,10 +124,9 @@ def draw_sample(
 
 
 class Pool:
-    """Samples kept for several uses, since encoding costs a good part of a training step; the oldest make
-    way.
+    """Samples kept for several uses, since encoding costs much of a step; new ones replace the oldest.
 
-    It is empty after a restart and fills again: the same seed gives other batches then, of the same kind.
+    It is empty after a restart and fills again; the batches are then others, of the same distribution.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -139,7 +138,7 @@ class Pool:
         return self._filled
 
     def add(self, new: Sample) -> None:
-        """Keep samples; once it is full, in place of the oldest."""
+        """Add samples; a full pool replaces the oldest."""
         if self._kept is None:
             room = {name: x.new_zeros(self._capacity, *x.shape[1:]) for name, x in vars(new).items()}
             self._kept = Sample(**room)
@@ -150,6 +149,6 @@ class Pool:
         self._filled = min(self._filled + len(new), self._capacity)
 
     def draw(self, n: int, generator: torch.Generator) -> Sample:
-        """n of the samples at random; there must be some."""
+        """n of the samples at random; the pool must not be empty."""
         assert self._kept is not None
         return self._kept[torch.randint(len(self), (n,), generator=generator).to(self._kept.z0.device)]

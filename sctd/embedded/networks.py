@@ -34,8 +34,8 @@ def new_scheduler() -> DDIMScheduler:
 def new_unet() -> UNet2DConditionModel:
     """Stable Diffusion's layout, small, that reads cameras.
 
-    Parameters are cheap where there are few pixels: 8x8 and 4x4 are wide and attend to the text. Time, camera
-    and text scale and shift every block (``scale_shift``).
+    Parameters are cheap at few pixels, so the levels of 8x8 and 4x4 are wide and attend to the text. Time,
+    camera and text scale and shift every block (``scale_shift``).
     """
     return UNet2DConditionModel(
         sample_size=LATENT_SIZE,
@@ -85,7 +85,7 @@ class TextAndUNet(nn.Module):
         return embeddings
 
     def forward(self, z: Tensor, t: Tensor, embeddings: Tensor, features: Tensor) -> Tensor:
-        """Noisy latents [B, C, h, w], t [B], texts and camera features (zeros: not told) => v, like z."""
+        """Noisy latents [B, C, h, w], t [B], texts and camera features (zeros: none) => v, like z."""
         labels = class_labels(features, embeddings)
         v: Tensor = self.unet(z, t, embeddings, class_labels=labels).sample
         return v

@@ -1,4 +1,4 @@
-"""Optimisers of the embedded prior's training: Muon for the matrices of a network, AdamW for all the rest."""
+"""Optimisers of the embedded prior's training: Muon for the matrices of a network, AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
-        x = x.transpose(1, 2)
-    x = x / x.float().flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None].to(x.dtype)
+        x = x.transpose(1, 2).contiguous()
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32).clamp_min(1e-12)
+    x = x.bfloat16()
     for _ in range(steps):
         gram = x @ x.transpose(1, 2)
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        quadratic = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, quadratic, x, beta=_A)
     made: Tensor = (x.transpose(1, 2) if tall else x).to(matrices.dtype)
     return made
 
@@ -44,7 +46,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, made orthogonal, for weights of two and more dimensions (a convolution's as [out, rest]).
 
-    torch.optim.Muon takes no convolutions. An update's size is that of AdamW's, 0.2 a number, so that both
+    torch.optim.Muon takes no convolutions. An update is as large as AdamW's, 0.2 a number, so that both
     optimisers of a network can share one rate.
 
     Source: Jordan et al. 2024; the size: Liu et al. 2025, "Muon is Scalable for LLM Training",

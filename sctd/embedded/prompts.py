@@ -1,4 +1,4 @@
-"""The prompts that results of the embedded world are measured on, and those that its settings were chosen on.
+"""Prompts of the embedded world for reported results, and those for tuning the settings.
 
 Loads no torch.
 """
@@ -17,7 +17,7 @@ TUNING = (
     Subject("donut", "pink"),
     Subject("bear", "brown"),
 )
-"""Settings were chosen on these, so that no result is reported on them."""
+"""Prompts for tuning settings; no result is reported on them."""
 
 
 def drawn_subjects(n: int, seed: int = 2025) -> list[Subject]:

@@ -1,8 +1,8 @@
-"""Says what a picture of the embedded world shows: kind, colour, pattern and view.
+"""Recognises kind, colour, pattern and view in a picture of the embedded world.
 
-A small convolutional network, trained on scenes with seeds of their own; the diffusion model never meets it.
-It judges samples of the prior and is a smoke test for distilled assets. It saturates: a smeared object still
-gets its name, so that shape is scored against the procedural truth instead (benchmarks/quality.py).
+A small convolutional network, trained on scenes with other seeds; the training of the prior does not use it.
+It judges samples of the prior and is a smoke test for distilled assets. It saturates: it names even a smeared
+object, so benchmarks/quality.py scores shape against the procedural truth instead.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def labelled_pictures(views: Views, n: int, generator: torch.Generator) -> tuple
 
 
 def _weathered(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shifts, blur and noise, so that a verdict does not hang on the tracer's sharp edges."""
+    """Shifts, blur and noise, so that a verdict does not depend on the tracer's sharp edges."""
     dy, dx = (int(v) for v in torch.randint(-4, 5, (2,), generator=generator))
     images = torch.roll(images, (dy, dx), (-2, -1))
     if torch.rand((), generator=generator) < 0.5:
@@ -130,7 +130,7 @@ def _weathered(images: Tensor, generator: torch.Generator) -> Tensor:
 def train_recogniser(
     folder: Path, length: Length, report: Report, per_kind: int = 300, device: torch.device = CPU
 ) -> Recogniser:
-    """Train on scenes of its own seed; the result is the CPU's."""
+    """Train on scenes of a separate seed; the result is on the CPU."""
     views = random_views(SEED, per_kind)
     torch.manual_seed(SEED)
     model = Recogniser().to(device)
@@ -143,7 +143,7 @@ def train_recogniser(
         labels = {name: values.to(device) for name, values in labels.items()}
         logits = model(_weathered(images, generator).to(device))
         losses = [F.cross_entropy(logits[name], labels[name]) for name in ("kind", "color", "pattern")]
-        # A ball has no front: only overhead is asked of the kinds that look alike all round.
+        # A ball has no front: kinds that look alike all round are only judged on overhead.
         fronted = (labels["kind"] < len(SMALL.kinds_with_front)) | (
             labels["view"] == VIEW_NAMES.index("overhead")
         )

@@ -1,4 +1,4 @@
-"""Pictures straight from the embedded prior: DDIM with guidance, of texts alone or from given cameras."""
+"""Samples of the embedded prior: DDIM with guidance, from texts alone or with given cameras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sctd.prior.base import Prior
 from sctd.schedule import Schedule
 from sctd.solver import clean, phi
 
-ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: amid what the prior learned
+ELEVATION_DEG, RADIUS, GREY = 15.0, 3.3, 0.8  # of the pictures all round: in the middle of the training range
 
 
 def load_sampler(folder: Path = FOLDER) -> Prior:
@@ -45,7 +45,7 @@ def sample_latents(
     Args:
         texts: embeddings [n, L, D]. noise: [n, C, h, w]. steps: evaluations of every picture.
         guidance_scale: w of eps('') + w (eps(text) - eps('')); 1 is no guidance.
-        views: cameras that a prior which reads them is told; None leaves the view to the text.
+        views: cameras, for a prior that reads them; None leaves the view to the text.
 
     Returns:
         Clean latents [n, C, h, w].

@@ -1,8 +1,7 @@
 """Makes the embedded prior from nothing: scenes, autoencoder, text encoder and UNet, recogniser, card.
 
-Each stage leaves a file in the run folder and is taken up where it stopped; seeds make the stages repeatable
-for a given number of threads, but for a diffusion stage that was interrupted: its pool of encoded pictures
-fills anew.
+Each stage writes a file to the run folder and resumes where it stopped. Seeds make the stages repeatable for
+a given number of threads, except an interrupted diffusion stage, whose pool of encoded pictures fills again.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _FOLDERS = ("data", "tokenizer", "vae", "weights", "weights.tmp")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of everything."""
+    """Lengths and sizes of the training."""
 
     blocks: int = 75
     """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
@@ -64,13 +63,12 @@ def main(
 
     Args:
         folder: run folder. seed: of scenes, captions, noise and first weights.
-        resume: go on from what the folder holds; else the files of an earlier training in it are removed
-            first.
+        resume: continue the training in the folder; otherwise first remove the files of an earlier one.
         report: takes a line of progress; standard error by default.
         start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
             are kept, its text encoder and UNet are trained further.
         data: folder of traced views, which may hold some already; None: ``folder``/data.
-        device: of the training; the results are the CPU's.
+        device: of the training; the results are on the CPU.
 
     Raises:
         InputError: without ``resume``, the folder holds something, but no training.
@@ -111,7 +109,7 @@ def main(
 
 
 def _remove_training(folder: Path) -> None:
-    """Remove what a training writes, and nothing else: people put their own beside it."""
+    """Remove the files that a training writes, and no others: people put their own files beside them."""
     if not folder.is_dir() or all(path.name == LOCK for path in folder.iterdir()):
         return
     if not (folder / _MARK).is_file():
@@ -124,7 +122,7 @@ def _remove_training(folder: Path) -> None:
 
 
 def _facts(folder: Path, seed: int, blocks: int, recogniser: Recogniser) -> dict[str, Any]:
-    """What the model card tells: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
+    """The model card's facts: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
     paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
     kinds = len(SMALL.kinds)

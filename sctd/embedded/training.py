@@ -1,5 +1,4 @@
-"""What every training of the embedded prior shares: how long, the rate, the average of weights, checkpoints,
-progress."""
+"""The loop of every training of the embedded prior: length, rate, averaged weights, checkpoints, progress."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Length:
-    """How long a stage trains, earlier sessions of it included: a number of steps or of minutes."""
+    """The length of a stage with its earlier sessions: a number of steps or of minutes."""
 
     steps: int | None = None
     minutes: float | None = None
@@ -35,7 +34,7 @@ class Length:
         assert (self.steps is None) != (self.minutes is None), "either steps or minutes"
 
     def done(self, step: int, seconds: float) -> float:
-        """The share that is over, 0..1."""
+        """The finished share, 0..1."""
         if self.steps is not None:
             return min(step / self.steps, 1.0)
         assert self.minutes is not None
@@ -48,19 +47,19 @@ def rate_factor(step: int, done: float, warmup: int = 200, decay: float = 0.3) -
     A run can be prolonged or cut short from any checkpoint of the flat part.
 
     Args:
-        done: share of the run that is over, 0..1.
+        done: finished share of the run, 0..1.
     """
     fall = max(0.0, done - (1 - decay)) / decay
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * fall))
 
 
 def exponential_average(decay: float) -> Callable[[int], float]:
-    """Step => the share of the old average that stays: a window of 1 / (1 - decay) steps or shorter."""
+    """Step => the weight of the old average: a window of 1 / (1 - decay) steps or shorter."""
     return lambda step: min(decay, (1 + step) / (10 + step))
 
 
 def power_average(width: float) -> Callable[[int], float]:
-    """Step => the share of the old average that stays: a window that is always the same part of the run.
+    """Step => the weight of the old average: a window of a constant part of the run.
 
     Args:
         width: its standard deviation, as a part of the run, 0..0.28.
@@ -94,7 +93,7 @@ CPU = torch.device("cpu")
 
 
 def arithmetic(device: torch.device = CPU) -> str:
-    """What ``mixed_precision`` computes products in on this device."""
+    """The dtype of products in ``mixed_precision`` on this device."""
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return "bfloat16" if fast else "float32"
 

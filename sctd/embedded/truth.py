@@ -1,8 +1,7 @@
-"""Scores a distilled asset against the procedural truth: silhouette, colours, and whether it has one front.
+"""Scores a distilled asset against the procedural truth: silhouette, colours, and a single front.
 
-The recogniser saturates on smeared objects; the truth does not. Every view is compared with the traced object
-from the same camera, and with the object seen from all other azimuths: a two-faced or smeared asset matches
-the wrong one.
+The recogniser saturates on smeared objects; the truth does not. This compares every view with the traced
+object from the same camera and from all other azimuths: a two-faced or smeared asset matches a wrong one.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Score:
     psnr: float
     """Of the picture over grey, dB."""
     psnr_average: float
-    """PSNR that the azimuth-average of the truth would get: a picture without any view information."""
+    """PSNR of the azimuth-average of the truth: a picture without any view information."""
     azimuth: float
     """Share of views whose best match among all azimuths of the truth is within MATCH_DEG, 0..1."""
     kind: float

@@ -1,4 +1,4 @@
-"""The shipped weights of the embedded prior: a diffusers folder, float16 on disk, float32 at work."""
+"""The shipped weights of the embedded prior: a diffusers folder, float16 on disk, float32 in memory."""
 
 from __future__ import annotations
 

@@ -155,8 +155,8 @@ def rasterize(
         vertices: clip space, [C, V, 4], float32 or float64.
         faces: [F, 3] int32 or int64, or a :class:`Topology`; F may be 0.
         height, width: of the picture, 1..32768 pixels.
-        backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
-            "reference" (plain torch, slow). The CUDA kernels compute in float32.
+        backend: "auto", "cpu" (C++) or "reference" (plain torch, slow, on any device: what "auto" takes
+            for tensors that are not on the CPU).
 
     Raises:
         InputError: a shape, dtype or index does not fit, or a vertex is not finite (looked at on a CPU; on

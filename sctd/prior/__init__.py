@@ -19,13 +19,13 @@ def load_prior(
 
     Args:
         spec: "embedded", "analytic", a folder in diffusers' Stable Diffusion layout, a .safetensors file,
-            or a hub id; or the settings of a run, which say too what is loaded on top and how it runs.
+            or a hub id; or the settings of a run, with the adapters and the way it runs.
         device: torch device, e.g. "cpu" or "cuda:0".
         dtype: of the networks and the embeddings, latents are float32 at least; None: float32 on a CPU,
             float16 on a GPU.
 
     Raises:
-        InputError: nothing is there, or it is damaged or of an unknown make; one line says what to do.
+        InputError: it is missing, damaged or of an unknown kind; one line with the remedy.
     """
     from sctd.prior.load.loader import load
 

@@ -1,6 +1,6 @@
 """A prior with a known answer: a Gaussian mixture, whose noise prediction is exact at every level. For tests.
 
-Nothing is learnt here, so that the identities and the error bound of the method can be checked to rounding.
+Nothing is learnt, so tests can check the identities and the error bound of the method to rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def scaled_linear_alphas_cumprod(count: int = 1000, first: float = 0.00085, last
 
 
 class AnalyticPrior:
-    """Latents distributed as sum_k w_k N(mean_k, spread_k^2 I); each word of a text narrows it down.
+    """Latents distributed as sum_k w_k N(mean_k, spread_k^2 I); each label in a text selects components.
 
     Implements :class:`sctd.prior.base.Prior`. A label is a word that stands for some components; a text
     keeps those that all its labels share; without any label, so also when empty, it keeps them all.

@@ -1,4 +1,4 @@
-"""Which attention kernels run, found out by calling them, and keys and values of texts that do not change."""
+"""Chooses attention kernels by calling them, and caches keys and values of texts that do not change."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def choose(wish: str, device: torch.device, dtype: torch.dtype) -> Choice:
     """The kernels to use.
 
     Args:
-        wish: auto, sdpa or xformers; auto takes xformers where a call of it works.
+        wish: auto, sdpa or xformers; auto takes xformers where a trial call works.
 
     Raises:
-        InputError: xformers is asked for and does not work here; says why.
+        InputError: xformers is requested and does not work here; the message gives the reason.
     """
     if wish == "sdpa":
         return Choice("sdpa", "asked for", sdpa_kernel)
@@ -49,17 +49,17 @@ def choose(wish: str, device: torch.device, dtype: torch.dtype) -> Choice:
 
 
 def xformers_trouble(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why xformers' attention cannot be used on a device; None: a real call gives what torch's gives.
+    """Why xformers' attention cannot be used on a device; None: a real call agrees with torch.
 
-    That it can be imported says little: its kernels are compiled for one version of torch, and release 0.0.35
+    A successful import is not enough: its kernels are compiled for one version of torch, and release 0.0.35
     imports under torch 2.13, where its calls fail.
     """
     log = logging.getLogger("xformers")
     level = log.level
-    log.setLevel(logging.ERROR)  # it warns at length about its own build; what matters of that is said here
+    log.setLevel(logging.ERROR)  # it warns at length; the message below has the relevant part
     try:
         import xformers.ops  # noqa: F401
-    except Exception as exc:  # a broken build raises whatever it likes
+    except Exception as exc:  # a broken build may raise any exception
         missing = isinstance(exc, ModuleNotFoundError) and (exc.name or "").startswith("xformers")
         return (
             "xformers is not installed" if missing else f"xformers cannot be imported ({first_sentence(exc)})"
@@ -83,7 +83,7 @@ def sdpa_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def xformers_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same by xformers, which wants [B, L, heads, d]."""
+    """The same by xformers, which takes [B, L, heads, d]."""
     import xformers.ops
 
     out: Tensor = xformers.ops.memory_efficient_attention(*(x.transpose(1, 2) for x in (q, k, v)))
@@ -112,14 +112,14 @@ def install(unet: Any, kernel: Kernel, cache: TextCache | None) -> None:
 class TextCache:
     """Keys and values, by text and layer.
 
-    A text that stands for the whole batch comes as one embedding expanded over it: a view whose rows are the
-    same memory. Such a view is recognised by that memory, without looking at the numbers, which would make a
-    GPU wait. Keys and values are then computed for one row, kept, and expanded. All other embeddings (of the
-    prompt as a camera sees it, new in every iteration) are computed as ever.
+    One text for the whole batch comes as one embedding expanded over it: a view whose rows share memory. The
+    cache recognises such a view by its memory, without reading numbers, for which a GPU would have to wait.
+    It computes keys and values of one row, keeps and expands them. It does not cache other embeddings, such
+    as those of the prompt for a camera, which are new in every iteration.
     """
 
     TEXTS = 8
-    """As many are kept; a run has two that do not change, the empty text and the negative prompt."""
+    """Texts in the cache at most; a run has two constant ones, the empty text and the negative prompt."""
 
     def __init__(self) -> None:
         self._texts: OrderedDict[tuple[Any, ...], _Text] = OrderedDict()
@@ -148,12 +148,12 @@ class TextCache:
 @dataclass(frozen=True)
 class _Text:
     row: Tensor
-    """Held so that no other text gets its address."""
+    """Held so that no other text can get its address."""
     pairs: dict[int, tuple[Tensor, Tensor]]
 
 
 class Processor:
-    """What diffusers calls to run an attention layer; softmax(q k^T / sqrt(d)) v, Vaswani et al. 2017."""
+    """diffusers' processor of an attention layer; softmax(q k^T / sqrt(d)) v, Vaswani et al. 2017."""
 
     def __init__(self, kernel: Kernel, cache: TextCache | None) -> None:
         self._kernel = kernel

@@ -1,4 +1,4 @@
-"""The frozen diffusion model as the rest of the program sees it."""
+"""The interface of the frozen diffusion model."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ class Traits:
     """The facts about a prior, which never change after loading."""
 
     device: torch.device
-    """Where latents live."""
+    """The device of latents."""
     dtype: torch.dtype
     """Element type of the network and the embeddings; latents are float32 at least."""
     image_size: int
-    """Height and width that the model was made for, pixels."""
+    """Height and width of the model's images, pixels."""
     latent_shape: tuple[int, int, int]
     """(C, h, w) of one latent."""
     alphas_cumprod: Tensor
     """abar_t, [T], float64 on the CPU, falling from about 1 to about 0."""
     prediction: str = "epsilon"
-    """What :meth:`Prior.predict` gives: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
+    """Kind of :meth:`Prior.predict`: "epsilon", "v_prediction" or "sample"; :func:`sctd.ops.ode_step`."""
     reads_cameras: bool = False
-    """Whether the model is told where a picture is seen from, so that its text names no view."""
+    """Whether the model reads cameras, so that its text names no view."""
     torch_threads: int | None = None
-    """Threads of torch that every call has, whichever thread asks; None: those of the thread that asks. On a
-    CPU the last bits of network and VAE depend on them."""
+    """Torch threads of every call; None: those of the calling thread. On a CPU the last bits of network and
+    VAE depend on them."""
 
     def threads_now(self) -> int:
-        """Threads of torch that a call by this thread would have."""
+        """Torch threads of a call by this thread."""
         return self.torch_threads or torch.get_num_threads()
 
 
@@ -67,7 +67,7 @@ class Prior(Protocol):
         ...
 
     def encode_cameras(self, views: Viewpoints) -> Tensor | None:
-        """B views => what :meth:`predict` takes of them, [B, F]; None from a prior that reads no cameras."""
+        """B views => camera features for :meth:`predict`, [B, F]; None from a prior that reads no cameras."""
         ...
 
     def predict(
@@ -84,15 +84,15 @@ class Prior(Protocol):
         ...
 
     def posterior_noise(self, images: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Draws what :meth:`encode_images` samples the posterior of images [B, 3, H, W] with.
+        """Draw the noise with which :meth:`encode_images` samples the posterior of images [B, 3, H, W].
 
-        Apart from the encoding, so that pictures with generators of their own can be encoded in one batch.
+        Separate from the encoding, so that one batch can encode pictures with different generators.
 
         Args:
-            generator: on the CPU; left alone by a prior that has no posterior.
+            generator: on the CPU; unused by a prior without a posterior.
 
         Returns:
-            Normal, [B, C, h, w], on the CPU; None from a prior that has no posterior.
+            Normal, [B, C, h, w], on the CPU; None from a prior without a posterior.
         """
         ...
 

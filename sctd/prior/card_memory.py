@@ -1,7 +1,7 @@
-"""How much memory of a graphics card a run needs, before anything is loaded.
+"""Estimates a run's memory on a graphics card, before anything is loaded.
 
-The networks are not guessed at: they are built without weights (torch's meta device), run once as a run would
-run them, forward and backward, and every tensor is counted while it lives.
+It builds the networks without weights (torch's meta device), runs them once as a run would, forward and
+backward, and counts every tensor while it lives.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GiB are usual; not measured with this program."""
 SPILL = 0.1
 """Share of the tensors that the allocator cannot use because its blocks do not fit them. An assumption."""
 PAIRS = 8
-"""Tiles of 16 x 16 pixels that a Gaussian enters in a picture, on average. An assumption, a high one."""
+"""Tiles of 16 x 16 pixels that a Gaussian enters in a picture, on average. A high assumption."""
 _PAIR_BYTES = 4 * 6  # Gaussian and slot, tile key, both twice while they are sorted
 _FOOTPRINT_FLOATS = 2 * 12  # mean, depth, conic, radii, opacity, colours and depth; each with its gradient
 _PIXEL_FLOATS = 2 * 6  # colours, depth, transmittance, last Gaussian; each with its gradient
@@ -46,11 +46,11 @@ _GAUSSIAN_COPIES = 6  # parameter, gradient, two moments of Adam; activated, and
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes by part; the parts are there at the same time."""
+    """Bytes by part; all parts exist at the same time."""
 
     parts: dict[str, int]
     assumed: bool
-    """Whether the shapes of Stable Diffusion 2.1 base stand in for those of a prior that is not here yet."""
+    """Whether the shapes are those of Stable Diffusion 2.1 base, because the prior is not here yet."""
 
     @property
     def total(self) -> int:
@@ -75,7 +75,7 @@ class Ledger(TorchDispatchMode):
         self._seen: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation and enters what is new in its result."""
+        """Run the operation and count the new tensors of its result."""
         given = {id(x.untyped_storage()) for x in tree_leaves((args, kwargs or {})) if isinstance(x, Tensor)}
         out = func(*args, **(kwargs or {}))
         for x in tree_leaves(out):
@@ -98,7 +98,7 @@ class Ledger(TorchDispatchMode):
 
 
 def estimate_memory(config: Config, dtype: torch.dtype = torch.float16) -> Estimate:
-    """What a run takes, by part, in bytes.
+    """A run's memory by part, in bytes.
 
     Args:
         dtype: of the networks.
@@ -152,7 +152,7 @@ def check(config: Config, device: torch.device) -> None:
 
 
 def card_dtype(config: Config) -> torch.dtype:
-    """The element type that the prior has on a graphics card."""
+    """The prior's element type on a graphics card."""
     dtype: torch.dtype = torch.float16 if config.dtype == "auto" else getattr(torch, config.dtype)
     return dtype
 
@@ -163,7 +163,7 @@ def widest_batch(config: Config) -> int:
 
 
 def _shapes(config: Config) -> tuple[Parts, bool]:
-    """The prior's networks without weights, and whether those of another prior stand in."""
+    """The prior's networks without weights, and whether they are those of another prior."""
     source = sources.find(config.prior)
     if source.kind == "file":
         with config_folder(source, config.prior) as folder:
@@ -182,7 +182,7 @@ def _built(folder: Path, settings: PriorSettings) -> Parts:
 
 
 def _as_counted(settings: PriorSettings) -> PriorSettings:
-    """The settings that matter for memory, without those that call a GPU."""
+    """The settings that affect memory, without those that call a GPU."""
     mode = settings.vae if settings.vae in VAE_MODES else "full"
     return settings.model_copy(
         update={"attention": "sdpa", "compile": False, "cuda_graphs": False, "text_cache": False, "vae": mode}
@@ -194,7 +194,7 @@ def _weights(network: nn.Module) -> int:
 
 
 def _vae(prior: DiffusersPrior, batch: int) -> tuple[int, int]:
-    """Bytes kept between forward and backward pass, and how much more either pass takes for a moment."""
+    """Bytes kept between forward and backward pass, and the additional peak of either pass."""
     size = prior.traits.image_size
     images = torch.empty(batch, 3, size, size, device=META, requires_grad=True)
     ledger = Ledger()
@@ -206,7 +206,7 @@ def _vae(prior: DiffusersPrior, batch: int) -> tuple[int, int]:
 
 
 def _unet(prior: DiffusersPrior, batch: int, width: int) -> int:
-    """Bytes that a call takes for a moment."""
+    """Peak bytes of a call."""
     text = torch.empty(batch, CLIP_LENGTH, width, device=META, dtype=prior.traits.dtype)
     ledger = Ledger()
     with ledger:
@@ -227,8 +227,8 @@ def _scene(config: Config) -> dict[str, int]:
 
 @contextmanager
 def fused_attention() -> Iterator[None]:
-    """torch's attention on the meta device would be the plain formula, which no GPU runs: it is one operation
-    here that keeps inputs, output and a number a row, never the weights of all pairs."""
+    """Count attention as one fused operation: it stores inputs, output and one number a row, not the full
+    attention matrix. On the meta device torch would use the plain formula, which no GPU runs."""
 
     def fused(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
         out: Tensor = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0]

@@ -1,4 +1,4 @@
-"""Which prior a run takes when none is named. No torch here."""
+"""The default prior of a run. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sctd.machine import device as devices
 
 
 def default_prior(device: str = "auto") -> str:
-    """Stable Diffusion 2.1 base where there is a GPU to run it, else the embedded prior.
+    """Stable Diffusion 2.1 base on a machine with a GPU, else the embedded prior.
 
     Args:
         device: of the settings; on "cpu" the embedded prior is the default on every machine.

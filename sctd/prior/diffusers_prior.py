@@ -38,12 +38,12 @@ class DiffusersPrior:
         """Takes loaded parts, freezes them and moves them to the device.
 
         Args:
-            name: what error messages call the prior.
+            name: of the prior in error messages.
             prompt_check: raises PromptError for a prompt outside the model's world.
-            settings: how it runs; None: the defaults. What is loaded is in ``parts`` already.
+            settings: how it runs; None: the defaults. ``parts`` already has the loaded adapters.
 
         Raises:
-            InputError: the parts do not fit together, or sctd cannot drive their kind (SDXL, inpainting).
+            InputError: the parts do not fit together, or sctd does not support their kind (SDXL, inpainting).
         """
         self._name = name
         self._prompt_check = prompt_check
@@ -69,7 +69,7 @@ class DiffusersPrior:
         if settings.channels_last:  # 10-15 % less time for the small UNet on a CPU; no gain in the VAE
             self._unet = self._unet.to(memory_format=torch.channels_last)
         self.attention = attention.choose(settings.attention, device, dtype)
-        """The kernels in use, and why."""
+        """The kernels in use, and the reason."""
         self._text_cache = TextCache() if settings.caches_text else None
         attention.install(self._unet, self.attention.kernel, self._text_cache)
         # on the device, so that no call waits for one
@@ -77,7 +77,7 @@ class DiffusersPrior:
         self._network = self._runner(settings)
 
     def _runner(self, settings: PriorSettings) -> Network:
-        """The UNet as one function: as it is, compiled, or as CUDA graphs."""
+        """The UNet as one function: plain, compiled, or as CUDA graphs."""
 
         def plain(latents: Tensor, t: Tensor, embeddings: Tensor, labels: Tensor | None = None) -> Tensor:
             told = {} if labels is None else {"class_labels": labels}
@@ -94,10 +94,10 @@ class DiffusersPrior:
             compiled: Network = torch.compile(plain)
             width = int(self._unet.config.cross_attention_dim)
             text = self._ticks.new_zeros(2, 8, width, dtype=self.traits.dtype)
-            with torch.no_grad():  # the first call compiles: here, where an error can be told in one line
+            with torch.no_grad():  # the first call compiles: here, so that an error becomes one line
                 latents = text.new_zeros(2, *self.traits.latent_shape)
                 compiled(latents, self._ticks[0], text, *self._labels(text, None))
-        except Exception as exc:  # compilers fail in as many ways as there are
+        except Exception as exc:  # compilers raise all kinds of exceptions
             if out_of_memory(exc):
                 raise
             raise InputError(

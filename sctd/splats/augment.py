@@ -1,4 +1,4 @@
-"""Random backgrounds and scales: what keeps a run from explaining the prompt by the empty space."""
+"""Random backgrounds and scales, which keep a run from satisfying the prompt with the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 8 of 9: where Gaussians are added, moved and removed: what every strategy has.
+"""Step 8 of 9: densification, which adds, moves and removes Gaussians; the base of every strategy.
 
 A strategy is one entry of the table in strategies.py and one class.
 """
@@ -19,7 +19,7 @@ from sctd.splats.optim import GaussianAdam
 
 @dataclass
 class Change:
-    """M new Gaussians in place of the old ones, and where each comes from."""
+    """M new Gaussians that replace the old ones, and the origin of each."""
 
     gaussians: Gaussians
     source: Tensor
@@ -29,11 +29,11 @@ class Change:
 
 
 Act = Callable[[int, torch.Generator], dict[str, float]]
-"""What is done after so many iterations; what it did, by name."""
+"""Called with the number of iterations done; returns counts of its changes by name."""
 
 
 class Strategy:
-    """Changes the Gaussians of an optimiser when it is time to."""
+    """Changes the Gaussians of an optimiser at intervals."""
 
     def __init__(self, settings: DensifySettings, optimiser: GaussianAdam, iterations: int) -> None:
         self.settings = settings
@@ -42,23 +42,23 @@ class Strategy:
         """The last iteration, 0-based, after which Gaussians may change."""
 
     def change(self, gaussians: Gaussians, done: int, generator: torch.Generator) -> Change:
-        """The Gaussians that are to stand in the place of these, after so many iterations."""
+        """The Gaussians that replace these, after so many iterations."""
         raise NotImplementedError
 
     def watches(self, iteration: int) -> bool:
-        """Whether :meth:`watch` wants the screen-space gradients of this iteration."""
+        """Whether :meth:`watch` needs the screen-space gradients of this iteration."""
         return False
 
     def watch(self, rendered: Render, g_means2d: Tensor, norms: Tensor | None = None) -> None:
-        """Take in the gradient of ``rendered.meta["means2d"]``; as :meth:`after_step` for ``norms``."""
+        """Add the gradient of ``rendered.meta["means2d"]``; as :meth:`after_step` for ``norms``."""
 
     def after_step(
         self, iteration: int, generator: torch.Generator, norms: Tensor | None = None
     ) -> dict[str, float]:
-        """Change the Gaussians if this 0-based iteration is one for it; what was done, by name.
+        """Change the Gaussians if it is time after this 0-based iteration; returns counts by name.
 
-        Waits for the device only where Gaussians come and go. Nothing changes where one of ``norms`` is not
-        finite.
+        Waits for the device only when it changes the number of Gaussians. Nothing changes if one of ``norms``
+        is not finite.
         """
         if iteration > self.last:
             return {}
@@ -69,10 +69,10 @@ class Strategy:
         return {name: value for act in due for name, value in act(iteration + 1, generator).items()}
 
     def always(self, iteration: int, generator: torch.Generator, norms: Tensor | None) -> None:
-        """What happens after every iteration up to the last, without waiting for the device."""
+        """Work after every iteration up to the last, without waiting for the device."""
 
     def due(self, iteration: int) -> list[Act]:
-        """What there is to do after this 0-based iteration, in order."""
+        """The changes after this 0-based iteration, in order."""
         done = iteration + 1
         changes = done >= max(1, self.settings.start) and done % self.settings.every == 0
         return [self._replace] if changes else []
@@ -84,15 +84,15 @@ class Strategy:
         return {"added": float(len(change.gaussians) - before), "renewed": float(change.fresh.sum())}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For the checkpoint: what it decides by, beside the Gaussians."""
+        """Statistics for the checkpoint."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
 
 
 class Still(Strategy):
-    """No Gaussian comes or goes."""
+    """A strategy without changes."""
 
     def due(self, iteration: int) -> list[Act]:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""Step 8 of 9: Adam over the Gaussians, its learning rates, and its state when Gaussians come and go."""
+"""Step 8 of 9: Adam over the Gaussians, its learning rates, and its state when the Gaussians change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sctd.gaussians import Gaussians
 
 
 def learning_rate(rate: RateSettings, iteration: int, iterations: int) -> float:
-    """The learning rate of a 0-based iteration: log-linear from start to end, damped at first when asked for.
+    """The learning rate of a 0-based iteration: log-linear from start to end, with an optional damped start.
 
     The damping rises from ``delay_factor`` to 1 along a quarter sine over ``delay_steps``.
 
@@ -57,7 +57,7 @@ class GaussianAdam:
         return {name: p.grad for name, p in self._parameters().items() if p.grad is not None}
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for p in self.gaussians.parameters().values():
             p.grad = None
 
@@ -78,8 +78,8 @@ class GaussianAdam:
         """Update every parameter that has a gradient, in place; gradients stay until :meth:`zero_grad`.
 
         Args:
-            iteration: 0-based; it sets the rates, and the bias correction, which thereby counts iterations
-                that changed nothing too: nobody has to ask the device which those were.
+            iteration: 0-based; it sets the rates, and the bias correction, which thereby also counts
+                iterations that changed nothing, so that the host need not ask the device about them.
             visible, watched, backend: see :func:`sctd.ops.adam_step_`.
 
         Returns:
@@ -114,7 +114,7 @@ class GaussianAdam:
 
     @torch.no_grad()
     def replace(self, gaussians: Gaussians, source: Tensor, fresh: Tensor) -> None:
-        """Go on with other Gaussians.
+        """Replace the Gaussians.
 
         Args:
             gaussians: the new ones, M of them.
@@ -129,7 +129,7 @@ class GaussianAdam:
                 moments[name] = rows
 
     def reset_moments(self, name: str) -> None:
-        """Forget the moments of one kind of parameter."""
+        """Clear the moments of one kind of parameter."""
         self.exp_avg[name].zero_()
         self.exp_avg_sq[name].zero_()
 
@@ -140,7 +140,7 @@ class GaussianAdam:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over :meth:`state_dict` of an optimiser of as many Gaussians."""
+        """Restore :meth:`state_dict` of an optimiser of as many Gaussians."""
         for name in self.exp_avg:
             self.exp_avg[name] = state[f"exp_avg.{name}"].to(self.exp_avg[name].device)
             self.exp_avg_sq[name] = state[f"exp_avg_sq.{name}"].to(self.exp_avg_sq[name].device)

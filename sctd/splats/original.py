@@ -18,7 +18,7 @@ SPLIT_SHRINK = 1.6
 
 
 class ScreenStatistics:
-    """What the original strategy decides by: screen-space gradients and radii since the last change.
+    """Statistics of the original strategy: screen-space gradients and radii since the last change.
 
     All cameras of a batch count, not only the last one as in the released code.
     """
@@ -29,7 +29,7 @@ class ScreenStatistics:
         self.radius = torch.zeros(n, device=device)
 
     def add(self, rendered: Render, g_means2d: Tensor, norms: Tensor | None = None) -> None:
-        """Take in one backward pass.
+        """Add one backward pass.
 
         Args:
             g_means2d: gradient of ``rendered.meta["means2d"]``.
@@ -44,7 +44,7 @@ class ScreenStatistics:
         watch_screen_(*kept, g_means2d, meta["radii"], size, norms=norms)
 
     def mean_gradient(self) -> Tensor:
-        """[N], image halves; 0 for a Gaussian that nobody saw."""
+        """[N], image halves; 0 for a Gaussian that no camera saw."""
         return self.gradient / self.count.clamp_min(1)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ class ScreenStatistics:
         return {"gradient": self.gradient, "count": self.count, "radius": self.radius}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
         device = self.gradient.device
         self.gradient, self.count, self.radius = (
             state[k].to(device) for k in ("gradient", "count", "radius")
@@ -73,7 +73,7 @@ class Original(Strategy):
         self.statistics = ScreenStatistics(means.shape[0], means.device)
 
     def watches(self, iteration: int) -> bool:
-        """As long as Gaussians may still change."""
+        """Whether Gaussians may still change."""
         return iteration <= self.last
 
     def watch(self, rendered: Render, g_means2d: Tensor, norms: Tensor | None = None) -> None:
@@ -117,7 +117,7 @@ def grow_and_prune(
     done: int,
     generator: torch.Generator,
 ) -> Change:
-    """Clone small and split large Gaussians that the loss pulls at, then remove faint and oversized ones.
+    """Clone small and split large Gaussians with large gradients, then remove faint and oversized ones.
 
     Survivors come first in their old order, then clones, then the halves of the split ones. Growing comes
     first, so that a large Gaussian may be split before its size is judged.
@@ -140,14 +140,14 @@ def grow_and_prune(
         result.scales[new] -= math.log(SPLIT_SHRINK)
     fresh = torch.ones(len(source), dtype=torch.bool, device=source.device)
     fresh[: len(survivors)] = False
-    # nobody has seen the new ones yet
+    # no camera has seen the new ones yet
     radius = torch.where(fresh, 0.0, statistics.radius[source])
     keep = (_kept(result, radius, settings, done)).nonzero()[:, 0]
     return Change(gather(result, keep), source[keep], fresh[keep])
 
 
 def _kept(gaussians: Gaussians, radius: Tensor, settings: DensifySettings, done: int) -> Tensor:
-    """Which Gaussians pruning leaves, [N] bool; at least the most opaque, as an empty scene stays empty."""
+    """Gaussians that pruning keeps, [N] bool; at least the most opaque: an empty scene would stay empty."""
     keep = torch.sigmoid(gaussians.opacities) >= settings.dead_opacity
     if done > settings.prune_big_after:
         keep &= torch.exp(gaussians.scales).amax(dim=1) <= settings.prune_fraction * settings.extent

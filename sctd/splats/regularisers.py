@@ -1,4 +1,4 @@
-"""Losses on the rendering and the Gaussians that stand beside the distillation loss."""
+"""Losses on the rendering and the Gaussians, in addition to the distillation loss."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def losses(settings: RegulariserSettings, rendered: Render) -> list[Term]:
 def reconstruction(settings: RegulariserSettings, prior: Prior, images: Tensor, z0: Tensor) -> list[Term]:
     """Half squared distance of pictures [B, 3, size, size] to the VAE's decoding of their latents z0.
 
-    The distillation loss acts through the VAE's encoder alone. Whatever the encoder maps to the same latents
-    costs nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents still look
-    right. The decoding is held fixed: this pulls the renderings to where encoder and decoder agree. A sum
-    over pixels, as the method's gradient is one over latents. Empty when switched off.
+    The distillation loss acts only through the VAE's encoder. Changes that the encoder maps to the same
+    latents cost nothing there, so colours drift (a yellow shadow turns magenta) while the decoded latents
+    still look right. The decoding is held fixed, so this pulls the renderings to pictures on which encoder
+    and decoder agree. A sum over pixels, as the method's gradient is one over latents. Empty when switched
+    off.
     """
     if not settings.reconstruction:
         return []
@@ -57,12 +58,13 @@ def limit_brightness(
 ) -> Tensor | None:
     """Lower the colours, in place, when the renderings are too bright.
 
-    Brightness is the mean over the channels. Of each image the quantile over the pixels that show an object
-    counts, and of the images the same quantile. All coefficients are multiplied, which pulls colours towards
-    middle grey, and Adam forgets its moments of them. Not where one of ``norms`` is not finite.
+    Brightness is the mean over the channels. For each image this takes the quantile over the
+    pixels that show an object, and of the images the same quantile. It multiplies all coefficients, which
+    pulls colours towards middle grey, and clears their moments in Adam. It does nothing if one of ``norms``
+    is not finite.
 
     Returns:
-        Whether it did, one bool on the device; None where it did not look.
+        Whether it lowered them, one bool on the device; None in iterations without a check.
 
     Source: the brightness control (BEG) of the authors' released code, train.py and
     scene/gaussian_model.py, reset_brightness.
@@ -89,7 +91,7 @@ def limit_brightness(
 def _quantile(values: Tensor, counted: Tensor, q: float) -> Tensor:
     """The quantile q of the counted values of each row, linear between two of them; [B, P] => [B].
 
-    0 for a row without any. Waits for nothing on the device.
+    0 for a row without any. Does not wait for the device.
     """
     ordered = torch.where(counted, values, float("inf")).sort(dim=1).values
     last = (counted.sum(dim=1, keepdim=True) - 1).clamp_min(0)

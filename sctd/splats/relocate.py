@@ -1,4 +1,4 @@
-"""Dead Gaussians move onto live ones, and the image stays about the same.
+"""Moves dead Gaussians onto live ones, which hardly changes the image.
 
 Source: Kheradmand et al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo".
 """
@@ -27,13 +27,13 @@ class Relocate(Strategy):
         return relocate(gaussians, self.settings, generator)
 
     def always(self, iteration: int, generator: torch.Generator, norms: Tensor | None) -> None:
-        """The noise, where the settings want it."""
+        """The noise, if the settings enable it."""
         if self.settings.position_noise:
             self._shake(iteration, generator, norms)
 
     @torch.no_grad()
     def _shake(self, iteration: int, generator: torch.Generator, norms: Tensor | None) -> None:
-        """Noise along each Gaussian's own axes that only faint ones feel. Source: Kheradmand et al. 2024."""
+        """Noise along each Gaussian's axes, which affects only faint ones. Source: Kheradmand et al. 2024."""
         g = self.optimiser.gaussians
         draw = transfer.to_device(torch.randn(len(g), 3, generator=generator), g.means.device)
         # The sigmoid with slope 100 about 0.005 is the paper's: 1 for a dead Gaussian, 0 from opacity 0.1 on.
@@ -49,8 +49,8 @@ class Relocate(Strategy):
 def relocate(gaussians: Gaussians, settings: DensifySettings, generator: torch.Generator) -> Change:
     """Move dead Gaussians onto live ones drawn by opacity, and add a share of new ones up to the cap.
 
-    A live Gaussian and its copies together look about as it did before, see :func:`_share`. Nothing changes
-    when all are dead: there is nowhere to go.
+    A live Gaussian and its copies together look about like the original, see :func:`_share`. Nothing changes
+    when all are dead.
 
     Source: Kheradmand et al. 2024, the relocation formula of its section on recycling dead Gaussians.
     """
@@ -79,7 +79,7 @@ def relocate(gaussians: Gaussians, settings: DensifySettings, generator: torch.G
     )
     result.scales[shared] += torch.log(factor)[:, None].to(result.scales)
 
-    # Twins in one place would get equal gradients and never part.
+    # Copies in one place would get equal gradients and never separate.
     moved = torch.cat((dead, torch.arange(n, len(source), device=source.device)))
     result.means[moved] += offsets(result, moved, settings.spread, generator)
     return Change(result, source, shared)

@@ -1,4 +1,4 @@
-"""The table of strategies by which Gaussians come and go."""
+"""The table of strategies of densification."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sctd.splats.original import Original
 from sctd.splats.relocate import Relocate
 
 STRATEGIES: Mapping[str, type[Strategy]] = {"relocate": Relocate, "original": Original, "none": Still}
-"""By the name that ``densify.strategy`` takes."""
+"""Strategies by the name in ``densify.strategy``."""
 
 
 def strategy_for(settings: DensifySettings, optimiser: GaussianAdam, iterations: int) -> Strategy:

@@ -1,4 +1,4 @@
-"""Gaussians in training: rendered with room for their pairs, regularised, optimised, densified."""
+"""Gaussians in training: rendered, regularised, optimised, densified."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sctd.stages import DENSIFY, OPTIMISER, REGULARISERS, RENDER, SAMPLING, SILE
 
 @dataclass(frozen=True)
 class Drawn:
-    """A rendering, and what is asked of it later."""
+    """A rendering, with the data that later steps need."""
 
     rendered: Render
     needed: transfer.Readback | None
-    """Pairs that it needed."""
+    """The number of pairs that it needed."""
     g_means2d: list[Tensor]
-    """Gradient of the projected centres, once there is one, where densification watches it."""
+    """Gradient of the projected centres, after the backward pass, if densification uses it."""
 
     @property
     def rgb(self) -> Tensor:
@@ -96,11 +96,11 @@ class Splats:
         return Drawn(rendered, self.capacity.needed(rendered), g_means2d)
 
     def complete(self, picture: Drawn) -> bool:
-        """Whether there was room for every pair; there is enough next time."""
+        """Whether the capacity sufficed for every pair; the next rendering has enough."""
         return not self.capacity.overflowed(picture.needed)
 
     def terms(self, picture: Drawn) -> list[Term]:
-        """Total variation, mean scale and mean opacity, as far as they are wanted."""
+        """Total variation, mean scale and mean opacity, those with a weight."""
         return regularisers.losses(self._config.regularisers, picture.rendered)
 
     def update(self, picture: Drawn, iteration: int, grad: Tensor, generator: torch.Generator) -> Update:
@@ -123,7 +123,7 @@ class Splats:
         return Update(names, norms, {**known, "gaussians": float(len(self.gaussians))}, dimmed)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """The Gaussians, Adam's moments, and what densification has seen."""
+        """The Gaussians, Adam's moments, and the statistics of densification."""
         return {
             "gaussians": self.gaussians.state_dict(),
             "adam": self.optimiser.state_dict(),

@@ -34,7 +34,14 @@ from sctd.embedded.training import (
     rate_factor,
     step_generator,
 )
-from sctd.embedded.vae import CHANNELS, level_channels, new_vae, train_vae
+from sctd.embedded.vae import (
+    CHANNELS,
+    SMALL_SHARE,
+    level_channels,
+    new_vae,
+    reconstruction_loss,
+    train_vae,
+)
 from sctd.embedded.words import SMALL, VIEW_PHRASES, Subject
 from sctd.errors import InputError
 from sctd.prior.views import FEATURES
@@ -215,7 +222,7 @@ def test_a_sample_says_all_that_its_picture_shows(tokenizer: CLIPTokenizer) -> N
         assert said[0] == said[1] == said[2]
 
 
-def test_levelled_channels_have_unit_spread_and_the_same_pictures() -> None:
+def test_levelled_channels_stand_out_by_the_precision_asked_of_them() -> None:
     torch.manual_seed(2)
     vae, images = new_vae().eval(), torch.rand(4, 3, 32, 32, generator=step_generator(0, 5))
     with torch.no_grad():
@@ -224,13 +231,40 @@ def test_levelled_channels_have_unit_spread_and_the_same_pictures() -> None:
         vae.quant_conv.weight[:CHANNELS] *= 3
         vae.quant_conv.bias[:CHANNELS] = 3 * vae.quant_conv.bias[:CHANNELS] + torch.arange(CHANNELS)
         picture = vae.decode(vae.encode(images).latent_dist.mean).sample
-        level_channels(vae, latents)
+        level_channels(vae, latents, before.std)
         after = vae.encode(images).latent_dist
         torch.testing.assert_close(vae.decode(after.mean).sample, picture, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(after.mean.mean(dim=(0, 2, 3)), torch.zeros(CHANNELS), atol=1e-4, rtol=0)
-    torch.testing.assert_close(after.mean.std(dim=(0, 2, 3)), torch.ones(CHANNELS), atol=1e-3, rtol=0)
-    spread = latents.std(dim=(0, 2, 3))[:, None, None]
-    torch.testing.assert_close(after.std * spread, before.std, atol=1e-5, rtol=1e-3)
+    old, new = latents.std(dim=(0, 2, 3)), after.mean.std(dim=(0, 2, 3))
+    assert float(new.square().mean()) == pytest.approx(1, abs=1e-3)
+    asked = (old / before.std.mean(dim=(0, 2, 3))).sqrt()
+    torch.testing.assert_close(new / new[0], asked / asked[0], atol=0, rtol=1e-3)
+    torch.testing.assert_close(after.std, before.std * (new / old)[:, None, None], atol=1e-5, rtol=1e-3)
+
+
+def test_half_of_the_pictures_are_also_decoded_from_pooled_latents() -> None:
+    """The loss by numpy, from the networks' own outputs."""
+    torch.manual_seed(3)
+    vae, images = new_vae().eval(), torch.rand(4, 3, 32, 32)
+    noise = torch.randn(4, CHANNELS, 4, 4)
+
+    def of(error: Tensor) -> float:
+        e = error.numpy()
+        edges = np.abs(np.diff(e, axis=3)).mean() + np.abs(np.diff(e, axis=2)).mean()
+        return float(np.abs(e).mean() + (e**2).mean() + 0.4 * edges)
+
+    def pooled(x: Tensor) -> Tensor:
+        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+
+    with torch.no_grad():
+        posterior, wanted = vae.encode(images * 2 - 1).latent_dist, images * 2 - 1
+        z = posterior.mean + posterior.std * noise
+        whole = of(vae.decode(z).sample - wanted)
+        small = of(vae.decode(pooled(z[:2])).sample - pooled(wanted[:2]))
+        faint = 1e-4 / 64 * float(posterior.kl().mean())
+        loss = float(reconstruction_loss(vae, images, noise))
+    assert loss == pytest.approx(whole + SMALL_SHARE * small + faint, rel=1e-4)
+    assert small > 0
 
 
 def test_a_pool_forgets_the_oldest() -> None:

@@ -1,4 +1,4 @@
-"""What a command line gave back, and what it left in a folder."""
+"""The result of a command line, and the files that it left in a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CALL = "from sctd_cli.main import main; main()"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Exit code and what was printed."""
+    """Exit code and output."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ class Outcome:
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: ")
-        assert not lines[0].startswith("error: unexpected")  # that is what a bug gets
+        assert not lines[0].startswith("error: unexpected")  # the message of a bug
         assert "Traceback" not in self.err
         return lines[0]
 

@@ -1,4 +1,4 @@
-"""A square with a material, as the glTF tests write it, and what is seen of it."""
+"""A square with a material, as the glTF tests write it, and the expected points."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "sctd"
 
 Graph = Mapping[str, set[str]]
-"""Module => what it imports, of this package."""
+"""Module => the modules of this package that it imports."""
 
 
 def modules() -> dict[str, Path]:
@@ -51,7 +51,7 @@ def circle(of: Graph) -> list[str]:
 
 
 BACK = (("embedded", "evaluate"),)
-"""Arrows between rooms that run back up, (from, to); docs/architecture.md says why."""
+"""Arrows between rooms that run back up, (from, to); docs/architecture.md gives the reasons."""
 
 
 def rooms() -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""LoRAs with random matrices, laid out as each program lays them out, and what each layer must become."""
+"""LoRAs with random matrices, in the layout of each program, and the expected layers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def matrices(shape: tuple[int, ...], rank: int, seed: int, *, tucker: bool = Fal
 
 
 def change(m: Mapping[str, Tensor], shape: tuple[int, ...]) -> np.ndarray:
-    """What the matrices say, in float64 loops of numpy: up times mid times down, position by position."""
+    """The matrices' product, in float64 loops of numpy: up times mid times down, position by position."""
     down, up = (m[role].double().numpy() for role in ("down", "up"))
     up = up.reshape(shape[0], -1)
     out = np.zeros(shape)

@@ -1,4 +1,4 @@
-"""What the theory tests share: Gaussian mixtures, latents drawn from them, and the PF-ODE solved finely."""
+"""Shared by the theory tests: Gaussian mixtures, latents drawn from them, and the PF-ODE solved finely."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def exact(prior: AnalyticPrior, z: Tensor, start: int, end: float, substeps: int
 
 
 def substeps(t: int, e: int) -> int:
-    """Fine enough that the reference's own error is below a thousandth of what is measured (tested)."""
+    """Fine enough that the reference's own error is below a thousandth of the measured error (tested)."""
     return max(16, (t - e) // 6)
 
 

@@ -72,7 +72,7 @@ def states(store: Store) -> dict[str, str]:
 
 
 class Lines(Silent):
-    """Says each iteration on stdout, so that a parent process can aim, and keeps what it was told."""
+    """Says each iteration on stdout, so that a parent process can time a kill, and keeps the messages."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -87,7 +87,7 @@ class Lines(Silent):
 
 
 def finish(place: Path | Store, in_flight: int = 2, retries: int = 1) -> tuple[dict[str, Outcome], list[str]]:
-    """Go on with a batch: its outcomes by name, and what was said."""
+    """Resume a batch; returns its outcomes by name, and the messages."""
     report = Lines()
     store = Folder(place) if isinstance(place, Path) else place
     outcomes = {

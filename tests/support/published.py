@@ -1,4 +1,4 @@
-"""Folders as they are published: what their files say is changed, and what is said of them."""
+"""Folders as they are published, with changed files, and the expected messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def edit(path: Path, **values: Any) -> None:
 
 
 def refusal(name: Path | str) -> str:
-    """What is said of a folder before torch is asked."""
+    """The messages about a folder before torch is loaded."""
     with pytest.raises(InputError) as caught:
         sources.find(PriorSettings(name=str(name)))
     message = str(caught.value)

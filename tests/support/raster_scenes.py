@@ -15,7 +15,7 @@ on_every_backend = pytest.mark.parametrize(
 
 
 def device_of(backend: str) -> str:
-    """Where a backend wants its tensors."""
+    """The device of a backend's tensors."""
     return "cuda" if backend == "cuda" else "cpu"
 
 
@@ -33,7 +33,7 @@ class Scene(NamedTuple):
     height: int
 
     def to(self, dtype: torch.dtype, backend: str = "cpu") -> Scene:
-        """Copies that require gradients (all but Ks), where the backend wants them."""
+        """Copies that require gradients (all but Ks), on the backend's device."""
         device = device_of(backend)
         tensors = [t.to(device, dtype, copy=True).requires_grad_(i != 6) for i, t in enumerate(self[:7])]
         return Scene(*tensors, self.width, self.height)

@@ -1,4 +1,4 @@
-"""What a browser shows, and how alike two pictures are."""
+"""Pictures from a browser, and the likeness of two pictures."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from sctd.run.report import Silent
 
 PROMPT = "a red ball"
 
-# Every part of the trainer is at work: scale noise, regularisers, growth, relocation, both kinds of latents.
+# Every part of the trainer is active: scale noise, regularisers, growth, relocation, both kinds of latents.
 SMALL = (
     "cameras.size=16",
     "cameras.batch=2",
@@ -74,7 +74,7 @@ def small_run(
 
 
 class Slow(Silent):
-    """Says each iteration on stdout and takes its time, so that a parent process can aim."""
+    """Prints each iteration and runs slowly, so that a parent process can time a kill."""
 
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
         """One line an iteration."""

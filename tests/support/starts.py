@@ -1,4 +1,4 @@
-"""What a mesh file becomes, for the tests: points and sRGB colours, and what was said."""
+"""The points of a mesh file, for the tests: positions, sRGB colours, and messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sctd.initial.start import initialise
 def points_of(
     path: Path, *, count: int = 400, said: list[str] | None = None, **settings: object
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means [count, 3] and colours [count, 3]; nothing may be said unless a list is given for it."""
+    """Means [count, 3] and colours [count, 3]; messages are only allowed with a list for them."""
     chosen = GaussianSettings.model_validate(
         {"init": "file", "init_path": str(path), "init_fit": False, "count": count, **settings}
     )

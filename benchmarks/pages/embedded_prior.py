@@ -1,0 +1,79 @@
+"""Model card of the embedded prior, evaluated by benchmarks/prior.py: the page."""
+
+from __future__ import annotations
+
+from benchmarks.pages import Results
+from sctd.embedded.sample import load_sampler
+from sctd.embedded.weights import FOLDER
+from sctd.embedded.words import SMALL
+
+BARS = {"kind": 0.90, "color": 0.95, "view": 0.80}
+MEANINGS = {"kind": "kind", "color": "colour", "pattern": "pattern", "view": "view, on kinds with a front"}
+
+
+def markdown(card: Results) -> str:
+    """The page, from the facts of the weights' card.json."""
+    measured, own, training = card["evaluation"], card["recogniser"], card["training"]
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
+    pixels = load_sampler().traits.image_size
+    command = "python -m benchmarks.prior --page docs/embedded_prior.md"
+    times = ", ".join(
+        f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
+    )
+
+    def row(key: str) -> str:
+        bar = f">= {BARS[key]:.2f}" if key in BARS else ""
+        return f"| {MEANINGS[key]} | {measured[key]:.3f} | {bar} | {own[key]:.3f} |"
+
+    missed = [MEANINGS[key] for key, bar in BARS.items() if measured[key] < bar]
+    verdict = f"Below its bar: {'; '.join(missed)}." if missed else "Every bar is met."
+
+    return f"""\
+# Model card of the embedded prior
+
+A latent diffusion model in Stable Diffusion's layout (AutoencoderKL, CLIP text encoder, UNet, v-prediction)
+that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on disk. This page is written by
+`{command}`.
+
+## What it knows
+
+- Kinds with a front: {", ".join(SMALL.kinds_with_front)}.
+- Kinds that look alike all round: {", ".join(SMALL.kinds_without_front)}.
+- Colours: {", ".join(SMALL.colors)}. Patterns: {", ".join(SMALL.patterns)}.
+- Views: front, left side, right side, side, back, overhead. Synonyms and word orders:
+  `sctd/embedded/words.py` and `captions.py`.
+
+It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
+for comparing losses; it is no substitute for a real text-to-image model. A richer world is built but not yet
+learned: `docs/rich_world.md`.
+
+## Data and training
+
+Procedural scenes (`scenes.py`), traced here: {card["data"]};
+plain grey backgrounds, light fixed to the world. No picture or text from outside went in. `sctd prior train`
+makes it again from nothing.
+
+Seed {card["seed"]}, torch {card["torch"]}, {card["threads"]} CPU threads: {times}
+(wall time, on a machine that did other work too). {card.get("notes", "")}
+
+![training curves](pictures/prior-curves.png)
+
+## Evaluation
+
+{measured["samples"]:.0f} samples, DDIM 25 steps, guidance {measured["guidance_scale"]:g}, judged by a
+recogniser that was trained on separately seeded scenes.
+
+| accuracy | samples of the prior | bar | the recogniser itself, on scenes it never saw |
+|---|---|---|---|
+{chr(10).join(row(key) for key in MEANINGS)}
+
+{verdict}
+
+Each row a kind: front, left, right, back, overhead, then three more captions with a front view.
+
+![every kind](pictures/prior-kinds.png)
+
+The first samples of the evaluation.
+
+![samples](pictures/prior-samples.png)
+"""
