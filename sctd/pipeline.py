@@ -51,6 +51,8 @@ class RunResult:
     """None when output.progress_every is 0."""
     losses_png: Path | None = None
     """None unless output.plot."""
+    mesh_glb: Path | None = None
+    """None unless output.mesh, and where the asset has no surface."""
 
 
 def generate(
@@ -267,4 +269,5 @@ def _finish(
         len(trainer.gaussians),
         diary.timelapse(),
         diary.plot(),
+        made.mesh_glb,
     )

@@ -13,7 +13,7 @@ from sctd import initial, registry
 from sctd.config import Config
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError
-from sctd.extras import need_matplotlib, need_tensorboard
+from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
 from sctd.machine import device as devices
 from sctd.names import first_control, shorten, with_plain_spaces
 from sctd.prior import families
@@ -81,6 +81,8 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
         need_tensorboard("output.tensorboard")
+    if config.output.mesh:
+        need_mesh("output.mesh")
     if not resume:
         initial.check(config.gaussians)
 

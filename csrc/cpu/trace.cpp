@@ -236,4 +236,10 @@ void trace(const TraceScene& scene, int n_views, const float* viewmats, const fl
         trace_view(tracer, viewmats + 16 * i, Ks + 9 * i, size, supersample, out + picture * i);
 }
 
+void trace_distance(const TraceScene& scene, int64_t n_points, const float* points, float* out) {
+    const Tracer tracer(scene);
+    for (int64_t i = 0; i < n_points; ++i)
+        out[i] = tracer.nearest({points[3 * i], points[3 * i + 1], points[3 * i + 2]}).distance;
+}
+
 }  // namespace sctd
