@@ -58,6 +58,8 @@ def train(
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both set the length; give one of them")
     _check_folder(out, resume=resume, overwrite=overwrite)
+    refuse_held(out)
+    check_writable(out)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
             _check_folder(out, resume=resume, overwrite=overwrite)  # another process may have made it
@@ -83,8 +85,6 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             f"output folder {out} exists; add --resume to continue, --overwrite to replace it, "
             "or choose another one with --out"
         )
-    refuse_held(out)
-    check_writable(out)
 
 
 @app.command()
