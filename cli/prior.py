@@ -10,7 +10,6 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim, made_folder, refuse_held
-from sctd.run.folder import is_blank
 from sctd.run.places import check_writable
 
 from . import inputs
@@ -76,6 +75,8 @@ def train(
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Check before the work starts that a training can use the folder."""
+    from sctd.run.folder import is_blank  # loads the settings, which --help does without
+
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
     if resume and not out.is_dir():
