@@ -59,7 +59,7 @@ class Scene:
         self.shapes.append(SHAPES.index(shape))
         self.materials.append(-1 if material == "body" else list(PALETTE).index(material))
         self.params.append(params + (0.0,) * (4 - len(params)))
-        self.rotations.append(_rotation(turn).T)  # world -> part
+        self.rotations.append(rotation(turn).T)  # world -> part
         self.centers.append(center)
         return self
 
@@ -148,7 +148,7 @@ class Scene:
         )
 
 
-def _rotation(turn: Triple) -> Floats:
+def rotation(turn: Triple) -> Floats:
     """Part -> world: degrees about x, then y, then z."""
     matrix = np.eye(3)
     for axis, degrees in enumerate(turn):
