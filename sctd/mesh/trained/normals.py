@@ -11,7 +11,8 @@ def unit(vectors: Tensor) -> Tensor:
     square = vectors.square().sum(-1, keepdim=True)
     there = square > 0
     length = torch.where(there, square, 1.0).sqrt()
-    return (vectors / length).where(there, torch.zeros_like(vectors))
+    scaled: Tensor = vectors / length
+    return scaled.where(there, torch.zeros_like(vectors))
 
 
 def face_crosses(vertices: Tensor, faces: Tensor) -> Tensor:
