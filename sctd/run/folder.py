@@ -17,9 +17,11 @@ from sctd.run.places import check_writable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
-MESH = "mesh.glb"
+MESH, ASSET_GLB = "mesh.glb", "asset.glb"
+"""A mesh of the Gaussians of asset.ply; the asset of a run that ends with a mesh."""
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
 """Files of `sctd/diary.py`."""
+_PICTURES = (TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
 MAY_CHANGE = ("output.", "mesh.", "threads", "device")
 """Settings that may differ in a resumed run, because they do not define the result."""
 
@@ -128,7 +130,7 @@ def _remove_run(path: Path) -> None:
             with suppress(OSError):  # it holds a file of somebody else
                 folder.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
+        known = file.name in (CONFIG, LOG, ASSET, ASSET_GLB, MESH, *_PICTURES)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sctd.config import Config
 from sctd.errors import InputError
-from sctd.run.folder import CONFIG, LOG, read_config, read_log
+from sctd.run.folder import ASSET_GLB, CONFIG, LOG, read_config, read_log
 
 ASSET, CONTACT = "asset.ply", "contact.png"  # names of pipeline.py, whose import would load torch
 SCTD_EVALUATIONS = 5
@@ -74,7 +74,7 @@ def evaluations_of(scalars: Mapping[str, float | str | None], config: Config) ->
 def is_finished(folder: Path, config: Config, rows: Sequence[LogRow]) -> bool:
     """Whether a run's log has the last iteration and its folder the asset."""
     done = bool(rows) and rows[-1]["iteration"] == config.iterations - 1
-    return done and (folder / ASSET).is_file()
+    return done and ((folder / ASSET).is_file() or (folder / ASSET_GLB).is_file())
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
