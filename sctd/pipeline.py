@@ -15,6 +15,7 @@ from sctd import diary as diaries
 from sctd import initial, preflight
 from sctd.config import Config, with_absolute_paths
 from sctd.export.asset import orbit, write_asset
+from sctd.gaussians import Gaussians
 from sctd.machine import device as devices
 from sctd.machine.allocator import keep_freed_memory
 from sctd.machine.waiting import considerate
@@ -279,7 +280,7 @@ def _finish(
         trainer.done,
         trainer.left_out,
         seconds,
-        len(result) if made.asset_ply else 0,
+        len(result) if isinstance(result, Gaussians) else 0,
         diary.timelapse(),
         diary.plot(),
         made.mesh_glb,

@@ -22,17 +22,21 @@ class SurfaceSettings(Section):
         "triangles: those of the start, whose vertices move together",
     )
     resolution: int = Field(
-        default=40,
+        default=24,
         ge=8,
         le=256,
         description="steps of the grid along the object's longest side; triangles: at which they are made",
     )
     faces: int = Field(
-        default=10_000, ge=100, le=2_000_000, description="kind = triangles: at most about so many"
+        default=6_000, ge=100, le=2_000_000, description="kind = triangles: at most about so many"
     )
     color_resolution: int = Field(
         default=64, ge=8, le=512, description="steps of the grid of colours along the longest side"
     )
+    views: int = Field(
+        default=48, ge=16, le=400, description="pictures of the Gaussians that the first surface is made from"
+    )
+    view_size: int = Field(default=256, ge=64, le=2048, description="width and height of those, pixels")
     supersample: int = Field(
         default=2, ge=1, le=8, description="samples of a pixel along each side, which smooth the edges"
     )

@@ -20,8 +20,6 @@ from sctd.mesh.trained.surfaces import triangle_tensors
 from sctd.mesh.triangles import decimated, largest_piece, smoothed, vertex_normals
 from sctd.mesh.views import box_of, cameras_round, look
 
-VIEWS, SIZE = 48, 256
-"""Pictures of the Gaussians, and their width and height, pixels."""
 FINER = 2
 """Points of the grid of distances along a step of the surface's own."""
 
@@ -35,7 +33,7 @@ def first_mesh(gaussians: Gaussians, settings: SurfaceSettings) -> ColoredMesh:
         InputError: there are none, a value is not finite, or nothing of it is opaque enough.
     """
     box, inside = box_of(gaussians)
-    views = look(inside, cameras_round(box, VIEWS, SIZE))
+    views = look(inside, cameras_round(box, settings.views, settings.view_size))
     field = _largest(distances(views, box, FINER * settings.resolution))
     vertices, faces, _ = largest_piece(*surface_of(field))
     vertices = smoothed(vertices, faces)

@@ -117,11 +117,13 @@ class TrainedMesh:
             gradient = torch.zeros_like(p) if p.grad is None else p.grad
             groups[name] = AdamGroup(p.detach(), gradient, *self._moments[name])
         rates = [learning_rate(getattr(c.surface, name), iteration, c.iterations) for name in groups]
-        betas = {"beta1": c.optim.beta1, "beta2": c.optim.beta2}
-        schedule = adam_schedule(rates, step=iteration + 1, device=grad.device, **betas)
+        beta1, beta2, eps = c.optim.beta1, c.optim.beta2, c.optim.eps
+        schedule = adam_schedule(rates, step=iteration + 1, beta1=beta1, beta2=beta2, device=grad.device)
         watched = grad.to(self._colors.values.dtype)
         with self.observer.within(OPTIMISER):
-            norms = adam_step_(list(groups.values()), schedule, eps=c.optim.eps, watched=watched, **betas)
+            norms = adam_step_(
+                list(groups.values()), schedule, beta1=beta1, beta2=beta2, eps=eps, watched=watched
+            )
         with self.observer.within(REGULARISERS), torch.no_grad():
             self._surface.keep_in_bounds()
             self._colors.values.clamp_(0, 1)
