@@ -22,7 +22,7 @@ class SurfaceSettings(Section):
         "triangles: those of the start, whose vertices move together",
     )
     resolution: int = Field(
-        default=24,
+        default=20,
         ge=8,
         le=256,
         description="steps of the grid along the object's longest side; triangles: at which they are made",
