@@ -118,7 +118,7 @@ def blend_vjp(
     """Gradients of blend's arguments; ``of_lists`` is what the caller takes for none of the tile lists."""
     saved = ctx.saved_tensors
     transmittance, last, *lists = saved[LISTS:]
-    inputs, seen = BlendInputs(*saved[:LISTS], lists=lists), ctx.needs_input_grad[_BACKGROUNDS]
+    inputs, seen = BlendInputs._make([*saved[:LISTS], lists]), ctx.needs_input_grad[_BACKGROUNDS]
     means2d, conics, colors, opacities, depths, backgrounds, absolute = backward(
         *inputs, transmittance, last, g_renders, g_alphas, seen, *ctx.settings
     )

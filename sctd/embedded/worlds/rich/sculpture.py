@@ -43,7 +43,7 @@ def upright(direction: NDArray[Any]) -> Floats:
     return axes_along(y, np.array([0, -math.copysign(1, y[2]), 0.0] if along_z else [0, 0, 1.0]))
 
 
-def _between(a: Point, b: Point) -> tuple[Floats, float, Floats]:
+def _between(a: Point, b: Point) -> tuple[Point, float, Floats]:
     """The middle of a line, half its length, and axes part -> world whose y lies along it."""
     a_, b_ = np.asarray(a, np.float32), np.asarray(b, np.float32)
     return (a_ + b_) / 2, float(np.linalg.norm(b_ - a_)) / 2, upright(b_ - a_)
