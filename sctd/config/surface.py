@@ -45,10 +45,10 @@ class SurfaceSettings(Section):
         description="kind = triangles: how far a step spreads over neighbouring vertices; 0: not at all",
     )
     normals: NonNegative = Field(
-        default=100.0, description="weight of 1 - cosine between neighbouring faces, on the mean"
+        default=3000.0, description="weight of 1 - cosine between neighbouring faces, on the mean"
     )
     laplacian: NonNegative = Field(
-        default=100.0,
+        default=1000.0,
         description="weight of the squared distance to the neighbours' mean, on the mean: of the function, "
         "in steps of the grid, or of the vertices, in edges",
     )
@@ -62,4 +62,4 @@ class SurfaceSettings(Section):
     vertices: RateSettings = Field(
         default=RateSettings(start=4e-3, end=1e-3), description="kind = triangles: the vertices, world units"
     )
-    colors: RateSettings = Field(default=RateSettings(start=1e-2, end=2e-3), description="colours, 0..1")
+    colors: RateSettings = Field(default=RateSettings(start=4e-3, end=1e-3), description="colours, 0..1")
