@@ -88,13 +88,13 @@ def test_texels_are_covered_as_the_definition_says() -> None:
     expected = {}
     for y in range(size):
         for x in range(size):
-            centre = np.array([(x + 0.5) / size, (y + 0.5) / size, 1])
+            centre = [(x + 0.5) / size, (y + 0.5) / size, 1]
             for face, (a, b, c) in enumerate(corners):
                 matrix = np.array([[a[0], b[0], c[0]], [a[1], b[1], c[1]], [1, 1, 1]])
                 if abs(np.linalg.det(matrix)) < 1e-12:
                     continue
                 # What lies a little to the right of an edge, or below a level one, is on its inner side.
-                if (np.linalg.solve(matrix, centre + [1e-7, 1e-9, 0]) >= 0).all():
+                if (np.linalg.solve(matrix, [centre[0] + 1e-7, centre[1] + 1e-9, 1]) >= 0).all():
                     expected.setdefault(y * size + x, (face, np.linalg.solve(matrix, centre)))
     assert found.index.tolist() == sorted(expected)
     for index, face, weights in zip(found.index, found.face, found.weights, strict=True):

@@ -182,8 +182,8 @@ def test_a_finished_run_is_its_asset(tmp_path: Path) -> None:
         seen = visit.news()
         assert seen is not None
         assert (seen.says, seen.running, seen.obeys) == ("finished", False, False)
-        assert isinstance(seen.gaussians, Gaussians)
-        assert torch.isfinite(seen.gaussians.means).all()
+        assert isinstance(seen.asset, Gaussians)
+        assert torch.isfinite(seen.asset.means).all()
         assert visit.news() is None
     assert (tmp_path / "run" / ASSET).exists()
     assert not (tmp_path / "run" / VIEW).exists()
