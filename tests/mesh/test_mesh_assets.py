@@ -135,10 +135,8 @@ def test_degenerate_meshes_are_shown_as_far_as_they_can_be_seen(tmp_path: Path) 
 
 def test_clear_parts_are_told(tmp_path: Path) -> None:
     positions, triangles, _ = cube()
-    path = lone(
-        tmp_path / "a.glb", positions, triangles,
-        alphaMode="BLEND", pbrMetallicRoughness={"baseColorFactor": [1, 1, 1, 0.5]},
-    )  # fmt: skip
+    clear = {"baseColorFactor": [1, 1, 1, 0.5]}
+    path = lone(tmp_path / "a.glb", positions, triangles, alphaMode="BLEND", pbrMetallicRoughness=clear)
     said: list[str] = []
     read_asset(path, say=said.append)
     assert said == [f"{path}: 1 of its 1 parts are not opaque all over; they are shown as if"]

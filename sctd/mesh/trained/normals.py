@@ -23,7 +23,8 @@ def face_crosses(vertices: Tensor, faces: Tensor) -> Tensor:
         faces: [F, 3] int64.
     """
     a, b, c = vertices[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a)
+    crosses: Tensor = torch.linalg.cross(b - a, c - a)
+    return crosses
 
 
 def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
