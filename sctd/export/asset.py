@@ -12,10 +12,12 @@ from sctd.cameras import orbit_cameras
 from sctd.config import Config
 from sctd.config.mesh import MeshSettings
 from sctd.errors import InputError
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.gaussians import Gaussians
 from sctd.mesh.trained.colored import ColoredMesh, mesh_images
 from sctd.render import render_images
-from sctd.run.folder import ASSET, ASSET_GLB, CONTACT, MESH, PAGE, TURNTABLE
+from sctd.run.folder import ASSET, ASSET_MESH, CONTACT, MESH, PAGE, TURNTABLE
 from sctd.run.report import Reporter
 
 
@@ -34,7 +36,7 @@ class Made:
     """None also where the Gaussians have no surface."""
 
 
-def write_asset(folder: Path, asset: Gaussians | ColoredMesh, config: Config, report: Reporter) -> Made:
+def write_asset(folder: Path, result: Gaussians | ColoredMesh, config: Config, report: Reporter) -> Made:
     """Write the asset and its pictures into a run's folder.
 
     Raises:
@@ -43,13 +45,20 @@ def write_asset(folder: Path, asset: Gaussians | ColoredMesh, config: Config, re
     """
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
+    from sctd.viewer.caption import Caption
+    from sctd.viewer.page import write_page
 
-    contact, turntable, wanted = folder / CONTACT, folder / TURNTABLE, config.output
+    page, contact, turntable = (folder / name for name in (PAGE, CONTACT, TURNTABLE))
+    wanted = config.output
     report.stage("writing the asset")
-    if isinstance(asset, ColoredMesh):
-        made = _write_mesh(folder, asset, config, report)
+    if isinstance(result, Gaussians):
+        asset, made = _write_gaussians(folder, result)
     else:
-        made = _write_gaussians(folder, asset, config, report)
+        asset, made = _write_mesh(folder, result, config.mesh, report)
+    if wanted.page:
+        report.stage("writing the page")
+        write_page(page, asset, Caption.of_run(config), wanted)
+        made = replace(made, page_html=page)
     if wanted.contact_views:
         report.stage("rendering the contact sheet")
         save_contact(contact, orbit(asset, config, wanted.contact_views))
@@ -58,38 +67,28 @@ def write_asset(folder: Path, asset: Gaussians | ColoredMesh, config: Config, re
         report.stage("rendering the turntable")
         save_turntable(turntable, orbit(asset, config, wanted.turntable_frames), wanted.turntable_fps)
         made = replace(made, turntable_mp4=turntable)
+    if wanted.mesh and isinstance(result, Gaussians):
+        made = replace(made, mesh_glb=_mesh(folder / MESH, result, config.mesh, report))
     return made
 
 
-def _write_gaussians(folder: Path, gaussians: Gaussians, config: Config, report: Reporter) -> Made:
-    """Write asset.ply, and the page and the mesh that are made of it."""
+def _write_gaussians(folder: Path, gaussians: Gaussians) -> tuple[Asset, Made]:
     from sctd.formats.write_ply import write_ply
-    from sctd.viewer.caption import Caption
-    from sctd.viewer.page import write_page
 
-    made = Made(asset_ply=folder / ASSET)
     write_ply(folder / ASSET, gaussians)
-    if config.output.page:
-        report.stage("writing the page")
-        write_page(folder / PAGE, gaussians, Caption.of_run(config), config.output)
-        made = replace(made, page_html=folder / PAGE)
-    if config.output.mesh:
-        made = replace(made, mesh_glb=_mesh(folder / MESH, gaussians, config.mesh, report))
-    return made
+    return gaussians, Made(asset_ply=folder / ASSET)
 
 
-def _write_mesh(folder: Path, mesh: ColoredMesh, config: Config, report: Reporter) -> Made:
-    """Write asset.glb; the page, which shows Gaussians, is left out."""
+def _write_mesh(folder: Path, mesh: ColoredMesh, wish: MeshSettings, report: Reporter) -> tuple[Asset, Made]:
+    """Write a mesh, and tell of it; its pictures show the triangles of the file."""
     from sctd.formats.table import MESH_WRITERS
     from sctd.mesh.trained.finish import finished
 
-    path = folder / ASSET_GLB
-    made = finished(mesh, config.mesh)
+    path = folder / ASSET_MESH
+    made = finished(mesh, wish)
     MESH_WRITERS[path.suffix](path, made.mesh)
     report.message(f"{path.name}: {made.told()}")
-    if config.output.page:
-        report.message(f"{PAGE} is left out: it shows Gaussians, and this asset is a mesh")
-    return Made(asset_glb=path)
+    return Triangles.of_mesh(made.mesh), Made(asset_glb=path)
 
 
 def _mesh(path: Path, gaussians: Gaussians, wish: MeshSettings, report: Reporter) -> Path | None:
@@ -108,7 +107,7 @@ def _mesh(path: Path, gaussians: Gaussians, wish: MeshSettings, report: Reporter
     return path
 
 
-def orbit(asset: Gaussians | ColoredMesh, config: Config, n: int, size: int | None = None) -> Tensor:
+def orbit(asset: Asset | ColoredMesh, config: Config, n: int, size: int | None = None) -> Tensor:
     """Pictures round the object, uint8 [n, H, W, 3]; of ``output.size`` unless another is given."""
     o = config.output
     cameras = orbit_cameras(n, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), size or o.size)

@@ -28,7 +28,7 @@ def baked(
 
     Each texel has the colour that :func:`seen_colors` finds; beside the triangles colours go on.
     """
-    texels = covered_texels(layout.uvs[layout.faces], size)
+    texels = covered_texels(layout.uvs, layout.faces, size)
     places, directions = (on_texels(values, layout, texels) for values in (vertices, normals))
     colors, unseen = seen_colors(places, directions, views, tolerance)
     return picture_of(colors, texels, size), unseen

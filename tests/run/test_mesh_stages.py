@@ -17,11 +17,12 @@ from small import small_config, small_prior
 from sctd.config import Config, load_config
 from sctd.config.load import stages_names
 from sctd.errors import InputError
+from sctd.formats.assets import read_asset
 from sctd.formats.write_ply import write_ply
 from sctd.pipeline import RunResult, generate
 from sctd.preflight import check_settings
 from sctd.run import checkpoint as checkpoints
-from sctd.run.folder import ASSET_GLB, CHECKPOINTS, CONTACT, LOG, read_log
+from sctd.run.folder import ASSET_MESH, CHECKPOINTS, CONTACT, LOG, read_log
 from sctd.run.report import Silent
 
 ITERATIONS, FIRST = 12, 6
@@ -81,10 +82,11 @@ def whole(
 
 def test_a_run_leaves_a_mesh_and_its_pictures(whole: Whole) -> None:
     made, messages, _ = whole
-    assert made.asset == made.asset_glb == made.folder / ASSET_GLB
-    assert (made.asset_ply, made.page_html, made.mesh_glb, made.n_gaussians) == (None, None, None, 0)
+    assert made.asset == made.asset_glb == made.folder / ASSET_MESH
+    assert (made.asset_ply, made.mesh_glb, made.n_gaussians) == (None, None, 0)
     assert made.contact_png is not None
-    assert any("asset.html is left out: it shows Gaussians" in text for text in messages)
+    assert made.page_html is not None
+    assert len(read_asset(made.asset)) <= 500
     assert any(text.startswith("asset.glb: ") and "watertight" in text for text in messages)
     data = made.asset.read_bytes()
     length = struct.unpack("<I", data[12:16])[0]
@@ -109,7 +111,7 @@ def test_stopped_and_killed_in_each_stage_it_ends_with_the_same_bits(tmp_path: P
         assert found is not None
         assert found.counters["stage"] == stage
     again, _ = run(tmp_path / "run", settings, resume=True)
-    for name in (ASSET_GLB, CONTACT):
+    for name in (ASSET_MESH, CONTACT):
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 

@@ -30,7 +30,7 @@ def finished(mesh: ColoredMesh, wish: MeshSettings) -> Extracted:
     vertices, faces, dropped = largest_piece(vertices, shape.faces.cpu().numpy().astype(np.int32))
     vertices, faces = decimated(vertices, faces, wish.faces)
     layout = unwrapped(vertices, faces, wish.texture)
-    texels = covered_texels(layout.uvs[layout.faces], wish.texture)
+    texels = covered_texels(layout.uvs, layout.faces, wish.texture)
     places = on_texels(vertices, layout, texels).to(mesh.colors.values.device)
     picture = picture_of(255 * mesh.colors.at(places).cpu(), texels, wish.texture)
     made = Mesh(
