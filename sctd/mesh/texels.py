@@ -25,14 +25,14 @@ class Texels:
     """Of the face's three corners, [T, 3]; their sum is 1."""
 
     def taken(self, which: NDArray[Any]) -> Texels:
-        """Those of some rows, or of a mask."""
+        """The texels of some rows, or of a mask."""
         return Texels(self.index[which], self.face[which], self.weights[which])
 
 
 def covered_texels(corners: NDArray[np.floating], size: int) -> Texels:
     """The texels of a picture of size x size, in their order, that triangles [F, 3, 2] in uv cover.
 
-    A texel on an edge goes to the triangle that comes first.
+    A texel on an edge belongs to the first of its triangles.
     """
     found = fragments(corners * size, size)
     _, first_of = np.unique(found.index, return_index=True)
