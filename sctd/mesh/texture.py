@@ -30,7 +30,7 @@ def baked(
     SHARPNESS. A view sees a place unless its depth lies more than ``tolerance``, world units, before it. A
     place that no view sees takes the colour of the nearest seen one. Colours continue beyond the triangles.
     """
-    texels = covered_texels(layout.uvs[layout.faces], size)
+    texels = covered_texels(layout.uvs, layout.faces, size)
     corners = layout.source[layout.faces[texels.face]]
     places, directions = (
         torch.from_numpy(np.einsum("tk,tkd->td", texels.weights, values[corners])).float()
