@@ -7,6 +7,7 @@ bindings_cuda.h - the CUDA kernels for Python; of the real backend and of its em
 #include "bindings.h"
 
 #include "cuda/kernels.h"
+#include "cuda/triangles.h"
 
 namespace sctd {
 
@@ -29,9 +30,85 @@ inline cuda::BlendArgs cuda_blend_args(const BlendShape& b, bool deterministic) 
     return a;
 }
 
+inline cuda::MeshArgs cuda_mesh_args(const MeshShape& m) {
+    return {int(m.cameras), int(m.vertices), int(m.faces), m.width, m.height, nullptr, nullptr};
+}
+
 inline cuda::Stream stream_at(uintptr_t address) { return reinterpret_cast<cuda::Stream>(address); }
 
+// The triangle ops, as the CPU's; scratch comes last where there is any.
+inline void bind_cuda_triangles(py::module_& m) {
+    using Release = py::call_guard<py::gil_scoped_release>;
+    m.def("triangle_draw_scratch",
+          [](const MeshShape& shape) { return cuda::triangle_draw_scratch(cuda_mesh_args(shape)); });
+    m.def(
+        "triangle_draw",
+        [](const MeshShape& shape, const Addresses& at, uintptr_t stream) {
+            cuda::DrawArgs a{};
+            a.mesh = cuda_mesh_args(shape);
+            read(at, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.depth, a.scratch);
+            cuda::triangle_draw(a, stream_at(stream));
+        },
+        Release());
+    m.def(
+        "triangle_interpolate",
+        [](const MeshShape& shape, int channels, bool per_camera, const Addresses& at, uintptr_t stream) {
+            cuda::InterpolateArgs a{};
+            a.mesh = cuda_mesh_args(shape), a.channels = channels, a.per_camera = per_camera;
+            read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.image);
+            cuda::triangle_interpolate(a, stream_at(stream));
+        },
+        Release());
+    m.def("triangle_interpolate_backward_scratch", [](const MeshShape& shape) {
+        return cuda::triangle_interpolate_backward_scratch(cuda_mesh_args(shape));
+    });
+    m.def(
+        "triangle_interpolate_backward",
+        [](const MeshShape& shape, int channels, bool per_camera, const Addresses& at, uintptr_t stream) {
+            cuda::InterpolateArgs a{};
+            a.mesh = cuda_mesh_args(shape), a.channels = channels, a.per_camera = per_camera;
+            read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
+                 a.lists.corners, a.g_image, a.g_attributes, a.g_clip, a.scratch);
+            cuda::triangle_interpolate_backward(a, stream_at(stream));
+        },
+        Release());
+    m.def("triangle_edge_backward_scratch",
+          [](const MeshShape& shape) { return cuda::triangle_edge_backward_scratch(cuda_mesh_args(shape)); });
+    m.def(
+        "triangle_edge_backward",
+        [](const MeshShape& shape, int channels, const Addresses& at, uintptr_t stream) {
+            cuda::EdgeArgs a{};
+            a.mesh = cuda_mesh_args(shape), a.channels = channels;
+            read(at, a.image, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
+                 a.lists.corners, a.g_image, a.g_clip, a.scratch);
+            cuda::triangle_edge_backward(a, stream_at(stream));
+        },
+        Release());
+    m.def(
+        "texture",
+        [](int count, int channels, int width, int height, bool repeat, const Addresses& at,
+           uintptr_t stream) {
+            cuda::TextureArgs a{};
+            a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
+            read(at, a.image, a.uv, a.out);
+            cuda::texture(a, stream_at(stream));
+        },
+        Release());
+    m.def("texture_backward_scratch", &cuda::texture_backward_scratch);
+    m.def(
+        "texture_backward",
+        [](int count, int channels, int width, int height, bool repeat, const Addresses& at,
+           uintptr_t stream) {
+            cuda::TextureArgs a{};
+            a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
+            read(at, a.image, a.uv, a.g_out, a.g_image, a.g_uv, a.scratch);
+            cuda::texture_backward(a, stream_at(stream));
+        },
+        Release());
+}
+
 inline void bind_cuda(py::module_& m) {
+    bind_cuda_triangles(m);
     using Release = py::call_guard<py::gil_scoped_release>;
 
     m.def("missing_device", &cuda::missing_device, py::arg("device") = -1,

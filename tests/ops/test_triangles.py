@@ -11,7 +11,7 @@ from sctd import ops
 from sctd.errors import InputError, TooLarge
 from sctd.ops import triangles
 
-NATIVE = ["cpu"]
+NATIVE = ["cpu", "cuda-simt"]
 ALL = ["reference", *NATIVE]
 
 
@@ -167,7 +167,8 @@ def test_nothing_to_see(backend: str) -> None:
         assert colors.grad is None or not colors.grad.any()
 
 
-def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks() -> None:
+@pytest.mark.parametrize("backend", NATIVE)
+def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks(backend: str) -> None:
     """As on a GPU, where looking would wait: the kernels draw the other faces."""
     from sctd.ops import _triangle_ops as native
 
@@ -177,8 +178,8 @@ def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks() 
         [(0, torch.nan), (1, torch.inf), (2, -torch.inf), (3, torch.inf), (3, torch.nan)]
     ):
         vertices[0, 3 * row, column] = value
-    got = native.rasterize(vertices, scene.faces, 20, 20, "cpu")
-    want = native.rasterize(vertices, scene.faces[5:].contiguous(), 20, 20, "cpu")
+    got = native.rasterize(vertices, scene.faces, 20, 20, backend)
+    want = native.rasterize(vertices, scene.faces[5:].contiguous(), 20, 20, backend)
     assert torch.equal(got[0], torch.where(want[0] >= 0, want[0] + 5, -1))
     assert torch.equal(got[1], want[1])
 
