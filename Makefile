@@ -35,7 +35,7 @@ $(BIN)/python:
 
 # Runtime only: what `make generate` needs. Compiles the native core; again whenever a source changes.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt setup.py $(NATIVE)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[mesh]"
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed requirements-dev.txt

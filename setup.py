@@ -38,7 +38,7 @@ COMMON = [
     *(
         f"csrc/cpu/{name}.cpp"
         for name in (
-            *("corner_lists", "depth_sort", "dispatch", "scratch", "sculpt"),
+            *("corner_lists", "depth_sort", "dispatch", "fusion", "scratch", "sculpt"),
             *("threads", "tiles_write", "trace"),
         )
     ),

@@ -18,7 +18,7 @@ from .options import ConfigFile, Device, Overrides, Preset, PriorName, Steps
 from .progress import reporter, say
 
 if TYPE_CHECKING:
-    from sctd.compare.comparison import Job, Outcome
+    from sctd.compare.comparison import Outcome, PlannedRun
     from sctd.config import Config
     from sctd.prior.base import Prior
 
@@ -73,7 +73,7 @@ def compare(
         )
 
 
-def _carry_out(base: Config, jobs: list[Job]) -> list[Outcome]:
+def _carry_out(base: Config, jobs: list[PlannedRun]) -> list[Outcome]:
     from sctd.compare.comparison import carry_out_all
     from sctd.prior import prior_of
 

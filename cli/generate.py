@@ -70,6 +70,9 @@ def generate(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write events for TensorBoard to tensorboard/.")
     ] = False,
+    mesh: Annotated[
+        bool, typer.Option("--mesh", help="Write mesh.glb too, a textured mesh; needs sctd[mesh].")
+    ] = False,
     view: Annotated[
         bool, typer.Option("--view", help="Watch it grow in the browser; needs sctd[view].")
     ] = False,
@@ -83,7 +86,10 @@ def generate(
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
     options["output"] = inputs.given(
-        progress_every=progress_every, plot=plot or None, tensorboard=tensorboard or None
+        progress_every=progress_every,
+        plot=plot or None,
+        tensorboard=tensorboard or None,
+        mesh=mesh or None,
     )
     options["gaussians"] = None if init is None else initial.choice(init)
     if resume and prompt is None and out is not None:
@@ -175,7 +181,7 @@ def _run(settings: Config, folder: Path, report: Reporter, *, resume: bool, over
         # With a text, the run has saved a checkpoint and said so.
         raise (typer.Exit(FAILED) if str(exc) else Interrupted("interrupted")) from exc
     made = {"turntable": result.turntable_mp4, "views": result.contact_png, "page": result.page_html}
-    made |= {"progress": result.progress_mp4, "losses": result.losses_png}
+    made |= {"mesh": result.mesh_glb, "progress": result.progress_mp4, "losses": result.losses_png}
     for what, path in made.items():
         if path is not None:
             report.message(f"{what}: {path}")

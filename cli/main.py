@@ -26,6 +26,7 @@ from . import (
     failures,
     gallery,
     generate,
+    mesh,
     prior,
     render,
     streams,
@@ -46,6 +47,7 @@ app.command("batch")(batch.batch)
 app.command("render")(render.render)
 app.command("view")(view.view)
 app.command("export")(export.export)
+app.command("mesh")(mesh.mesh)
 app.add_typer(prior.app, name="prior")
 app.add_typer(bench.app, name="bench")
 app.command("analyze")(analyze.analyze)

@@ -10,7 +10,6 @@ import typer
 
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim, made_folder, refuse_held
-from sctd.run.folder import is_blank
 from sctd.run.places import check_writable
 
 from . import inputs
@@ -58,6 +57,8 @@ def train(
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both set the length; give one of them")
     _check_folder(out, resume=resume, overwrite=overwrite)
+    refuse_held(out)
+    check_writable(out)
     with Claim(out, say) as claim:
         if not (claim.is_new or resume or overwrite):
             _check_folder(out, resume=resume, overwrite=overwrite)  # another process may have made it
@@ -74,6 +75,8 @@ def train(
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Check before the work starts that a training can use the folder."""
+    from sctd.run.folder import is_blank  # loads the settings, which --help does without
+
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
     if resume and not out.is_dir():
@@ -83,8 +86,6 @@ def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             f"output folder {out} exists; add --resume to continue, --overwrite to replace it, "
             "or choose another one with --out"
         )
-    refuse_held(out)
-    check_writable(out)
 
 
 @app.command()

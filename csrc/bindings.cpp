@@ -7,6 +7,9 @@ is released while a kernel runs.
 */
 #include "bindings.h"
 
+#include <array>
+
+#include "cpu/fusion.h"
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
 #include "include/sculpt.h"
@@ -306,6 +309,36 @@ void trace_scene(int parts, int views, int size, int supersample, const Addresse
     trace(scene, views, viewmats, ks, size, supersample, out);
 }
 
+// shape params rotation center points | distances
+void scene_distance(int parts, int64_t points, const Addresses& at) {
+    TraceScene scene{};
+    scene.n_parts = parts;
+    const float* place;
+    float* out;
+    read(at, scene.shape, scene.params, scene.rotation, scene.center, place, out);
+    trace_distance(scene, points, place, out);
+}
+
+struct Grid {
+    std::array<int64_t, 3> size;
+    std::array<double, 3> origin;
+    double step;
+};
+
+// depth alpha viewmats Ks | distance
+void fuse(bool f64, int64_t views, int width, int height, const Grid& grid, double reach, double level,
+          double hidden, int carvers, const Addresses& at) {
+    with_scalar(f64, [&](auto s) {
+        using S = decltype(s);
+        FusionArgs<S> a{};
+        a.views = views, a.width = width, a.height = height, a.step = grid.step;
+        for (int i = 0; i < 3; ++i) a.size[i] = grid.size[i], a.origin[i] = grid.origin[i];
+        a.reach = reach, a.level = level, a.hidden = hidden, a.carvers = carvers;
+        read(at, a.depth, a.alpha, a.viewmats, a.ks, a.distance);
+        fuse_depth(a);
+    });
+}
+
 // kind params pose blend material viewmats Ks | out
 void sculpt_scene(int parts, int views, int size, int supersample, const Addresses& at) {
     SculptScene scene{};
@@ -368,4 +401,10 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
     m.def("sculpt", &sculpt_scene, Release());
+    m.def("scene_distance", &scene_distance, Release());
+    py::class_<Grid>(m, "Grid").def(
+        py::init([](const std::array<int64_t, 3>& size, const std::array<double, 3>& origin, double step) {
+            return Grid{size, origin, step};
+        }));
+    m.def("fuse_depth", &fuse, Release());
 }

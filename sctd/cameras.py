@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,23 +41,21 @@ class CameraBatch:
     def __len__(self) -> int:
         return self.viewmats.shape[0]
 
+    def __getitem__(self, index: slice) -> CameraBatch:
+        """Some of the cameras."""
+        each: dict[str, Any] = {
+            name: value[index] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **each)
+
     def over(self, background: Tensor) -> Viewpoints:
         """The viewpoints of pictures over backgrounds [C, 3], 0..1, for a prior."""
         return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
 
     def to(self, device: torch.device | str) -> CameraBatch:
         """The matrices on a device; the angles stay on the CPU, where the texts are chosen."""
-        return CameraBatch(
-            transfer.to_device(self.viewmats, device),
-            transfer.to_device(self.Ks, device),
-            self.width,
-            self.height,
-            self.azimuth,
-            self.elevation,
-            self.radius,
-            self.fovy,
-            self.near_plane,
-        )
+        matrices = transfer.to_device(self.viewmats, device), transfer.to_device(self.Ks, device)
+        return replace(self, viewmats=matrices[0], Ks=matrices[1])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 from sctd.errors import InputError
 
@@ -22,6 +23,14 @@ def need_matplotlib(what: str) -> None:
 def need_earcut(what: str) -> None:
     """Check that concave polygons can be cut into triangles; as :func:`need_matplotlib`."""
     _need("mapbox_earcut", "mesh", what)
+
+
+def need_mesh(what: str) -> None:
+    """Find out whether meshes can be made; as :func:`need_matplotlib`."""
+    for package, module in (("scikit-image", "skimage"), ("fast-simplification", "fast_simplification")):
+        _need(module, "mesh", what, package)
+    if not any(importlib.util.find_spec(module) for module in ("uvunwrap", "xatlas")):
+        _need("uvunwrap" if sys.version_info >= (3, 11) else "xatlas", "mesh", what)
 
 
 def need_ray(what: str) -> None:
@@ -44,8 +53,10 @@ def need_viser(what: str) -> None:
     _need("viser", "view", what)
 
 
-def _need(package: str, extra: str, what: str) -> None:
-    if importlib.util.find_spec(package) is None:
+def _need(module: str, extra: str, what: str, package: str = "") -> None:
+    """``package``: the name for pip, where it is another than Python's."""
+    if importlib.util.find_spec(module) is None:
+        package = package or module
         raise InputError(
             f'{what} needs {package}; run `pip install "sctd[{extra}]"` or `pip install {package}`'
         )

@@ -51,7 +51,7 @@ def render_to_latents(
     else:
         images = disparity.expand(-1, 3, -1, -1)
     mirrored = flip > 0 and _happens(flip, generator)
-    images = fit(images.flip(-1) if mirrored else images, prior.traits.image_size)
+    images = resized(images.flip(-1) if mirrored else images, prior.traits.image_size)
     z0 = prior.encode_images(images, prior.posterior_noise(images, generator))
     return Encoded(z0, images, from_disparity, mirrored)
 
@@ -60,7 +60,7 @@ def _happens(probability: float, generator: torch.Generator) -> bool:
     return float(torch.rand(1, generator=generator)) < probability
 
 
-def fit(images: Tensor, size: int) -> Tensor:
+def resized(images: Tensor, size: int) -> Tensor:
     """[B, 3, H, W] => [B, 3, size, size], bilinear with antialiasing; untouched when it already fits."""
     if images.shape[-2:] == (size, size):
         return images

@@ -51,6 +51,8 @@ class RunResult:
     """None when output.progress_every is 0."""
     losses_png: Path | None = None
     """None unless output.plot."""
+    mesh_glb: Path | None = None
+    """None unless output.mesh, and where the asset has no surface."""
 
 
 def generate(
@@ -106,10 +108,10 @@ def generate(
         use_threads(config.threads)
         keep_freed_memory()
         found = _latest(folder, report) if resume else None
-        parts = config.parts()
+        parts, first = config.parts(), found.counters.get("stage", 0) if found else 0
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
         start = Start.at(config, found) if found else _start(config, device, report)
-        trainer = Trainer(parts[start.stage], prior or _load(parts[start.stage], report), start=start)
+        trainer = Trainer(parts[first], prior or _load(parts[first], report), start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
         if not resume:
             folder.begin(config)
@@ -120,7 +122,7 @@ def generate(
             window = Window(folder.path, obeys=alone)
             stack.callback(window.close)
             stops = stop or (lambda: False)
-            for part in [*parts[start.stage + 1 :], None]:
+            for part in [*parts[first + 1 :], None]:
                 seconds = _loop(trainer, folder, report, seconds, interrupts, stops, diary, window, config)
                 if part is None:
                     break
@@ -267,4 +269,5 @@ def _finish(
         len(trainer.gaussians),
         diary.timelapse(),
         diary.plot(),
+        made.mesh_glb,
     )

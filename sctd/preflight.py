@@ -1,7 +1,7 @@
-"""All that a run can be refused for before torch is loaded; the command line and the library ask here.
+"""All checks of a run before torch is loaded; the command line and the library both call them.
 
-:func:`sctd.prior.prior_of` refuses what needs torch, before it loads weights: a run that does not fit the
-card.
+:func:`sctd.prior.prior_of` makes the check that needs torch, before it loads weights: whether the run fits
+the card.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sctd import initial, registry
 from sctd.config import Config
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError
-from sctd.extras import need_matplotlib, need_tensorboard
+from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
 from sctd.machine import device as devices
 from sctd.names import first_control, shorten, with_plain_spaces
 from sctd.prior import families
@@ -38,7 +38,7 @@ def check_run(
 
     Args:
         out: its folder; see :func:`sctd.pipeline.generate` for this and the flags.
-        prior_is_loaded: ``config.prior`` is not what the run takes.
+        prior_is_loaded: the run uses another prior than ``config.prior``.
 
     Raises:
         InputError: the first thing that cannot be used.
@@ -49,7 +49,7 @@ def check_run(
 
 
 def check_config(config: Config, *, resume: bool = False, prior_is_loaded: bool = False) -> None:
-    """Refuse a run for its settings, wherever it goes; arguments as for :func:`check_run`.
+    """Refuse a run for its settings, in any folder; arguments as for :func:`check_run`.
 
     Raises:
         InputError: the first setting that cannot be used.
@@ -70,10 +70,10 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
     """Refuse an unknown method, a missing package, and a file that a new run cannot start from.
 
     Args:
-        resume: a run goes on from its checkpoint, whatever became of the file.
+        resume: the run continues from its checkpoint and does not need the file.
 
     Raises:
-        InputError: one line that says what to do.
+        InputError: one line with the remedy.
     """
     for part in config.parts():
         registry.check(part.method)
@@ -81,15 +81,17 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
         need_tensorboard("output.tensorboard")
+    if config.output.mesh:
+        need_mesh("output.mesh")
     if not resume:
         initial.check(config.gaussians)
 
 
 def check_prior(settings: PriorSettings) -> None:
-    """Refuse a prior, or what is loaded on top of it, that is not there, damaged, or of an unknown kind.
+    """Refuse a prior or an adapter that is missing, damaged, or of an unknown kind.
 
     Raises:
-        InputError: one line that says what to do.
+        InputError: one line with the remedy.
     """
     from sctd.prior.load import sources
 
@@ -97,7 +99,7 @@ def check_prior(settings: PriorSettings) -> None:
 
 
 def check_place(config: Config, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a device that is not there, and a folder that the run cannot have.
+    """Refuse a device that does not exist, and a folder that the run cannot use.
 
     Raises:
         InputError: there is no such device; both flags are given; the folder holds something, or, to resume,

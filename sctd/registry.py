@@ -85,7 +85,7 @@ def maker_of(name: str) -> Any:
 
 
 def named(where: str) -> Any:
-    """What "module:name" says, loaded."""
+    """The object that "module:name" names, loaded."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -95,7 +95,7 @@ def _from_outside(name: str) -> Any:
     try:
         found = point.load()
         found.Settings  # noqa: B018 (it must be there)
-    except Exception as exc:  # whatever another package's code raises
+    except Exception as exc:  # another package's code may raise any exception
         reason = " ".join(str(exc).split())
         raise InputError(
             f"the installed method {name!r} ({point.value}) cannot be loaded ({reason}); "

@@ -138,17 +138,7 @@ def render_images(
     """
     frames = []
     for first in range(0, len(cameras), batch):
-        part = CameraBatch(
-            cameras.viewmats[first : first + batch],
-            cameras.Ks[first : first + batch],
-            cameras.width,
-            cameras.height,
-            cameras.azimuth[first : first + batch],
-            cameras.elevation[first : first + batch],
-            cameras.radius[first : first + batch],
-            cameras.fovy[first : first + batch],
-            cameras.near_plane,
-        )
+        part = cameras[first : first + batch]
         colors = torch.tensor(background, dtype=torch.float32).expand(len(part), 3)
         rgb = render(gaussians, part, colors).rgb
         frames.append((rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sctd.latents import fit, render_to_latents
+from sctd.latents import render_to_latents, resized
 from sctd.prior.analytic import AnalyticPrior
 
 
@@ -73,4 +73,4 @@ def test_other_sizes_are_resized_with_gradient(prior):
     z.square().sum().backward()
     assert (rgb.grad.abs().sum(1) > 0).float().mean() > 0.9, "antialiasing lets every pixel take part"
     same = torch.rand(1, 3, 16, 16)
-    assert fit(same, 16) is same
+    assert resized(same, 16) is same

@@ -133,6 +133,13 @@ def test_files_stay_small(pattern: str) -> None:
         assert lines <= 440, f"{path.relative_to(ROOT)} has {lines} lines"
 
 
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest cannot collect two of one name: their folders are no packages."""
+    names = [path.name for path in tracked("tests/**/test_*.py", "tests/test_*.py")]
+    assert len(names) > 100
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_every_module_says_what_it_is() -> None:
     for path in tracked("sctd/*.py", "cli/*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

@@ -288,23 +288,6 @@ private:
     mutable std::vector<std::pair<float, const Part*>> distances_;
 };
 
-class View {
-public:
-    View(const float* m, const float* K) : m_(m), K_(K), origin_(to_world({m[3], m[7], m[11]}) * -1.0f) {}
-    Vec origin() const { return origin_; }
-    Vec ray(float u, float v) const {
-        return unit(to_world({(u - K_[2]) / K_[0], (v - K_[5]) / K_[4], 1.0f}));
-    }
-
-private:
-    Vec to_world(Vec v) const {  // transpose of the rotation
-        return {m_[0] * v.x + m_[4] * v.y + m_[8] * v.z, m_[1] * v.x + m_[5] * v.y + m_[9] * v.z,
-                m_[2] * v.x + m_[6] * v.y + m_[10] * v.z};
-    }
-    const float *m_, *K_;
-    Vec origin_;
-};
-
 void trace_tile(const Sculptor& sculptor, const View& view, int left, int top, int size, int supersample,
                 float* out) {
     const int right = std::min(left + kTile, size), bottom = std::min(top + kTile, size);

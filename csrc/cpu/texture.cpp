@@ -26,34 +26,39 @@ SCTD_HD Footprint<S> footprint_at(const TextureArgs<S>& a, int64_t i) {
     return footprint_of(a.uv[2 * i], a.uv[2 * i + 1], a.width, a.height, a.repeat != 0);
 }
 
-template <typename S>
-void texture(const TextureArgs<S>& a) {
+// Calls at(i, footprint, top, bottom, x0, x1) for every place: the rows of its four texels, and their first channels there.
+template <typename S, typename At>
+void each_place(const TextureArgs<S>& a, At at) {
     const int64_t n = a.channels;
     auto work = [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const Footprint<S> f = footprint_at(a, i);
             const S* top = a.image + int64_t(f.y0) * a.width * n;
             const S* bottom = a.image + int64_t(f.y1) * a.width * n;
-            const int64_t x0 = f.x0 * n, x1 = f.x1 * n;
-            for (int64_t d = 0; d < n; ++d) {
-                const S up = top[x0 + d] + f.fx * (top[x1 + d] - top[x0 + d]);
-                const S low = bottom[x0 + d] + f.fx * (bottom[x1 + d] - bottom[x0 + d]);
-                a.out[i * n + d] = up + f.fy * (low - up);
-            }
+            at(i, f, top, bottom, int64_t(f.x0) * n, int64_t(f.x1) * n);
         }
     };
     parallel_ranges(a.count, kPlaces, work);
 }
 
 template <typename S>
+void texture(const TextureArgs<S>& a) {
+    const int64_t n = a.channels;
+    each_place(a,
+               [&](int64_t i, const Footprint<S>& f, const S* top, const S* bottom, int64_t x0, int64_t x1) {
+                   for (int64_t d = 0; d < n; ++d) {
+                       const S up = top[x0 + d] + f.fx * (top[x1 + d] - top[x0 + d]);
+                       const S low = bottom[x0 + d] + f.fx * (bottom[x1 + d] - bottom[x0 + d]);
+                       a.out[i * n + d] = up + f.fy * (low - up);
+                   }
+               });
+}
+
+template <typename S>
 void places_gradient(const TextureArgs<S>& a) {
     const int64_t n = a.channels;
-    auto work = [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            const Footprint<S> f = footprint_at(a, i);
-            const S* top = a.image + int64_t(f.y0) * a.width * n;
-            const S* bottom = a.image + int64_t(f.y1) * a.width * n;
-            const int64_t x0 = f.x0 * n, x1 = f.x1 * n;
+    each_place(
+        a, [&](int64_t i, const Footprint<S>& f, const S* top, const S* bottom, int64_t x0, int64_t x1) {
             S g_x = 0, g_y = 0;
             for (int64_t d = 0; d < n; ++d) {
                 const S g = a.g_out[i * n + d];
@@ -64,9 +69,7 @@ void places_gradient(const TextureArgs<S>& a) {
             }
             a.g_uv[2 * i] = f.moves_x ? g_x * S(a.width) : S(0);
             a.g_uv[2 * i + 1] = f.moves_y ? g_y * S(a.height) : S(0);
-        }
-    };
-    parallel_ranges(a.count, kPlaces, work);
+        });
 }
 
 template <typename S>

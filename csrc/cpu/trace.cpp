@@ -19,9 +19,9 @@ Source    Hart 1996, "Sphere Tracing"; distances of the shapes derived here.
 */
 #include "../include/trace.h"
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
+
+#include "../include/solids.h"
 
 namespace sctd {
 namespace {
@@ -32,31 +32,6 @@ constexpr int kMaxSteps = 80;
 constexpr float kStripePeriod = 0.30f;
 constexpr float kSpotPeriod = 0.34f;
 constexpr float kSpotRadius = 0.115f;
-
-struct Vec {
-    float x, y, z;
-};
-Vec operator+(Vec a, Vec b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
-Vec operator-(Vec a, Vec b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-Vec operator*(Vec a, float s) { return {a.x * s, a.y * s, a.z * s}; }
-float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
-float norm(Vec a) { return std::sqrt(dot(a, a)); }
-Vec unit(Vec a) { return a * (1.0f / std::max(norm(a), 1e-12f)); }
-
-float ellipsoid(Vec p, const float* r) {
-    const Vec q{p.x / r[0], p.y / r[1], p.z / r[2]};
-    const Vec g{q.x / r[0], q.y / r[1], q.z / r[2]};
-    const float k = norm(q);
-    // First-order distance; exact for a sphere, and at the centre, where the quotient is 0/0, the smallest radius.
-    return k < 1e-6f ? -std::min({r[0], r[1], r[2]}) : k * (k - 1.0f) / norm(g);
-}
-
-float box(Vec p, const float* h) {
-    const float r = h[3];
-    const Vec q{std::fabs(p.x) - h[0] + r, std::fabs(p.y) - h[1] + r, std::fabs(p.z) - h[2] + r};
-    const Vec out{std::max(q.x, 0.0f), std::max(q.y, 0.0f), std::max(q.z, 0.0f)};
-    return norm(out) + std::min(std::max({q.x, q.y, q.z}), 0.0f) - r;
-}
 
 float segment_distance(float px, float py, float ax, float ay, float bx, float by) {
     const float dx = bx - ax, dy = by - ay;
@@ -87,8 +62,8 @@ float prism(Vec p, const float* s) {
 
 float shape_distance(int shape, Vec p, const float* params) {
     switch (shape) {
-        case kEllipsoid: return ellipsoid(p, params);
-        case kBox: return box(p, params);
+        case kEllipsoid: return solids::ellipsoid(p, params);
+        case kBox: return solids::box(p, params);
         case kFrustum: return frustum(p, params);
         case kTorus: return torus(p, params);
         case kCapsule: return capsule(p, params);
@@ -204,24 +179,14 @@ private:
     std::vector<float> bound_;
 };
 
-void trace_view(const Tracer& tracer, const float* viewmat, const float* K, int size, int supersample,
-                float* out) {
-    const float* m = viewmat;
-    const Vec t{m[3], m[7], m[11]};
-    const auto to_world = [&](Vec v) {  // transpose of the rotation
-        return Vec{m[0] * v.x + m[4] * v.y + m[8] * v.z, m[1] * v.x + m[5] * v.y + m[9] * v.z,
-                   m[2] * v.x + m[6] * v.y + m[10] * v.z};
-    };
-    const Vec origin = to_world(t) * -1.0f;
-    const int stride = size * size;
+void trace_view(const Tracer& tracer, const View& view, int size, int supersample, float* out) {
     const float weight = 1.0f / (supersample * supersample);
     for (int y = 0; y < size; ++y)
         for (int x = 0; x < size; ++x)
             for (int sub = 0; sub < supersample * supersample; ++sub) {
                 const float u = x + (sub % supersample + 0.5f) / supersample;
                 const float v = y + (sub / supersample + 0.5f) / supersample;
-                const Vec ray = unit(to_world({(u - K[2]) / K[0], (v - K[5]) / K[4], 1.0f}));
-                tracer.shade_ray(origin, ray, weight, out + y * size + x, stride);
+                tracer.shade_ray(view.origin(), view.ray(u, v), weight, out + y * size + x, size * size);
             }
 }
 
@@ -233,7 +198,13 @@ void trace(const TraceScene& scene, int n_views, const float* viewmats, const fl
     const size_t picture = static_cast<size_t>(kTraceChannels) * size * size;
     std::fill(out, out + picture * n_views, 0.0f);
     for (int i = 0; i < n_views; ++i)
-        trace_view(tracer, viewmats + 16 * i, Ks + 9 * i, size, supersample, out + picture * i);
+        trace_view(tracer, View(viewmats + 16 * i, Ks + 9 * i), size, supersample, out + picture * i);
+}
+
+void trace_distance(const TraceScene& scene, int64_t n_points, const float* points, float* out) {
+    const Tracer tracer(scene);
+    for (int64_t i = 0; i < n_points; ++i)
+        out[i] = tracer.nearest({points[3 * i], points[3 * i + 1], points[3 * i + 2]}).distance;
 }
 
 }  // namespace sctd

@@ -10,7 +10,6 @@ namespace sctd::patterns {
 using solids::fraction;
 using solids::mix;
 using solids::smooth;
-using solids::Vec;
 
 struct Texel {
     float second;  // 0..1
@@ -38,7 +37,7 @@ inline float cloud(Vec p) { return (4 * noise(p) + 2 * noise(p * 2.1f) + noise(p
 inline float spots(Vec p) {
     const auto lattice = [&](float shift) {
         const auto offset = [&](float x) { return x + shift - std::round(x + shift); };
-        return solids::norm({offset(p.x), offset(p.y), offset(p.z)});
+        return norm({offset(p.x), offset(p.y), offset(p.z)});
     };
     return std::min(lattice(0.0f), lattice(0.5f));
 }
@@ -62,7 +61,7 @@ inline Texel holes(Vec q) {
         for (int j = y - 1; j <= y + 1; ++j)
             for (int k = z - 1; k <= z + 1; ++k) {
                 const Vec c{i + hash(i, j, k), j + hash(i + 57, j, k), k + hash(i, j + 91, k)};
-                const float radius = 0.12f + 0.34f * hash(i, j, k + 23), d = solids::norm(q - c);
+                const float radius = 0.12f + 0.34f * hash(i, j, k + 23), d = norm(q - c);
                 if (d < radius)
                     best = {smooth(radius, radius * 0.88f, d),
                             smooth(-0.6f * radius, 0.9f * radius, q.y - c.y)};
@@ -75,7 +74,7 @@ inline Texel texel(int pattern, Vec p, Vec own, float period) {
     const Vec q = p * (1 / period), o = own * (1 / period);
     switch (pattern) {
         case kStripes: {
-            const float phase = fraction(solids::dot(q, {0.51f, 0.80f, 0.33f}));
+            const float phase = fraction(dot(q, {0.51f, 0.80f, 0.33f}));
             return {smooth(0.0f, 0.06f, phase) - smooth(0.42f, 0.48f, phase), 0};
         }
         case kSpots: return {1 - smooth(0.31f, 0.35f, spots(q)), 0};

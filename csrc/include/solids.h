@@ -11,27 +11,12 @@ Source    derived here; the cone after its tangent line in the plane of axis and
 */
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-
 #include "sculpt.h"
+#include "vec.h"
 
 namespace sctd::solids {
 
-struct Vec {
-    float x, y, z;
-};
-inline Vec operator+(Vec a, Vec b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
-inline Vec operator-(Vec a, Vec b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-inline Vec operator*(Vec a, float s) { return {a.x * s, a.y * s, a.z * s}; }
-inline Vec operator*(Vec a, Vec b) { return {a.x * b.x, a.y * b.y, a.z * b.z}; }
-inline float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
-inline float norm(Vec a) { return std::sqrt(dot(a, a)); }
 inline float hypot2(float a, float b) { return std::sqrt(a * a + b * b); }
-inline Vec unit(Vec a) { return a * (1.0f / std::max(norm(a), 1e-12f)); }
-inline Vec cross(Vec a, Vec b) {
-    return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
-}
 inline float mix(float a, float b, float t) { return a + (b - a) * t; }
 inline Vec mix(Vec a, Vec b, float t) { return a + (b - a) * t; }
 inline float fraction(float x) { return x - std::floor(x); }
@@ -44,6 +29,7 @@ inline float ellipsoid(Vec p, const float* r) {
     const Vec q{p.x / r[0], p.y / r[1], p.z / r[2]};
     const Vec g{q.x / r[0], q.y / r[1], q.z / r[2]};
     const float k = norm(q);
+    // First-order distance; exact for a sphere, and at the centre, where the quotient is 0/0, the smallest radius.
     return k < 1e-6f ? -std::min({r[0], r[1], r[2]}) : k * (k - 1.0f) / norm(g);
 }
 

@@ -29,4 +29,8 @@ void trace(const TraceScene& scene, int n_views,
            const float* Ks,        // [V,3,3] pixels
            int size, int supersample, float* out);
 
+// Signed distances of points [N,3] to the scene's surface, negative inside; out [N]. Right in sign and near the surface, where
+// the shapes' formulas are exact to first order; elsewhere never farther than the surface is.
+void trace_distance(const TraceScene& scene, int64_t n_points, const float* points, float* out);
+
 }  // namespace sctd

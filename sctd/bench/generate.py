@@ -16,6 +16,7 @@ from sctd.bench.memory import call_child, peak_mb
 from sctd.bench.options import RunOptions, Say
 from sctd.bench.report import Row
 from sctd.config import load_config
+from sctd.run.report import Silent
 
 LOOP = "optimising"
 """The pipeline's stage of the iterations; the others are loading and writing."""
@@ -79,7 +80,7 @@ def run(options: Options, say: Say) -> list[Row]:
     return rows
 
 
-class _Stages:
+class _Stages(Silent):
     """A reporter of the pipeline that notes when each stage begins."""
 
     def __init__(self) -> None:
@@ -93,16 +94,6 @@ class _Stages:
         for times, before, after in zip((self.wall, self.cpu), self._last, now, strict=True):
             times[self._name] = times.get(self._name, 0.0) + after - before
         self._name, self._last = name, now
-
-    def start(self, total: int, start_iteration: int) -> None: ...
-
-    def update(self, iteration: int, scalars: dict[str, float]) -> None: ...
-
-    def saved(self) -> None: ...
-
-    def message(self, text: str) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 def main() -> None:

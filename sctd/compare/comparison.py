@@ -17,7 +17,7 @@ from sctd.run.report import Reporter
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedRun:
     """A run that the comparison needs."""
 
     config: Config
@@ -33,7 +33,7 @@ class Job:
 class Outcome:
     """The result of a job."""
 
-    job: Job
+    job: PlannedRun
     run: Run | None
     """The finished run; None when it failed."""
     error: str = ""
@@ -44,7 +44,7 @@ class Outcome:
 
 def plan(
     base: Config, names: Sequence[str], seeds: Sequence[int], out: Path, lengths: Mapping[str, int]
-) -> list[Job]:
+) -> list[PlannedRun]:
     """The runs of every seed by every method, seed by seed.
 
     Cameras and first Gaussians depend on the seed, not on the method
@@ -68,7 +68,7 @@ def plan(
     for seed in seeds:
         for name in names:
             update = {"method": name, "seed": seed, "iterations": lengths[name]}
-            job = Job(base.with_changes(**update), out / f"{name}-seed{seed}")
+            job = PlannedRun(base.with_changes(**update), out / f"{name}-seed{seed}")
             _check(job)
             jobs.append(job)
     return jobs
@@ -88,7 +88,7 @@ def run_lengths(base: Config, names: Sequence[str], evaluations: int | None) -> 
     return {name: iterations_for(config, evaluations) for name, config in configs.items()}
 
 
-def _check(job: Job) -> None:
+def _check(job: PlannedRun) -> None:
     """Refuse a folder that holds a run of other settings, and a new run without the file it starts from."""
     begun = (job.folder / CONFIG).is_file()
     preflight.check_settings(job.config, resume=begun)
@@ -96,14 +96,14 @@ def _check(job: Job) -> None:
         check_same_settings(job.folder, job.config)
 
 
-def is_done(job: Job) -> bool:
+def is_done(job: PlannedRun) -> bool:
     """Whether a job's run is finished."""
     if not (job.folder / CONFIG).is_file() or not (job.folder / LOG).is_file():
         return False
     return is_finished(job.folder, job.config, read_log(job.folder / LOG))
 
 
-def carry_out(job: Job, prior: Prior, report: Reporter | None = None) -> Outcome:
+def carry_out(job: PlannedRun, prior: Prior, report: Reporter | None = None) -> Outcome:
     """Make or resume the run of a job; any failure but an interruption is in the outcome."""
     try:
         resume = (job.folder / CONFIG).is_file()
@@ -116,7 +116,7 @@ def carry_out(job: Job, prior: Prior, report: Reporter | None = None) -> Outcome
 
 
 def carry_out_all(
-    jobs: Sequence[Job],
+    jobs: Sequence[PlannedRun],
     load: Callable[[], Prior],
     reporter: Callable[[], Reporter],
     say: Callable[[str], None],

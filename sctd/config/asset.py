@@ -319,6 +319,9 @@ class OutputSettings(Section):
     turntable_fps: int = Field(default=30, ge=1, le=120, description="frames per second")
     contact_views: int = Field(default=8, ge=0, le=64, description="views on contact.png; 0: none")
     page: bool = Field(default=True, description="write asset.html, the asset to turn in any browser")
+    mesh: bool = Field(
+        default=False, description="write mesh.glb, triangles with a texture; needs sctd[mesh]"
+    )
     progress_every: int = Field(
         default=0, ge=0, description="iterations between two sheets of views for progress.mp4; 0: none"
     )

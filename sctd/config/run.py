@@ -24,6 +24,7 @@ from sctd.config.asset import (
 )
 from sctd.config.base import MethodSection, Section
 from sctd.config.explain import explain
+from sctd.config.mesh import MeshSettings
 from sctd.config.prior import PriorSettings, spelled_out
 from sctd.config.stages import StageSettings, lengths
 from sctd.config.views import DEFAULT_NEGATIVE_PROMPT, ViewSettings
@@ -105,6 +106,7 @@ class Config(_WithMethods):
     optim: OptimSettings = Field(default_factory=OptimSettings)
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
+    mesh: MeshSettings = Field(default_factory=MeshSettings)
     stages: tuple[StageSettings, ...] = Field(
         default=(),
         max_length=16,

@@ -59,7 +59,7 @@ class Scene:
         self.shapes.append(SHAPES.index(shape))
         self.materials.append(-1 if material == "body" else list(PALETTE).index(material))
         self.params.append(params + (0.0,) * (4 - len(params)))
-        self.rotations.append(_rotation(turn).T)  # world -> part
+        self.rotations.append(rotation(turn).T)  # world -> part
         self.centers.append(center)
         return self
 
@@ -115,12 +115,11 @@ class Scene:
         [V,3,3]."""
         from sctd.ops._backend import native  # the tracer is native; the shapes themselves need nothing built
 
+        shapes, params, rotations, centers = self._arrays()
         arrays = (
-            np.asarray(self.shapes, np.int32),
+            shapes,
             np.asarray(self.materials, np.int32),
-            np.asarray(self.params, np.float32),
-            np.ascontiguousarray(np.stack(self.rotations), np.float32),
-            np.asarray(self.centers, np.float32),
+            *(params, rotations, centers),
             np.asarray(list(PALETTE.values()), np.float32),
         )
         viewmats, Ks = np.ascontiguousarray(viewmats, np.float32), np.ascontiguousarray(Ks, np.float32)
@@ -129,8 +128,27 @@ class Scene:
         native().trace(len(self.shapes), len(viewmats), size, supersample, addresses)
         return out
 
+    def distance(self, points: Floats) -> Floats:
+        """Signed distances of points [N, 3] to the surface, [N], negative inside; exact where they are 0."""
+        from sctd.ops._backend import native
 
-def _rotation(turn: Triple) -> Floats:
+        points = np.ascontiguousarray(points, np.float32)
+        out = np.empty(len(points), np.float32)
+        arrays = (*self._arrays(), points, out)
+        native().scene_distance(len(self.shapes), len(points), [array.ctypes.data for array in arrays])
+        return out
+
+    def _arrays(self) -> tuple[NDArray[np.int32], Floats, Floats, Floats]:
+        """Shapes, sizes, rotations and centres as the native core takes them."""
+        return (
+            np.asarray(self.shapes, np.int32),
+            np.asarray(self.params, np.float32),
+            np.ascontiguousarray(np.stack(self.rotations), np.float32),
+            np.asarray(self.centers, np.float32),
+        )
+
+
+def rotation(turn: Triple) -> Floats:
     """Part -> world: degrees about x, then y, then z."""
     matrix = np.eye(3)
     for axis, degrees in enumerate(turn):

@@ -1,4 +1,4 @@
-"""Writes the output of a finished run: asset.ply, its page, its contact sheet and its turntable."""
+"""Writes the output of a finished run: asset.ply, page, mesh, contact sheet and turntable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from sctd.cameras import orbit_cameras
 from sctd.config import Config
+from sctd.config.mesh import MeshSettings
+from sctd.errors import InputError
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
-from sctd.run.folder import ASSET, CONTACT, PAGE, TURNTABLE
+from sctd.run.folder import ASSET, CONTACT, MESH, PAGE, TURNTABLE
 from sctd.run.report import Reporter
 
 
@@ -24,6 +26,8 @@ class Made:
     page_html: Path | None
     contact_png: Path | None
     turntable_mp4: Path | None
+    mesh_glb: Path | None
+    """None also where the asset has no surface."""
 
 
 def write_asset(folder: Path, gaussians: Gaussians, config: Config, report: Reporter) -> Made:
@@ -56,7 +60,24 @@ def write_asset(folder: Path, gaussians: Gaussians, config: Config, report: Repo
         page if wanted.page else None,
         contact if wanted.contact_views else None,
         turntable if wanted.turntable_frames else None,
+        _mesh(folder / MESH, gaussians, config.mesh, report) if wanted.mesh else None,
     )
+
+
+def _mesh(path: Path, gaussians: Gaussians, wish: MeshSettings, report: Reporter) -> Path | None:
+    """Write a mesh; without a surface to make it of that is told, since the asset is there all the same."""
+    from sctd.formats.table import MESH_WRITERS
+    from sctd.mesh.extract import extract
+
+    report.stage("making the mesh")
+    try:
+        made = extract(gaussians.detach(), wish)
+    except InputError as exc:
+        report.message(str(exc))
+        return None
+    MESH_WRITERS[path.suffix](path, made.mesh)
+    report.message(f"{path.name}: {made.told()}")
+    return path
 
 
 def orbit(gaussians: Gaussians, config: Config, n: int, size: int | None = None) -> Tensor:

@@ -9,7 +9,16 @@ from typing import NamedTuple
 import torch
 
 from sctd.errors import InputError
-from sctd.formats import write_glb, write_npz, write_ply, write_sog, write_splat, write_spz
+from sctd.formats import (
+    write_glb,
+    write_mesh_glb,
+    write_mesh_obj,
+    write_npz,
+    write_ply,
+    write_sog,
+    write_splat,
+    write_spz,
+)
 from sctd.formats.axes import Up, to_y_up
 from sctd.formats.read_glb import read_glb
 from sctd.formats.read_npz import read_npz
@@ -19,6 +28,7 @@ from sctd.formats.read_splat import read_splat
 from sctd.formats.read_spz import read_spz
 from sctd.formats.stored import Stored
 from sctd.gaussians import Gaussians
+from sctd.triangle_mesh import Mesh
 
 READERS: dict[str, Callable[[Path], Stored]] = {
     ".ply": read_ply,
@@ -49,6 +59,12 @@ WRITERS: dict[str, Writer] = {
     ".npz": Writer(write_npz.write_npz, write_npz.LOSES),
 }
 """Lower-case ending => writer."""
+
+MESH_WRITERS: dict[str, Callable[[Path, Mesh], None]] = {
+    ".glb": write_mesh_glb.write_mesh_glb,
+    ".obj": write_mesh_obj.write_mesh_obj,
+}
+"""Ending in small letters => writer of triangles, y up; sctd/mesh/ has the endings, too."""
 
 
 def read_gaussians(

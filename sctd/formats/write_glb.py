@@ -8,8 +8,6 @@ Source: KhronosGroup/glTF, extensions/2.0/Khronos/KHR_gaussian_splatting; glTF 2
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from sctd.files import whole_file
+from sctd.formats.gltf_write import Buffer
 from sctd.formats.plain import as_bytes, plain, sigmoid, unit_quats
 from sctd.formats.srgb import srgb_to_linear
 from sctd.gaussians import SH_C0, Gaussians
 
 LOSES = "every number is kept but for float32's rounding; opacities within 1e-7 of 0 or 1 are cut there"
 EXTENSION = "KHR_gaussian_splatting"
-_FLOAT, _UCHAR, _POINTS = 5126, 5121, 0
-_WIDTHS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+_POINTS = 0
 
 
 def write_glb(path: Path, gaussians: Gaussians) -> None:
@@ -50,7 +48,7 @@ def write_glb(path: Path, gaussians: Gaussians) -> None:
             values = columns["shN"][:, degree * degree - 1 + order]
             attributes[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{order}"] = values
     with whole_file(Path(path)) as temporary:
-        temporary.write_bytes(_container(*_tree(attributes)))
+        temporary.write_bytes(_container(attributes))
 
 
 def _fallback(coefficients: NDArray[np.float32], opacities: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -59,51 +57,14 @@ def _fallback(coefficients: NDArray[np.float32], opacities: NDArray[np.float32])
     return as_bytes(255 * np.hstack((linear, opacities)))
 
 
-def _tree(attributes: dict[str, NDArray[Any]]) -> tuple[dict[str, Any], bytes]:
-    """The JSON and the buffer that it describes, an accessor and a view for each attribute."""
-    views: list[dict[str, Any]] = []
-    accessors: list[dict[str, Any]] = []
-    parts: list[bytes] = []
-    at = 0
-    for name, values in attributes.items():
-        stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-        accessor: dict[str, Any] = {
-            "bufferView": len(views),
-            "componentType": _UCHAR if stored.dtype == np.uint8 else _FLOAT,
-            "count": len(stored),
-            "type": _WIDTHS[stored.shape[1]],
-        }
-        if stored.dtype == np.uint8:
-            accessor["normalized"] = True
-        if name == "POSITION":
-            accessor |= {"min": stored.min(axis=0).tolist(), "max": stored.max(axis=0).tolist()}
-        accessors.append(accessor)
-        views.append({"buffer": 0, "byteOffset": at, "byteLength": stored.nbytes, "target": 34962})
-        parts.append(stored.tobytes())
-        at += stored.nbytes  # rows have 4, 12 or 16 bytes, so all attributes are aligned
+def _container(attributes: dict[str, NDArray[Any]]) -> bytes:
+    """An accessor and a view for each attribute, all of one primitive."""
+    buffer = Buffer()
     primitive = {
         "mode": _POINTS,
-        "attributes": {name: i for i, name in enumerate(attributes)},
+        "attributes": {
+            name: buffer.accessor(values, bounds=name == "POSITION") for name, values in attributes.items()
+        },
         "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
     }
-    tree = {
-        "asset": {"version": "2.0", "generator": "sctd"},
-        "extensionsUsed": [EXTENSION],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": at}],
-    }
-    return tree, b"".join(parts)
-
-
-def _container(tree: dict[str, Any], binary: bytes) -> bytes:
-    text = json.dumps(tree, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    body = (
-        struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    )
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+    return buffer.container({"extensionsUsed": [EXTENSION], "meshes": [{"primitives": [primitive]}]})

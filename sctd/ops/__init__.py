@@ -12,6 +12,7 @@ from sctd.ops import triangles
 from sctd.ops._backend import backends, get_num_threads, set_num_threads
 from sctd.ops.activation import activate
 from sctd.ops.adam import AdamGroup, adam_schedule, adam_step_
+from sctd.ops.fusion import fuse_depth
 from sctd.ops.images import views
 from sctd.ops.neighbours import knn_mean_distance
 from sctd.ops.ode import cfg_ode_steps, noise, ode_step
@@ -27,6 +28,7 @@ __all__ = [
     "adam_step_",
     "backends",
     "cfg_ode_steps",
+    "fuse_depth",
     "get_num_threads",
     "knn_mean_distance",
     "noise",

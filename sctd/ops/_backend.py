@@ -164,8 +164,11 @@ def _automatic(tensor: Tensor, kernels: tuple[str, ...]) -> str:
     if tensor.device.type == "cpu":
         return "cpu"
     fast = next((name for name in ("cuda", "triton") if name in kernels), None)
-    if tensor.device.type != "cuda" or fast is None:
+    if tensor.device.type != "cuda":
         return "reference"  # plain torch runs on every device
+    if fast is None:
+        _say_slow("this op has no kernel for a GPU yet; plain torch is used, which is slow")
+        return "reference"
     if tensor.dtype == torch.float64:
         _say_slow(f"the GPU kernels compute in float32, {tensor.dtype} runs as plain torch, which is slow")
         return "reference"

@@ -28,7 +28,7 @@ class GuidedSteps(NamedTuple):
     levels: Levels
     """Of the point and of the two ends."""
     prediction: int
-    """Place in :data:`sctd.ops._diffusion_cores.PREDICTIONS`."""
+    """Place in :data:`sctd.ops.reference.PREDICTIONS`."""
 
 
 class SelfStep(NamedTuple):

@@ -11,9 +11,6 @@ from sctd.ops._backend import native
 from sctd.ops._checks import addresses
 from sctd.ops._diffusion_core import Core, GuidedSteps, Levels, SelfStep, Three
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-"""What a network predicts, by diffusers' names; the place is the number in csrc/include/sctd_math.h."""
-
 MAX_WRONG = 8
 """Wrong directions of Perp-Neg; kMost in csrc/cpu/elementwise.cpp."""
 

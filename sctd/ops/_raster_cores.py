@@ -46,7 +46,9 @@ class Core(Protocol):
 
 MAX_PAIRS = 2**31 - 2
 """Of the tile lists, in which a pair has a 32-bit number. CUDA's count stops one above."""
-MAX_SIDE = 16 * (2**16 - 1)
+TILE = 16
+"""Pixels of a tile's edge: kTile in csrc/include/common.h, which a test compares."""
+MAX_SIDE = TILE * (2**16 - 1)
 """Pixels of a row or a column on the CPU, whose tiles have 16-bit numbers there."""
 MAX_CAMERAS = 2**16 - 1
 """Of CUDA, whose grids are no higher."""
@@ -107,9 +109,9 @@ def list_arrays(depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Cor
     return order, start, tile_start, index, slot, mask, depths.new_empty(footprints, RECORD)
 
 
-def count_tiles(cameras: int, width: int, height: int, edge: int = 16) -> int:
-    """Tiles of all cameras; ``edge`` is kTile in csrc/include/common.h."""
-    return cameras * -(-width // edge) * -(-height // edge)
+def count_tiles(cameras: int, width: int, height: int) -> int:
+    """Tiles of all cameras."""
+    return cameras * -(-width // TILE) * -(-height // TILE)
 
 
 class CpuCore:

@@ -201,9 +201,10 @@ def tile_lists_now(
 ) -> Lists:
     """=> order [CN], rank_start [CN+1], tile_start [tiles+1]; M pairs' index, slot, mask; records [CN,8].
 
-    So CUDA names them; on the CPU: empty, slot_start, tile_start, pair_index, slot_pair, pair_mask, empty.
-    What each holds is said in the core's kernels.h, at TilesArgs or TilesOut. On CUDA M is ``capacity``, and
-    the last of rank_start is how many pairs were wanted; else, and with capacity 0, M is known afterwards.
+    These are CUDA's names. The CPU returns (empty, slot_start, tile_start, pair_index, slot_pair, pair_mask,
+    empty). The core's kernels.h documents both, at TilesArgs and TilesOut. On CUDA M is ``capacity``, and the
+    last of rank_start is the number of pairs that were needed; elsewhere, and with capacity 0, M is known
+    only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)

@@ -16,8 +16,8 @@ from sctd.ops import reference
 from sctd.ops._backend import choose
 from sctd.ops._checks import check_float, check_shape
 from sctd.ops._diffusion_core import GuidedSteps
-from sctd.ops._diffusion_cores import MAX_WRONG, PREDICTIONS, core
-from sctd.ops.reference import Level
+from sctd.ops._diffusion_cores import MAX_WRONG, core
+from sctd.ops.reference import PREDICTIONS, AlphaSigma
 
 BACKENDS = ("cpu", "triton", "triton-interpret", "triton-ptx")
 DEVICES = ("cpu", "cuda")
@@ -195,9 +195,9 @@ def cfg_ode_steps(
     out_null: Tensor,
     out_cond: Tensor,
     guidance_scale: float,
-    start: Level,
-    to_s: Level,
-    to_e: Level,
+    start: AlphaSigma,
+    to_s: AlphaSigma,
+    to_e: AlphaSigma,
     *,
     wrong: tuple[Tensor, Tensor] | None = None,
     prediction: str = "epsilon",

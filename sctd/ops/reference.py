@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+"""What a network predicts, by diffusers' names; the place is the number in csrc/include/sctd_math.h."""
+
+
 def _rows(level: Tensor, like: Tensor) -> Tensor:
     """[B] => [B, 1, ...], to multiply ``like`` [B, ...]."""
     return level.reshape(-1, *[1] * (like.dim() - 1))
@@ -40,10 +44,10 @@ def noise(z0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     return (_rows(a, z) * z + _rows(s, z) * n).to(z0.dtype)
 
 
-Level = tuple[Tensor, Tensor]
+AlphaSigma = tuple[Tensor, Tensor]
 
 
-def clean_and_noise(z: Tensor, out: Tensor, level: Level, prediction: str) -> tuple[Tensor, Tensor]:
+def clean_and_noise(z: Tensor, out: Tensor, level: AlphaSigma, prediction: str) -> tuple[Tensor, Tensor]:
     """The clean latents and the noise that follow from a network's output at z.
 
     epsilon: out is the noise; v_prediction: alpha noise - sigma clean; sample: the clean latents.
@@ -111,9 +115,9 @@ def cfg_ode_steps(
     out_null: Tensor,
     out_cond: Tensor,
     guidance_scale: float,
-    start: Level,
-    to_s: Level,
-    to_e: Level,
+    start: AlphaSigma,
+    to_s: AlphaSigma,
+    to_e: AlphaSigma,
     wrong: tuple[Tensor, Tensor] | None = None,
     prediction: str = "epsilon",
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,8 +133,8 @@ def cfg_ode_steps(
 def sctd_step_residual(
     zhat_s: Tensor,
     out: Tensor,
-    start: Level,
-    end: Level,
+    start: AlphaSigma,
+    end: AlphaSigma,
     z_end: Tensor,
     z_cond: Tensor,
     weight: Tensor,

@@ -13,7 +13,7 @@ from sctd.ops._diffusion_core import SelfStep
 from sctd.ops._diffusion_cores import core
 from sctd.ops._first_order import first_order
 from sctd.ops.ode import BACKENDS, DEVICES, check_latents, check_prediction
-from sctd.ops.reference import Level
+from sctd.ops.reference import AlphaSigma
 
 
 @torch.library.custom_op("sctd::residual", mutates_args=(), device_types=DEVICES)
@@ -49,8 +49,8 @@ def _(
 def sctd_step_residual(
     zhat_s: Tensor,
     out: Tensor,
-    start: Level,
-    end: Level,
+    start: AlphaSigma,
+    end: AlphaSigma,
     z_end: Tensor,
     z_cond: Tensor,
     weight: Tensor,

@@ -12,6 +12,7 @@ from sctd.cameras import Viewpoints
 from sctd.config.prior import PriorSettings
 from sctd.errors import InputError, PromptError, out_of_memory
 from sctd.machine import transfer
+from sctd.ops.reference import PREDICTIONS
 from sctd.prior import attention
 from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep, Traits
@@ -19,8 +20,6 @@ from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.load.parts import Parts, first_sentence
 from sctd.prior.vae import Autoencoder
 from sctd.prior.views import FEATURES, camera_features, class_labels
-
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 class DiffusersPrior:

@@ -1,4 +1,4 @@
-"""The table of prior families: what each is recognised by and the code that loads it. No torch here.
+"""The table of prior families: how to recognise each, and the code that loads it. Loads no torch.
 
 A family is one entry. Code is named as "module:name", so that none is loaded before it is needed.
 """
@@ -17,7 +17,7 @@ class Family(NamedTuple):
     """Priors that the same code loads."""
 
     title: str
-    """What messages call one: "an SDXL model"."""
+    """Name in messages: "an SDXL model"."""
     make: str | None
     """A function of :class:`PriorSettings`, :class:`sctd.prior.load.sources.Source`, torch device and dtype
     that gives the :class:`Prior`; None: the family is recognised, and refused."""
@@ -31,7 +31,7 @@ class Family(NamedTuple):
     """Pattern of tensors that single files of no other family have."""
 
     def seen_in(self, index: Mapping[str, Any]) -> str | None:
-        """By what a model_index.json shows that its folder is of this family; None: it is not."""
+        """The entry of a model_index.json that identifies this family; None: it is another one."""
         name = str(index.get("_class_name", ""))
         part = next((part for part in self.parts if part in index), None)
         return part or (name if self.pipeline and re.search(self.pipeline, name) else None)

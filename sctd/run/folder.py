@@ -17,13 +17,14 @@ from sctd.run.places import check_writable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
+MESH = "mesh.glb"
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
 """Files of `sctd/diary.py`."""
-MAY_CHANGE = ("output.", "threads", "device")
+MAY_CHANGE = ("output.", "mesh.", "threads", "device")
 """Settings that may differ in a resumed run, because they do not define the result."""
 
 _HALF_WRITTEN = re.compile(
-    r"\.(config\.yaml|log\.jsonl|asset|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
+    r"\.(config\.yaml|log\.jsonl|asset|mesh|turntable|contact|progress|losses)\.\d+\.tmp(\.\w+)?"
 )
 _FOLDERS = {
     CHECKPOINTS: re.compile(r"\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp"),
@@ -127,7 +128,7 @@ def _remove_run(path: Path) -> None:
             with suppress(OSError):  # it holds a file of somebody else
                 folder.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
+        known = file.name in (CONFIG, LOG, ASSET, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
 

@@ -103,7 +103,7 @@ def _quantile(values: Tensor, counted: Tensor, q: float) -> Tensor:
 
 
 @torch.no_grad()
-def project(gaussians: Gaussians, scale_range: tuple[float, float] | None, clamp_colors: bool) -> None:
+def keep_in_bounds(gaussians: Gaussians, scale_range: tuple[float, float] | None, clamp_colors: bool) -> None:
     """Bring scales and base colours back into their bounds, in place, after an optimiser step."""
     if scale_range is not None:
         gaussians.scales.clamp_(math.log(scale_range[0]), math.log(scale_range[1]))

@@ -116,7 +116,7 @@ class Splats:
                 self.strategy.watch(rendered, picture.g_means2d[0], norms)
         with observer.within(REGULARISERS):
             dimmed = regularisers.limit_brightness(c.regularisers, rendered, self.optimiser, iteration, norms)
-            regularisers.project(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
+            regularisers.keep_in_bounds(self.gaussians, c.gaussians.scale_range, c.gaussians.clamp_colors)
         with observer.within(DENSIFY):
             known = self.strategy.after_step(iteration, generator, norms)
         self.optimiser.zero_grad()

@@ -13,7 +13,6 @@ import pytest
 import torch
 from small import ORIGINAL, SMALL, small_config, small_prior
 
-from sctd import pipeline
 from sctd.bench import batch, generate, report, step, table
 from sctd.bench.report import Row
 from sctd.bench.stages import PRIOR_STAGES, STAGES, StageClock, instrumented
@@ -148,7 +147,7 @@ def test_a_run_is_measured_by_its_stages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The child's part in this process, with a small prior, and what the parent makes of it."""
-    monkeypatch.setattr(pipeline, "load_prior", lambda *_: small_prior())
+    monkeypatch.setattr("sctd.prior.load_prior", lambda *_: small_prior())
 
     def child(module: str, task: dict[str, Any]) -> dict[str, Any]:
         monkeypatch.setattr(sys, "argv", ["child", json.dumps(task)])

@@ -204,6 +204,20 @@ def test_prior_sample_refuses_other_names_and_existing_pictures(sctd: Command, h
 
 def test_prior_train_keeps_what_is_there(sctd: Command, here: Path) -> None:
     (here / "old").mkdir()
+    (here / "old" / "mine.txt").write_text("mine")
     assert "--overwrite" in sctd("prior", "train", "--out", "old").error_line()
     assert "no run to resume" in sctd("prior", "train", "--out", "new", "--resume").error_line()
-    assert tree(here) == ["old"]
+    assert tree(here) == ["old", "old/mine.txt"]
+
+
+def test_prior_train_starts_in_an_empty_folder(
+    sctd: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training itself, which takes hours, is left out."""
+    from sctd.embedded import train
+
+    monkeypatch.setattr(train, "main", lambda out, *_: out / "weights")
+    (here / "old").mkdir()
+    done = sctd("prior", "train", "--out", "old")
+    assert done.code == 0, done.err
+    assert Path(done.out.strip()) == Path("old/weights")

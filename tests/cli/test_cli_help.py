@@ -59,6 +59,11 @@ def test_help_loads_nothing_heavy(
     assert not loaded & {"torch", "diffusers", "transformers", "numpy", "PIL", "imageio_ffmpeg", "plyfile"}
 
 
+def test_the_first_help_does_without_the_settings(sctd_process: Command) -> None:
+    """They take as long to load as all the rest of it."""
+    assert not set(json.loads(sctd_process("--help", code=LOADED).err)) & {"pydantic", "sctd.config"}
+
+
 def test_every_option_has_help(sctd: Command) -> None:
     for command in COMMANDS:
         help_text = sctd(*command.split(), "--help").out

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cli_outcome import Outcome
 
-from sctd import methods, pipeline
+from sctd import methods
 from sctd.prior import load_prior
 from sctd.prior.base import Prior
 
@@ -33,14 +33,14 @@ def embedded() -> Prior:
 
 @pytest.fixture
 def loaded_once(embedded: Prior, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is asked for by name."""
+    """Names of the loaded priors."""
     asked: list[str] = []
 
     def load(spec: object, *arguments: Any) -> Prior:
         asked.append(str(spec))
         return embedded
 
-    monkeypatch.setattr(pipeline, "load_prior", load)
+    monkeypatch.setattr("sctd.prior.load_prior", load)
     return asked
 
 

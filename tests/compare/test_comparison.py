@@ -12,7 +12,7 @@ from small import small_config, small_prior
 
 from sctd import methods
 from sctd.compare import budget, page
-from sctd.compare.comparison import Job, Outcome, carry_out, carry_out_all, is_done, plan, run_lengths
+from sctd.compare.comparison import Outcome, PlannedRun, carry_out, carry_out_all, is_done, plan, run_lengths
 from sctd.config import differences
 from sctd.errors import InputError
 from sctd.pipeline import generate
@@ -24,7 +24,9 @@ from sctd.run.report import Silent
 STEPS = 8
 
 
-def jobs_of(out: Path, names: Sequence[str] = ("sctd", "csd"), seeds: Sequence[int] = (0, 1)) -> list[Job]:
+def jobs_of(
+    out: Path, names: Sequence[str] = ("sctd", "csd"), seeds: Sequence[int] = (0, 1)
+) -> list[PlannedRun]:
     base = small_config(STEPS)
     return plan(base, names, seeds, out, run_lengths(base, names, None))
 

@@ -8,7 +8,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,51 +115,57 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
     return told
 
 
-def until(condition: object) -> bool:
-    """Whether the condition comes true; a minute is longer than any machine needs."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.005)
-    return False
+# In a process of its own: the threads of other tests come and go. A thread that Python has joined may stay
+# listed for a moment, so the team is counted as the threads that were not there before.
+TEAM = """
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
 
-
-def cores_that_torch_leaves() -> int:
-    """As a thread of its own sees it: the number of OpenMP threads is each thread's own."""
-    with ThreadPoolExecutor(1) as pool:
-        gomp = waiting._gomp()
-        assert gomp is not None
-        return max(0, len(cores.allowed_cores()) - pool.submit(gomp.omp_get_max_threads).result())
-
-
-def openmp_threads() -> int:
-    """Threads of this process: the watch's team adds its own."""
-    return len(list(Path("/proc/self/task").iterdir()))
-
-
-def test_the_watch_parks_a_team_while_others_use_the_cores(others: dict[str, float]) -> None:
     import torch
 
+    from sctd.machine import cores, waiting
+
+    def tasks():
+        return {task.name for task in Path("/proc/self/task").iterdir()}
+
+    def until(condition, what):
+        end = time.monotonic() + 60  # longer than any machine needs
+        while not condition():
+            assert time.monotonic() < end, f"not {what}: {len(tasks() - before)} new threads"
+            time.sleep(0.005)
+
     torch.ones(10).sum()
-    free = cores_that_torch_leaves()
+    told, size = 0.0, len(cores.allowed_cores()) + 1
+    waiting.Load.others = lambda self: told
     watch = waiting.Watch(interval=0.01)
-    before = openmp_threads()
-    try:
-        for _ in range(3):
-            others["cores"] = free + 2.0
-            assert until(lambda: watch.parked)
-            # the leader is one of the team
-            assert until(lambda: openmp_threads() == before + len(cores.allowed_cores()) + 1)
-            others["cores"] = free + 0.2  # neither much nor little: as it was
-            time.sleep(0.1)
-            assert watch.parked
-            others["cores"] = free
-            assert until(lambda: not watch.parked)
-            assert until(lambda: openmp_threads() == before)
-    finally:
-        watch.close()
-    assert until(lambda: openmp_threads() < before)
+    # The number of OpenMP threads is each thread's own: a new thread sees what the watch sees.
+    with ThreadPoolExecutor(1) as pool:
+        used = pool.submit(waiting._gomp().omp_get_max_threads).result()
+    free = max(0, len(cores.allowed_cores()) - used)
+    before = tasks()
+    for _ in range(3):
+        told = free + 2.0
+        until(lambda: watch.parked, "parked")
+        until(lambda: len(tasks() - before) == size, "a team of one more than the cores, with its leader")
+        told = free + 0.2  # neither much nor little: as it was
+        time.sleep(0.1)
+        assert watch.parked
+        told = free
+        until(lambda: not watch.parked, "awake")
+        until(lambda: not tasks() - before, "without a team")
+    left = tasks()
+    watch.close()
+    until(lambda: tasks() < left, "over")
+"""
+
+
+def test_the_watch_parks_a_team_while_others_use_the_cores() -> None:
+    env = {name: value for name, value in os.environ.items() if name not in waiting.SETTINGS}
+    shown = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TEAM)], env=env, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_what_the_user_set_stays(others: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:

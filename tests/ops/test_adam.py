@@ -18,7 +18,7 @@ from rounding import Truth, assert_rounded_alone, by_definition
 
 from sctd import ops
 from sctd.errors import BackendUnavailable, InputError
-from sctd.ops import AdamGroup, _backend
+from sctd.ops import AdamGroup, _backend, triangles
 from sctd.ops.adam import _adam
 
 BETAS = {"beta1": 0.9, "beta2": 0.99}
@@ -275,6 +275,19 @@ def test_a_slow_way_out_is_said_once() -> None:
         UserWarning, match=r"GPU kernels compute in float32, torch\.float64 runs as plain torch"
     ) as said:
         chosen = [_backend.choose("auto", Elsewhere(), ("cpu", "cuda")) for _ in range(2)]  # type: ignore[arg-type]
+    assert chosen == ["reference", "reference"]
+    assert len(said) == 1
+
+
+def test_an_op_without_gpu_kernels_says_so_once() -> None:
+    class Elsewhere:
+        device, dtype = torch.device("cuda"), torch.float32
+
+    _backend._say_slow.cache_clear()
+    with pytest.warns(
+        UserWarning, match="no kernel for a GPU yet; plain torch is used, which is slow"
+    ) as said:
+        chosen = [_backend.choose("auto", Elsewhere(), triangles.KERNELS) for _ in range(2)]  # type: ignore[arg-type]
     assert chosen == ["reference", "reference"]
     assert len(said) == 1
 

@@ -56,8 +56,8 @@ def test_a_file_is_the_folder_that_it_was_made_from(pair: tuple[Path, Path]) -> 
 
 
 def test_the_prediction_can_be_told(pair: tuple[Path, Path]) -> None:
-    assert load_prior(settings_of(pair, prediction="sample")).prediction == "sample"
-    assert load_prior(PriorSettings(name=str(pair[0]), prediction="sample")).prediction == "sample"
+    assert load_prior(settings_of(pair, prediction="sample")).traits.prediction == "sample"
+    assert load_prior(PriorSettings(name=str(pair[0]), prediction="sample")).traits.prediction == "sample"
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model", "first_stage_model", "cond_stage_model"])

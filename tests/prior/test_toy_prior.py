@@ -33,5 +33,5 @@ def test_words_it_does_not_know_are_refused():
 
 
 def test_half_precision_is_raised_to_what_the_formula_needs():
-    assert load_prior("analytic", dtype=torch.float16).dtype == torch.float32
-    assert load_prior("analytic", dtype=torch.float64).dtype == torch.float64
+    assert load_prior("analytic", dtype=torch.float16).traits.dtype == torch.float32
+    assert load_prior("analytic", dtype=torch.float64).traits.dtype == torch.float64

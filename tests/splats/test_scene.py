@@ -21,7 +21,7 @@ from sctd.render import Render, render, render_images
 from sctd.representation import Term
 from sctd.splats.augment import sample_background, sample_scale_noise
 from sctd.splats.optim import GaussianAdam
-from sctd.splats.regularisers import limit_brightness, losses, project, reconstruction
+from sctd.splats.regularisers import keep_in_bounds, limit_brightness, losses, reconstruction
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -273,11 +273,11 @@ def test_brightness_is_that_of_the_object_not_of_what_is_behind_it() -> None:
 
 def test_projection_keeps_bounds_and_leaves_the_rest() -> None:
     g = one_ball((2.0, 0.5, -1.0), scale=3.0)
-    project(g, (0.01, 0.2), clamp_colors=True)
+    keep_in_bounds(g, (0.01, 0.2), clamp_colors=True)
     torch.testing.assert_close(torch.exp(g.scales), torch.full((1, 3), 0.2))
     torch.testing.assert_close(0.5 + SH_C0 * g.sh0[0, 0], torch.tensor([1.0, 0.5, 0.0]), atol=2e-3, rtol=0)
     untouched = one_ball((2.0, 0.5, -1.0), scale=3.0)
-    project(untouched, None, clamp_colors=False)
+    keep_in_bounds(untouched, None, clamp_colors=False)
     torch.testing.assert_close(0.5 + SH_C0 * untouched.sh0[0, 0], torch.tensor([2.0, 0.5, -1.0]))
 
 

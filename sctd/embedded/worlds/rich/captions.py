@@ -21,6 +21,7 @@ _OPENINGS = (
     "a highly detailed",
     "a rendering of",
 )
+_PLURAL = ("tacos", "eyeglasses", "glasses", "spectacles", "headphones")
 _RIDES = {"boat": "rowing", "biplane": "flying"}
 
 
@@ -37,7 +38,7 @@ def caption(subject: Subject, rng: random.Random) -> str:
         return f"{phrases.MAPS[subject.map][0]} {text}"
     opening = rng.choice(_OPENINGS)
     if opening.endswith("detailed"):
-        return f"{opening} {text.removeprefix('a ').removeprefix('an ')}" if text[0] == "a" else text
+        return f"{opening} {text.split(' ', 1)[1]}" if text.startswith(("a ", "an ")) else text
     return f"{opening} {text}".strip()
 
 
@@ -92,10 +93,12 @@ def _clauses(thing: Thing, rng: random.Random) -> str:
 
 def _worn(worn: Worn, table: Table, rng: random.Random) -> str:
     words = f"{_color(rng, worn.color)}{_one_of(rng, table, worn.name)}"
-    return words if words.endswith(("glasses", "headphones", "spectacles")) else _with_article(words)
+    return _with_article(words)
 
 
 def _with_article(words: str) -> str:
+    if words.endswith(_PLURAL):
+        return words
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 

@@ -88,8 +88,8 @@ def build(thing: Thing, pose: str = "") -> tuple[Sculpture, Body | None]:
             hold(s, made, plain(COLORS[holds.color], 0.3) if holds.color else usual)
     if thing.style == "statue":
         low, high = s.bounds()
-        middle = (low + high) / 2
-        s.box((middle[0], low[1] - 0.10, middle[2]), (0.42, 0.10, 0.36), STONE, rounding=0.02)
+        middle, (x, _, z) = (low + high) / 2, (high - low) / 2
+        s.box((middle[0], low[1] - 0.10, middle[2]), (x + 0.04, 0.10, z + 0.08), STONE, rounding=0.02)
     if thing.style and not (thing.style == "vegetables" and kind.figure is people.robot):
         s.redressed(0, style_of(thing.style, thing.color))
     return s, made

@@ -92,15 +92,11 @@ PLURALS = {
     "bunny": "bunnies",
     "strawberry": "strawberries",
     "box": "boxes",
-}
-PLURALS |= {
     "fox": "foxes",
     "kitty": "kitties",
     "puppy": "puppies",
     "school bus": "school buses",
     "bus": "buses",
-}
-PLURALS |= {
     "snowman": "snowmen",
     "spaceman": "spacemen",
     "water lily": "water lilies",

@@ -23,7 +23,7 @@ from sctd.embedded.worlds.rich.materials import (
     scaled,
 )
 from sctd.embedded.worlds.rich.rig import Body
-from sctd.embedded.worlds.rich.sculpture import Floats, Frame, Sculpture, upright
+from sctd.embedded.worlds.rich.sculpture import Floats, Frame, Sculpture, axes_along, upright
 
 SIDES = (1, -1)
 
@@ -219,15 +219,11 @@ def _held_tuba(s: Sculpture, b: Body, m: Material) -> None:
 def _held_violin(s: Sculpture, b: Body, m: Material) -> None:
     chin, hand = np.array([0.14, 0.10, 0.22]), b.hand(0)
     along = hand - chin
-    axes = upright(along)
-    # The belly looks up: turn the violin round its length until +z points as high as it can.
-    up = np.array([0.15, 1.0, 0.25])
-    z = up - axes[:, 1] * float(up @ axes[:, 1])
-    z /= np.linalg.norm(z)
-    axes = np.stack((np.cross(axes[:, 1], z), axes[:, 1], z), axis=1).astype(np.float32)
+    # The belly looks up: +z points as high as it can.
+    axes = axes_along(upright(along)[:, 1], np.array([0.15, 1.0, 0.25]))
     with s.frame(Frame((chin + along * 0.48).astype(np.float32), axes, 0.68)):
         violin(s, m)
-    middle = (chin + along * 0.42 + z * 0.085).astype(np.float32)
+    middle = (chin + along * 0.42 + axes[:, 2] * 0.085).astype(np.float32)
     right = b.hand(1)
     bow(s, right, (right + (middle - right) * 2.1).astype(np.float32))
 

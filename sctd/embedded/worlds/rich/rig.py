@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sctd.embedded.worlds.rich.materials import Material, Triple, fur, plain, scaled
-from sctd.embedded.worlds.rich.sculpture import Floats, Frame, Sculpture
+from sctd.embedded.worlds.rich.sculpture import Floats, Frame, Sculpture, axes_along
 from sctd.embedded.worlds.rich.species import Species
 
 
@@ -215,10 +215,7 @@ def torso_frame(species: Species, bones: Skeleton) -> Frame:
     pelvis, chest = np.asarray(bones.pelvis, np.float32), np.asarray(bones.chest, np.float32)
     y = (chest - pelvis) / np.linalg.norm(chest - pelvis)
     back = np.array([0, 0, 1.0]) if not bones.four else np.array([0, -1.0, 0])
-    z = back - (back @ y) * y
-    z /= np.linalg.norm(z)
-    axes = np.stack((np.cross(y, z), y, z), axis=1).astype(np.float32)
-    return Frame(pelvis, axes, 0.22 * species.fat)
+    return Frame(pelvis, axes_along(y.astype(np.float64), back), 0.22 * species.fat)
 
 
 def body(s: Sculpture, species: Species, bones: Skeleton) -> Body:

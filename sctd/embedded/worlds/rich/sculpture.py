@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sctd.embedded.scenes import rotation
 from sctd.embedded.worlds.rich.materials import Material, Style, Triple
 
 Floats = NDArray[np.float32]
@@ -28,27 +29,18 @@ _NO_LENGTH = {"torus": {2}, "lathe": {0, 15}}
 """Sizes that are no lengths: angles and counts."""
 
 
-def rotation(turn: Triple) -> Floats:
-    """Part -> world: degrees about x, then y, then z."""
-    matrix = np.eye(3)
-    for axis, degrees in enumerate(turn):
-        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[i, i], step[i, j], step[j, i], step[j, j] = c, -s, s, c
-        matrix = step @ matrix
-    return matrix.astype(np.float32)
+def axes_along(y: NDArray[Any], toward: NDArray[Any]) -> Floats:
+    """Part -> world: y is this unit vector, and z as near to ``toward``, which is not along it, as it can."""
+    z = toward - float(toward @ y) * y
+    z /= np.linalg.norm(z)
+    return np.stack((np.cross(y, z), y, z), axis=1).astype(np.float32)
 
 
 def upright(direction: NDArray[Any]) -> Floats:
     """Part -> world: a rotation that takes y to this direction and keeps z in front where it can."""
     y = direction / max(float(np.linalg.norm(direction)), 1e-9)
-    z = np.array([0, 0, 1.0]) - y[2] * y
-    if np.linalg.norm(z) < 1e-3:
-        z = np.array([0, -math.copysign(1, y[2]), 0.0])
-        z = z - (z @ y) * y
-    z /= np.linalg.norm(z)
-    return np.stack((np.cross(y, z), y, z), axis=1).astype(np.float32)
+    along_z = 1 - y[2] ** 2 < 1e-6
+    return axes_along(y, np.array([0, -math.copysign(1, y[2]), 0.0] if along_z else [0, 0, 1.0]))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+"""How near meshes are to the truth and to the Gaussians, as measured by benchmarks/meshes.py: the page."""
+
+from __future__ import annotations
+
+from benchmarks.pages import Results, header
+
+BARS = {"fscore": 0.90, "psnr": 1.5}
+
+
+def markdown(results: Results) -> str:
+    """The page."""
+    mean, rows, wish = results["summary"], results["assets"], results["wish"]
+    closed = sum(row["open_edges"] == 0 for row in rows)
+    loss = mean["psnr_gaussians"] - mean["psnr_mesh"]
+    lines = [
+        "# Meshes against the truth",
+        "",
+        f"`python -m benchmarks.meshes --page docs/mesh_quality.md`: {len(rows)} assets",
+        "of the embedded prior, seed 0, and meshes of them as `sctd mesh` makes them:",
+        f"{wish['faces']} triangles, a texture of {wish['texture']}, {wish['views']} views,",
+        f"{wish['resolution']} steps of the grid. {closed} of them are watertight.",
+        "",
+        "The truth is the solid of the prompt's kind that the prior's pictures were traced from. What an",
+        "asset lacks of it, its mesh lacks too: a mesh is to be as good as its Gaussians.",
+        "",
+        *header("mean over assets", "measured", "bar"),
+        f"| F-score at 2 % of the diagonal | {mean['fscore']:.3f} | >= {BARS['fscore']:.2f} |",
+        f"| Chamfer distance, % of the diagonal | {100 * mean['chamfer']:.2f} | |",
+        f"| angle between normals, degrees | {mean['normal_deg']:.1f} | |",
+        f"| PSNR of the Gaussians to the truth, dB | {mean['psnr_gaussians']:.2f} | |",
+        f"| PSNR of the mesh to the truth, dB | {mean['psnr_mesh']:.2f} | |",
+        f"| what that loses, dB | {loss:.2f} | <= {BARS['psnr']:.1f} |",
+        f"| PSNR of the mesh to the Gaussians, dB | {mean['psnr_between']:.2f} | |",
+        f"| seconds of one core | {mean['seconds']:.1f} | |",
+        "",
+        "Each group: the truth, the Gaussians, the mesh, from four sides.",
+        "",
+        "![truth, Gaussians and mesh of every prompt](pictures/meshes.png)",
+        "",
+        *header(
+            "prompt", "F", "Chamfer, %", "normals", "PSNR Gaussians", "mesh", "between", "hidden, %", "s"
+        ),
+        *(
+            f"| {r['prompt']} | {r['fscore']:.2f} | {100 * r['chamfer']:.2f} | {r['normal_deg']:.0f} | "
+            f"{r['psnr_gaussians']:.1f} | {r['psnr_mesh']:.1f} | {r['psnr_between']:.1f} | "
+            f"{100 * r['unseen']:.1f} | {r['seconds']:.0f} |"
+            for r in rows
+        ),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Gaussians => a textured mesh: views all round, a surface between them, triangles, a picture on those."""
