@@ -1,10 +1,14 @@
 /*
-texture.cu - as cpu/texture.cpp: bilinear lookup in a texture, and its gradient.
+texture.cu - bilinear lookup in a texture, and its gradient; as cpu/texture.cpp.
+
+  in   image [H,W,D]  uv [N,2]
+  out  out [N,D]; backward: g_image [H,W,D], g_uv [N,2], either may be none
 
 The gradient of the texels is gathered: places are sorted by the first of their four texels, and a texel adds up those that lie
 between it and its neighbours to the right and below, then those to the left, above, and both. No atomics.
 
-Limits   2^31 - 1 places, 2^30 texels.
+Layout   scratch: keys and places, before and after the sort, [N] each; where each texel's places begin, [H W + 1]; the sort's own.
+Limits   2^31 - 1 places, 2^30 texels. A texel that all places read is the work of one thread.
 Repeats  bit for bit: every sum has its order.
 Maths    include/texture.h.
 */

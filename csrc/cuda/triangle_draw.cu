@@ -1,14 +1,19 @@
 /*
-triangle_draw.cu - as cpu/triangle_draw.cpp, and the same bits: no lists of tiles, but one 64-bit minimum a pixel and face.
+triangle_draw.cu - which triangle each pixel shows: the bits of cpu/triangle_draw.cpp, by one 64-bit minimum a pixel and face.
+
+  in   clip [C,V,4]  faces [F,3]
+  out  triangles [C,H,W], -1 where none is seen  barycentrics [C,H,W,3]  depth [C,H,W]
 
 1 cells: a face's box of pixels in squares of 32 x 32; how many there are, then by a prefix sum where each face's begin
 2 draw: a warp takes cell after cell, 8 x 4 pixels at a time; what a lane finds goes to its pixel as a minimum of depth and, below
   it, the face's number: the nearest wins, of equal depths the lower number, in whatever order the warps come
 3 resolve: the winners to fragments
 
-Limits   2^31 - 2 faces, counted once for each camera, and as many cells.
-Repeats  bit for bit.
-Maths    include/triangle.h, coverage.h.
+Layout   scratch: a key [C,H,W] of 64 bits; cells of each face, and their prefix sum, [C F + 1]; the prefix sum's own.
+         No shared memory: lanes meet in the keys alone. The pieces of a face that planes cut lie in a thread's stack.
+Limits   2^31 - 2 faces, counted once for each camera, and as many cells. Faces of vertices that are not finite are not drawn.
+Repeats  bit for bit, and as the CPU: a minimum is the same in every order.
+Source   Olano and Greer 1997 for the weights, Sutherland and Hodgman 1974 for the cut: include/triangle.h, coverage.h.
 */
 #include "device.h"
 #include "primitives.h"
@@ -58,7 +63,7 @@ __global__ void __launch_bounds__(kBlock) count_cells_kernel(MeshArgs m, int32_t
 }
 
 // The last of n + 1 ascending starts that is at most `item`, and below the next one.
-__device__ __forceinline__ int64_t owner_of(const int32_t* start, int64_t n, int32_t item) {
+__device__ __forceinline__ int64_t owner_of(const int32_t* start, int64_t n, int64_t item) {
     int64_t low = 0, high = n;
     while (low < high) {
         const int64_t middle = (low + high + 1) / 2;
@@ -99,9 +104,8 @@ __device__ __forceinline__ void draw_piece(const MeshArgs& m, const Corner<float
 
 __global__ void __launch_bounds__(kBlock) draw_cells_kernel(MeshArgs m, const int32_t* first, Key* keys) {
     const int64_t total = int64_t(m.cameras) * m.faces;
-    const int32_t cells = first[total], step = int32_t(gridDim.x) * kWarps;
-    for (int32_t item = int32_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; item < cells && item >= 0;
-         item += step) {
+    const int64_t cells = first[total], step = int64_t(gridDim.x) * kWarps;
+    for (int64_t item = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; item < cells; item += step) {
         const int64_t number = owner_of(first, total, item);
         Corner<float> corners[3];
         face_corners(m, number, corners);
@@ -109,7 +113,7 @@ __global__ void __launch_bounds__(kBlock) draw_cells_kernel(MeshArgs m, const in
         const int n = pieces_of(corners, m.width, m.height, pieces);
         if (n == 0) continue;  // never: it has cells
         Box cell = box_around(pieces, n);
-        const int across = (cell.x1 - cell.x0) / kCell + 1, at = item - first[number];
+        const int across = (cell.x1 - cell.x0) / kCell + 1, at = int(item - first[number]);
         cell.x0 += at % across * kCell, cell.y0 += at / across * kCell;
         cell.x1 = least(cell.x1, cell.x0 + kCell - 1), cell.y1 = least(cell.y1, cell.y0 + kCell - 1);
         for (int k = 0; k < n; ++k)

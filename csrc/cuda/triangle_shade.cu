@@ -1,12 +1,20 @@
 /*
-triangle_shade.cu - as cpu/triangle_shade.cpp: attributes to pictures, gradients of pictures to attributes and vertices.
+triangle_shade.cu - attributes of vertices to pictures, gradients of pictures to attributes and vertices; as
+cpu/triangle_shade.cpp.
 
-A warp looks through the box of a face, 8 x 4 pixels at a time; the lanes that find the face add up, in registers, what their
-pixels give its corners, and the warp adds up the lanes. A thread then adds up the corners that meet in a vertex. No atomics.
+  interpolate   attributes [C,V,D] or [V,D], fragments => image [C,H,W,D]
+  its backward  g_image => g_attributes, g_clip [C,V,4]; either may be none
+  edges         image, g_image [C,H,W,D], fragments => g_clip [C,V,4]
 
+Backward, a warp looks through the box of a face, 8 x 4 pixels at a time; the lanes that find the face add up, in registers, what
+their pixels give its corners, and the warp adds up the lanes. A thread then adds up the corners that meet in a vertex. Edges come
+in two steps: the forces that the pairs with its four neighbours put on each pixel's fragment, then the same gathering. No atomics.
+
+Layout   scratch: boxes [C,F]; sums of the corners [C,F,3,N], N = 4 attributes a pass, or 3 or 4 numbers of a vertex; of edges,
+         forces [C,H,W] after them. No shared memory: lanes meet in shuffles alone, which every lane of a warp must reach.
 Limits   2^31 - 1 numbers of the corners: 12 for every face and camera. A face that fills the picture is the work of one warp.
-Repeats  bit for bit: every sum has its order.
-Maths    include/triangle.h, edges.h.
+Repeats  bit for bit: every sum has its order. Not the CPU's bits, which adds up in another order and in double.
+Source   Pidhorskyi et al. 2024 for the edges: include/triangle.h, edges.h.
 */
 #include "device.h"
 #include "triangles.h"

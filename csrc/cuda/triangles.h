@@ -1,5 +1,5 @@
 /*
-triangles.h - the triangle kernels' arguments and entry points; names, shapes and meanings as in cpu/triangles.h.
+triangles.h - the triangle kernels' arguments and entry points; names, shapes and meanings as in cpu/triangles.h. Float32 alone.
 
 Every function only queues work on the stream; scratch is the caller's, of the size that the *_scratch functions tell.
 */
