@@ -36,10 +36,10 @@ BUDGETS = {"blend_forward_kernel<3>": 20.0, "blend_backward_kernel<3, false>": 6
 REGISTERS = {
     "project_backward_kernel<false>": 96,  # without the cameras' gradient; the colours' have their own kernel
     "draw_cells_kernel": 64,
-    "count_cells_kernel": 40,
+    "count_cells_kernel": 48,
     "resolve_kernel": 40,
     "interpolate_kernel": 32,
-    "boxes_kernel": 40,
+    "boxes_kernel": 48,
     "attribute_sums_kernel": 48,
     "weight_sums_kernel": 80,
     "forces_kernel": 96,

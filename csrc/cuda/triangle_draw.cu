@@ -11,7 +11,7 @@ triangle_draw.cu - which triangle each pixel shows: the bits of cpu/triangle_dra
 
 Layout   scratch: a key [C,H,W] of 64 bits; cells of each face, and their prefix sum, [C F + 1]; the prefix sum's own.
          No shared memory: lanes meet in the keys alone. The pieces of a face that planes cut lie in a thread's stack.
-Limits   2^31 - 2 faces, counted once for each camera, and as many cells. Faces of vertices that are not finite are not drawn.
+Limits   2^31 / 12 faces, counted once for each camera, and 2^31 - 1 cells. Faces of vertices that are not finite are not drawn.
 Repeats  bit for bit, and as the CPU: a minimum is the same in every order.
 Source   Olano and Greer 1997 for the weights, Sutherland and Hodgman 1974 for the cut: include/triangle.h, coverage.h.
 */
@@ -40,18 +40,18 @@ __device__ __forceinline__ float key_depth(uint32_t key) {
     return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
 
-__device__ __forceinline__ void face_corners(const MeshArgs& m, int64_t number, Corner<float> out[3]) {
-    const int64_t camera = number / m.faces, face = number % m.faces;
-    load_corners(m.clip + 4 * camera * m.vertices, m.index + 3 * face, m.width, m.height, out);
+__device__ __forceinline__ void corners_of(const MeshArgs& m, int camera, int face, Corner<float> out[3]) {
+    load_corners(m.clip + 4 * int64_t(camera) * m.vertices, m.index + 3 * int64_t(face), m.width, m.height,
+                 out);
 }
 
 __global__ void __launch_bounds__(kBlock) count_cells_kernel(MeshArgs m, int32_t* cells) {
-    const int64_t i = int64_t(blockIdx.x) * kBlock + threadIdx.x, total = int64_t(m.cameras) * m.faces;
+    const int i = blockIdx.x * kBlock + threadIdx.x, total = m.cameras * m.faces;
     if (i > total) return;
     int32_t count = 0;
     if (i < total) {
         Corner<float> corners[3];
-        face_corners(m, i, corners);
+        corners_of(m, i / m.faces, i % m.faces, corners);
         Piece pieces[kMaxPieces];
         const int n = pieces_of(corners, m.width, m.height, pieces);
         if (n) {
@@ -63,10 +63,10 @@ __global__ void __launch_bounds__(kBlock) count_cells_kernel(MeshArgs m, int32_t
 }
 
 // The last of n + 1 ascending starts that is at most `item`, and below the next one.
-__device__ __forceinline__ int64_t owner_of(const int32_t* start, int64_t n, int64_t item) {
-    int64_t low = 0, high = n;
+__device__ __forceinline__ int owner_of(const int32_t* start, int n, int32_t item) {
+    int low = 0, high = n;
     while (low < high) {
-        const int64_t middle = (low + high + 1) / 2;
+        const int middle = (low + high + 1) / 2;
         if (start[middle] <= item)
             low = middle;
         else
@@ -77,7 +77,7 @@ __device__ __forceinline__ int64_t owner_of(const int32_t* start, int64_t n, int
 
 // Pixels of the box of a piece within a cell, a lane each.
 __device__ __forceinline__ void draw_piece(const MeshArgs& m, const Corner<float> corners[3],
-                                           const Piece& piece, const Box& cell, int64_t camera, uint32_t face,
+                                           const Piece& piece, const Box& cell, int camera, uint32_t face,
                                            Key* keys) {
     const int lane = threadIdx.x % kWarp;
     const int x0 = most(piece.box.x0, cell.x0), x1 = least(piece.box.x1, cell.x1);
@@ -96,28 +96,28 @@ __device__ __forceinline__ void draw_piece(const MeshArgs& m, const Corner<float
             const float below = weighted(w.e, corners[0].w, corners[1].w, corners[2].w);
             const float depth = weighted(w.e, corners[0].z, corners[1].z, corners[2].z) / below;
             if (!(below > 0 && depth < __uint_as_float(0x7f800000u))) continue;
-            Key* const pixel = keys + (camera * m.height + y) * m.width + x;
+            Key* const pixel = keys + (int64_t(camera) * m.height + y) * m.width + x;
             const Key key = Key(depth_key(depth)) << 32 | face;
             atomicMin(pixel, key);
         }
 }
 
 __global__ void __launch_bounds__(kBlock) draw_cells_kernel(MeshArgs m, const int32_t* first, Key* keys) {
-    const int64_t total = int64_t(m.cameras) * m.faces;
+    const int total = m.cameras * m.faces;
     const int64_t cells = first[total], step = int64_t(gridDim.x) * kWarps;
     for (int64_t item = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; item < cells; item += step) {
-        const int64_t number = owner_of(first, total, item);
+        const int number = owner_of(first, total, int32_t(item)), camera = number / m.faces;
+        const int face = number - camera * m.faces;
         Corner<float> corners[3];
-        face_corners(m, number, corners);
+        corners_of(m, camera, face, corners);
         Piece pieces[kMaxPieces];
         const int n = pieces_of(corners, m.width, m.height, pieces);
         if (n == 0) continue;  // never: it has cells
         Box cell = box_around(pieces, n);
-        const int across = (cell.x1 - cell.x0) / kCell + 1, at = int(item - first[number]);
+        const int across = (cell.x1 - cell.x0) / kCell + 1, at = int32_t(item) - first[number];
         cell.x0 += at % across * kCell, cell.y0 += at / across * kCell;
         cell.x1 = least(cell.x1, cell.x0 + kCell - 1), cell.y1 = least(cell.y1, cell.y0 + kCell - 1);
-        for (int k = 0; k < n; ++k)
-            draw_piece(m, corners, pieces[k], cell, number / m.faces, uint32_t(number % m.faces), keys);
+        for (int k = 0; k < n; ++k) draw_piece(m, corners, pieces[k], cell, camera, uint32_t(face), keys);
     }
 }
 
@@ -131,9 +131,9 @@ __global__ void __launch_bounds__(kBlock) resolve_kernel(DrawArgs a, const Key* 
     float b[3] = {0, 0, 0};
     if (seen) {
         Corner<float> corners[3];
-        face_corners(m, pixel / in_camera * m.faces + face, corners);
+        const int64_t camera = pixel / in_camera, at = pixel - camera * in_camera;
+        corners_of(m, int(camera), face, corners);
         float u[3], v[3];
-        const int64_t at = pixel % in_camera;
         subtract_pixel(corners, float(at % m.width) + 0.5f, float(at / m.width) + 0.5f, u, v);
         const Weights<float> w = weights_of(u, v);
         for (int k = 0; k < 3; ++k) b[k] = w.e[k] / w.sum;

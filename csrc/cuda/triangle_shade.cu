@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(kBlock) interpolate_kernel(InterpolateArgs a) 
 
 // Where each face may be seen; x1 = -1: nowhere.
 __global__ void __launch_bounds__(kBlock) boxes_kernel(MeshArgs m, Box* boxes) {
-    const int64_t number = int64_t(blockIdx.x) * kBlock + threadIdx.x;
-    if (number >= int64_t(m.cameras) * m.faces) return;
+    const int number = blockIdx.x * kBlock + threadIdx.x;
+    if (number >= m.cameras * m.faces) return;
     const int64_t camera = number / m.faces, face = number % m.faces;
     Corner<float> corners[3];
     load_corners(m.clip + 4 * camera * m.vertices, m.index + 3 * face, m.width, m.height, corners);
@@ -72,8 +72,8 @@ struct Face {
 template <int N, typename Add>
 __device__ __forceinline__ void sum_faces(const MeshArgs& m, const int32_t* triangles, const Box* boxes,
                                           float* out, Add add) {
-    const int64_t number = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-    if (number >= int64_t(m.cameras) * m.faces) return;  // the whole warp
+    const int number = blockIdx.x * kWarps + threadIdx.x / kWarp;
+    if (number >= m.cameras * m.faces) return;  // the whole warp
     const int lane = threadIdx.x % kWarp;
     Face f;
     f.camera = number / m.faces, f.face = number % m.faces;
@@ -91,7 +91,7 @@ __device__ __forceinline__ void sum_faces(const MeshArgs& m, const int32_t* tria
     const Halves halves(lane);
     const float total = transposed_sum(sums, halves);
     const int at = transposed_index<3 * N>(lane);
-    if (at >= 0) out[number * 3 * N + at] = total;
+    if (at >= 0) out[number * (3 * N) + at] = total;
 }
 
 // The sums over the corners that meet in a vertex.
