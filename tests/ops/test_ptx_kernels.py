@@ -137,15 +137,11 @@ PLANTED: dict[str, Bug] = {
         *("blend_backward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
         "out of range: .*of shared memory; kernel blend_backward_kernel",
     ),
-    "a minimum that is not atomic": (
-        *("triangle_draw.cu", "atomicMin(pixel, key);", "if (key < *pixel) *pixel = key;"),
-        "",
-    ),
     "lanes without a pixel leave before the sum": (
         "triangle_shade.cu",
         "    __syncwarp();\n    const Halves",
         "    if (sums[0] == 0) return;\n    const Halves",
-        "deadlock: .*|reads lane .*, which|reads memory that nothing has written",
+        "deadlock: .*has left; kernel (attribute|weight|force)_sums_kernel",
     ),
     "a sum that is not written": (
         *("triangle_shade.cu", "if (at >= 0) out[number", "if (at > 0) out[number"),
