@@ -173,8 +173,15 @@ def plot(results: dict[str, list[Measured]], machine: dict[str, Any], path: Path
             times = [getattr(row, name) for row in rows]
             axis.loglog(amounts, times, "o-", color=color, markersize=4)
             label = "forward" if name == "forward" else "+ backward"
-            axis.annotate(label, (amounts[-1], times[-1]), (-4, 7), textcoords="offset points", color=color,
-                          ha="right", fontsize=8)  # fmt: skip
+            axis.annotate(
+                label,
+                (amounts[-1], times[-1]),
+                (-4, 7),
+                textcoords="offset points",
+                color=color,
+                ha="right",
+                fontsize=8,
+            )
             if sweep.field != "threads":
                 line = [times[-1] * amount / amounts[-1] for amount in amounts]
                 axis.loglog(amounts, line, ":", color=color, alpha=0.5)

@@ -204,8 +204,12 @@ def in_a_process_of_its_own() -> list[Kernel]:
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.triton_static", "--json"],
-        cwd=root, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [Kernel(**row) for row in json.loads(done.stdout)]
 
 

@@ -15,17 +15,14 @@ from sctd.errors import InputError
 from sctd.run.claims import made_folder
 from sctd.run.places import check_writable
 
+from .groups import group
 from .progress import say
 
 if TYPE_CHECKING:
     from sctd.bench.report import Row
     from sctd.bench.timing import Plan
 
-app = typer.Typer(
-    help="Measure raster, triangles, ops, step, generate or batch; compare two reports.",
-    no_args_is_help=False,
-    invoke_without_command=True,
-)
+app = group("Measure raster, triangles, ops, step, generate or batch; compare two reports.")
 
 CELLS = "1k@128,10k@256,10k@512,100k@128,100k@512"
 TRIANGLE_CELLS = ",".join(f"{faces}@{size}" for faces in ("1k", "20k", "200k") for size in (128, 512, 1024))
@@ -43,12 +40,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting of the run; may be repeated."),
 ]
-
-
-@app.callback()
-def _help_alone(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 @app.command()

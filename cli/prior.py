@@ -13,19 +13,10 @@ from sctd.run.claims import Claim, made_folder, refuse_held
 from sctd.run.places import check_writable
 
 from . import inputs
+from .groups import group
 from .progress import say
 
-app = typer.Typer(
-    help="The embedded prior: train, sample, truth, info, check.",
-    no_args_is_help=False,
-    invoke_without_command=True,
-)
-
-
-@app.callback()
-def _help_alone(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+app = group("The embedded prior: train, sample, truth, info, check.")
 
 
 @app.command()

@@ -1,8 +1,8 @@
 /*
 bindings.cpp - the border to Python: addresses, sizes and numbers in, nothing else. No Torch header, no array type.
 
-Every function takes `f64` (False: float, True: double) and `at`, a list of addresses in the order that its comment gives;
-0 stands for "none". Shapes, dtypes, devices and contiguity are checked by sctd/ops, which also allocates every output. The GIL
+Every function takes `f64` (False: float, True: double) and `at`, a list of addresses in the order of the op's fields (fields.h,
+or the comment of an op that only the CPU has); 0 stands for "none". Shapes, dtypes, devices and contiguity are checked by sctd/ops, which also allocates every output. The GIL
 is released while a kernel runs.
 */
 #include "bindings.h"
@@ -12,6 +12,7 @@ is released while a kernel runs.
 #include "cpu/fusion.h"
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
+#include "fields.h"
 #include "include/sculpt.h"
 #include "include/trace.h"
 #ifdef SCTD_CUDA
@@ -28,60 +29,45 @@ auto with_scalar(bool f64, F&& f) {
     return f64 ? f(double(0)) : f(float(0));
 }
 
-template <typename S>
-ProjectArgs<S> project_args(const ProjectShape& p) {
-    ProjectArgs<S> a{};
-    a.cameras = p.cameras, a.count = p.count, a.bases = p.bases;
-    a.width = p.width, a.height = p.height, a.sh_degree = p.sh_degree;
-    a.antialiased = p.antialiased, a.sh_per_camera = p.sh_per_camera;
-    a.near_plane = p.near_plane, a.far_plane = p.far_plane, a.radius_clip = p.radius_clip, a.eps2d = p.eps2d;
-    return a;
-}
-
-// means quats scales opacities sh viewmats Ks | means2d depths conics opacities colors radii
 void project_forward(bool f64, const ProjectShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        ProjectArgs<S> a = project_args<S>(shape);
-        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.means2d, a.depths,
-             a.conics, a.opacities_out, a.colors, a.radii);
-        kernels<S>().project_forward(a);
+        auto a = project_args<ProjectArgs<decltype(s)>>(shape);
+        read(at, fields::project_forward(a));
+        kernels<decltype(s)>().project_forward(a);
     });
 }
 
-// means quats scales opacities sh viewmats Ks radii | gradients of means2d depths conics opacities colors |
-// gradients of means quats scales opacities sh (zeroed by the caller) viewmats
 void project_backward(bool f64, const ProjectShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        ProjectArgs<S> a = project_args<S>(shape);
-        read(at, a.means, a.quats, a.scales, a.opacities, a.sh, a.viewmats, a.ks, a.radii, a.g_means2d,
-             a.g_depths, a.g_conics, a.g_opacities_out, a.g_colors, a.g_means, a.g_quats, a.g_scales,
-             a.g_opacities, a.g_sh, a.g_viewmats);
-        kernels<S>().project_backward(a);
+        auto a = project_args<ProjectArgs<decltype(s)>>(shape);
+        read(at, fields::project_backward(a));
+        kernels<decltype(s)>().project_backward(a);
     });
+}
+
+// The fields of the CPU's tile lists.
+template <typename Args>
+auto tile_lists(Args& a) {
+    return std::tie(a.slot_start, a.tile_start, a.pair_index, a.slot_pair, a.pair_mask);
 }
 
 // Two calls, because only the first knows how large the arrays of the second are.
 class Tiles {
 public:
-    // means2d conics opacities depths radii
     Tiles(bool f64, int64_t cameras, int64_t count, int width, int height, const Addresses& at) {
         py::gil_scoped_release release;
         with_scalar(f64, [&](auto s) {
-            using S = decltype(s);
-            TilesArgs<S> a{};
+            TilesArgs<decltype(s)> a{};
             a.cameras = cameras, a.count = count, a.width = width, a.height = height;
-            read(at, a.means2d, a.conics, a.opacities, a.depths, a.radii);
-            kernels<S>().tiles_find(a, lists_);
+            read(at, fields::footprints(a));
+            kernels<decltype(s)>().tiles_find(a, lists_);
         });
     }
     int64_t pairs() const { return lists_.pairs; }
-    // | slot_start tile_start pair_index slot_pair pair_mask
     void write(const Addresses& at) {
         py::gil_scoped_release release;
         TilesOut out{};
-        read(at, out.slot_start, out.tile_start, out.pair_index, out.slot_pair, out.pair_mask);
+        read(at, tile_lists(out));
         tiles_write(lists_, out);
     }
 
@@ -89,39 +75,19 @@ private:
     TileLists lists_;
 };
 
-template <typename S>
-BlendArgs<S> blend_args(const BlendShape& b) {
-    BlendArgs<S> a{};
-    a.cameras = b.cameras, a.count = b.count, a.channels = b.channels, a.pairs = b.pairs;
-    a.width = b.width, a.height = b.height;
-    a.colors_per_camera = b.colors_per_camera, a.with_depth = b.with_depth, a.absgrad = b.absgrad;
-    return a;
-}
-
-// means2d conics colors opacities depths backgrounds | slot_start tile_start pair_index slot_pair pair_mask |
-// renders alphas transmittance last
 void blend_forward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.slot_start,
-             a.tile_start, a.pair_index, a.slot_pair, a.pair_mask, a.renders, a.alphas, a.transmittance,
-             a.last);
-        kernels<S>().blend_forward(a);
+        auto a = blend_args<BlendArgs<decltype(s)>>(shape);
+        read(at, fields::blend_forward(a, tile_lists(a)));
+        kernels<decltype(s)>().blend_forward(a);
     });
 }
 
-// as blend_forward up to pair_mask, then transmittance last | gradients of renders alphas | gradients of means2d conics
-// colors opacities depths backgrounds, and the absolute one of means2d
 void blend_backward(bool f64, const BlendShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        BlendArgs<S> a = blend_args<S>(shape);
-        read(at, a.means2d, a.conics, a.colors, a.opacities, a.depths, a.backgrounds, a.slot_start,
-             a.tile_start, a.pair_index, a.slot_pair, a.pair_mask, a.transmittance, a.last, a.g_renders,
-             a.g_alphas, a.g_means2d, a.g_conics, a.g_colors, a.g_opacities, a.g_depths, a.g_backgrounds,
-             a.g_means2d_abs);
-        kernels<S>().blend_backward(a);
+        auto a = blend_args<BlendArgs<decltype(s)>>(shape);
+        read(at, fields::blend_backward(a, tile_lists(a)));
+        kernels<decltype(s)>().blend_backward(a);
     });
 }
 
@@ -193,7 +159,6 @@ double gradient_norm(bool f64, int64_t n, const Addresses& at) {
     });
 }
 
-// param exp_avg exp_avg_sq grad visible
 void adam(bool f64, int64_t n, int64_t row, double rate, double root, double beta1, double beta2, double eps,
           double clip, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
@@ -201,92 +166,63 @@ void adam(bool f64, int64_t n, int64_t row, double rate, double root, double bet
         AdamArgs<S> a{};
         a.n = n, a.row = row, a.rate = rate, a.root = root, a.beta1 = beta1, a.beta2 = beta2, a.eps = eps;
         a.clip = clip;
-        read(at, a.param, a.exp_avg, a.exp_avg_sq, a.grad, a.visible);
+        read(at, fields::adam(a), a.visible);
         kernels<S>().adam(a);
     });
 }
 
-template <typename S>
-MeshArgs<S> mesh_args(const MeshShape& m) {
-    MeshArgs<S> a{};
-    a.cameras = m.cameras, a.vertices = m.vertices, a.faces = m.faces, a.width = m.width, a.height = m.height;
-    return a;
-}
-
-// clip index | triangles barycentrics depth
 void triangle_draw(bool f64, const MeshShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        DrawArgs<S> a{};
-        a.mesh = mesh_args<S>(shape);
-        read(at, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.depth);
-        kernels<S>().triangles.draw(a);
+        auto a = on_mesh<DrawArgs<decltype(s)>>(shape);
+        read(at, fields::triangle_draw(a));
+        kernels<decltype(s)>().triangles.draw(a);
     });
 }
 
-// attributes clip index triangles barycentrics | image
 void triangle_interpolate(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
                           const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        InterpolateArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
-        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.image);
-        kernels<S>().triangles.interpolate(a);
+        auto a = on_mesh<InterpolateArgs<decltype(s)>>(shape);
+        a.channels = channels, a.per_camera = per_camera;
+        read(at, fields::triangle_interpolate(a));
+        kernels<decltype(s)>().triangles.interpolate(a);
     });
 }
 
-// attributes clip index triangles barycentrics start corners | g_image | g_attributes g_clip
 void triangle_interpolate_backward(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
                                    const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        InterpolateArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
-        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
-             a.lists.corners, a.g_image, a.g_attributes, a.g_clip);
-        kernels<S>().triangles.interpolate_backward(a);
+        auto a = on_mesh<InterpolateArgs<decltype(s)>>(shape);
+        a.channels = channels, a.per_camera = per_camera;
+        read(at, fields::triangle_interpolate_backward(a));
+        kernels<decltype(s)>().triangles.interpolate_backward(a);
     });
 }
 
-// image clip index triangles barycentrics start corners | g_image | g_clip
 void triangle_edge_backward(bool f64, const MeshShape& shape, int64_t channels, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        EdgeArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels;
-        read(at, a.image, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
-             a.lists.corners, a.g_image, a.g_clip);
-        kernels<S>().triangles.edge_backward(a);
+        auto a = on_mesh<EdgeArgs<decltype(s)>>(shape);
+        a.channels = channels;
+        read(at, fields::triangle_edge_backward(a));
+        kernels<decltype(s)>().triangles.edge_backward(a);
     });
 }
 
-template <typename S>
-TextureArgs<S> texture_args(int64_t count, int64_t channels, int width, int height, bool repeat) {
-    TextureArgs<S> a{};
-    a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
-    return a;
-}
-
-// image uv | out
 void texture(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
              const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
-        read(at, a.image, a.uv, a.out);
-        kernels<S>().triangles.texture(a);
+        auto a = texture_args<TextureArgs<decltype(s)>>(count, channels, width, height, repeat);
+        read(at, fields::texture(a));
+        kernels<decltype(s)>().triangles.texture(a);
     });
 }
 
-// image uv | g_out | g_image g_uv
 void texture_backward(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
                       const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
-        read(at, a.image, a.uv, a.g_out, a.g_image, a.g_uv);
-        kernels<S>().triangles.texture_backward(a);
+        auto a = texture_args<TextureArgs<decltype(s)>>(count, channels, width, height, repeat);
+        read(at, fields::texture_backward(a));
+        kernels<decltype(s)>().triangles.texture_backward(a);
     });
 }
 

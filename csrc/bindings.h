@@ -9,6 +9,7 @@ bindings.h - what the bindings of every backend share: lists of addresses, and t
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace py = pybind11;
@@ -27,6 +28,10 @@ public:
             throw std::invalid_argument("too few addresses: got " + std::to_string(at_.size()));
         field = reinterpret_cast<T*>(at_[next_++]);
     }
+    template <typename... T>
+    void operator()(const std::tuple<T*&...>& fields) {
+        std::apply([this](auto&... field) { (operator()(field), ...); }, fields);
+    }
     void done() const {
         if (next_ != at_.size())
             throw std::invalid_argument("too many addresses: got " + std::to_string(at_.size()));
@@ -37,13 +42,15 @@ private:
     size_t next_ = 0;
 };
 
+// Each of `fields` is a pointer or a list of pointers, std::tie(...).
 template <typename... T>
-void read(const Addresses& at, T*&... fields) {
+void read(const Addresses& at, T&&... fields) {
     Reader reader(at);
     (reader(fields), ...);
     reader.done();
 }
 
+// The sizes of a call of the rasterizer, which sctd/ops keeps within what a backend counts with.
 struct ProjectShape {
     int64_t cameras, count, bases;
     int width, height, sh_degree;
@@ -57,10 +64,51 @@ struct BlendShape {
     bool colors_per_camera, with_depth, absgrad;
 };
 
+template <typename Args>
+Args project_args(const ProjectShape& p) {
+    Args a{};
+    a.cameras = p.cameras, a.count = p.count, a.bases = p.bases;
+    a.width = p.width, a.height = p.height, a.sh_degree = p.sh_degree;
+    a.antialiased = p.antialiased, a.sh_per_camera = p.sh_per_camera;
+    a.near_plane = p.near_plane, a.far_plane = p.far_plane, a.radius_clip = p.radius_clip, a.eps2d = p.eps2d;
+    return a;
+}
+
+template <typename Args>
+Args blend_args(const BlendShape& b) {
+    Args a{};
+    a.cameras = b.cameras, a.count = b.count, a.channels = b.channels, a.pairs = b.pairs;
+    a.width = b.width, a.height = b.height;
+    a.colors_per_camera = b.colors_per_camera, a.with_depth = b.with_depth, a.absgrad = b.absgrad;
+    return a;
+}
+
 struct MeshShape {
     int64_t cameras, vertices, faces;
     int width, height;
 };
+
+template <typename Args>
+Args mesh_args(const MeshShape& m) {
+    Args a{};
+    a.cameras = m.cameras, a.vertices = m.vertices, a.faces = m.faces, a.width = m.width, a.height = m.height;
+    return a;
+}
+
+// Arguments that have a mesh among them.
+template <typename Args>
+Args on_mesh(const MeshShape& shape) {
+    Args a{};
+    a.mesh = mesh_args<decltype(a.mesh)>(shape);
+    return a;
+}
+
+template <typename Args>
+Args texture_args(int64_t count, int64_t channels, int width, int height, bool repeat) {
+    Args a{};
+    a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
+    return a;
+}
 
 inline void bind_shapes(py::module_& m) {
     py::class_<MeshShape>(m, "MeshShape", py::module_local())

@@ -31,9 +31,12 @@ def python(
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SCTD_")}
     return subprocess.run(
         [sys.executable, *command],
-        cwd=repository, env={**kept, "CUDA_HOME": str(home), **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=repository,
+        env={**kept, "CUDA_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(

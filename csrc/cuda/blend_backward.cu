@@ -14,7 +14,7 @@ write them with a single instruction.
 
 Layout   blend_tile.h. Channels beyond 4 take further passes, in which everything is linear but the absolute gradient.
 Repeats  by default up to the order of the additions of different sub-tiles (atomicAdd); with `deterministic` each (pair,
-         sub-tile) writes sums of its own, added afterwards in slot order: bit for bit, for (capacity x 4) rows of memory.
+         sub-tile) writes sums of its own, added afterwards in slot order: bit for bit, for (pairs x 4) rows of memory.
 Limits   4 GiB of sums, which the caller checks: a row is found by a 32-bit number of bytes.
 Source   Kerbl et al. 2023, appendix C.
 */
@@ -189,7 +189,7 @@ __global__ void add_slots_kernel(BlendArgs a, const float* slot_rows, float* row
     if (rank >= int64_t(a.cameras) * a.count) return;
     const int size = row_size(a);
     int64_t end = a.rank_start[rank + 1];
-    if (end > a.capacity) end = a.capacity;
+    if (end > a.pairs) end = a.pairs;
     float* const out = rows + int64_t(a.order[rank]) * size;
     for (int i = 0; i < size; ++i) {
         float sum = 0;
@@ -269,7 +269,7 @@ void launch(const BlendArgs& a, unsigned tiles, Pass pass, float* rows, Stream s
 }
 
 int64_t sum_rows(const BlendArgs& a) { return int64_t(a.cameras) * a.count; }
-int64_t slot_rows(const BlendArgs& a) { return a.deterministic ? a.capacity * kWarps : 0; }
+int64_t slot_rows(const BlendArgs& a) { return a.deterministic ? a.pairs * kWarps : 0; }
 int64_t background_parts(const BlendArgs& a) { return int64_t(a.cameras) * a.channels * kParts; }
 size_t sums_size(const BlendArgs& a) {
     return size_t(sum_rows(a) + slot_rows(a)) * row_size(a) * sizeof(float);

@@ -84,7 +84,7 @@ void tiles_write(const TilesArgs& a, Stream stream);  // fills the others
 struct BlendArgs {
     int cameras, count, channels, width, height;
     int colors_per_camera, with_depth, absgrad, deterministic;
-    int64_t capacity;
+    int64_t pairs;  // that the lists have room for
     const float *means2d, *conics, *colors, *opacities, *depths, *backgrounds;
     const int32_t *order, *rank_start, *tile_start, *pair_index, *pair_slot;
     const uint8_t* pair_mask;

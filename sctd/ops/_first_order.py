@@ -45,7 +45,7 @@ def first_order(name: str) -> Callable[[Vjp], Vjp]:
             if not torch.is_grad_enabled():
                 return out
             found = [out] if isinstance(out, Tensor) else list(out)
-            at = [i for i, g in enumerate(found) if g is not None]
+            at = [i for i, g in enumerate(found) if isinstance(g, Tensor)]
             causes = (t for t in (*ctx.saved_tensors, *grads) if t is not None)
             barred = _Barrier.apply(name, len(at), *(found[i] for i in at), *causes)  # type: ignore[no-untyped-call]
             for i, g in zip(at, barred, strict=True):

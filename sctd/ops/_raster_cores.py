@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -18,18 +18,29 @@ from sctd.ops._backend import cuda_module, native
 from sctd.ops._checks import addresses, addresses_for, stream_of
 
 Tensors = Sequence[Tensor | None]
-Lists = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-"""What :func:`sctd.ops._raster_ops.tile_lists_now` returns."""
+Lists = list[Tensor]
+"""Which tile each footprint touches. A core makes them and reads them; to all others they are opaque."""
 RECORD = 8
 """Numbers of a footprint's record: Record in csrc/cuda/kernels.h."""
 
 
 class Core(Protocol):
-    """What the ops need of a native core. ``sizes`` are the arguments of ProjectShape or BlendShape."""
+    """What the ops need of a native core. ``sizes`` are the arguments of ProjectShape or BlendShape; the tile
+    lists stand in blend's ``inputs``, behind the backgrounds."""
 
-    mask_dtype: torch.dtype
-    has_order: bool  # whether the first and the last of the tile lists are used, else they are empty
     optional_g_alphas: bool  # whether blend_backward takes None for zeros
+
+    @staticmethod
+    def empty_lists(depths: Tensor, tiles: int, pairs: int | torch.SymInt) -> Lists:
+        """Unfilled tile lists of footprints with these depths [C, N], for so many tiles and pairs."""
+
+    @staticmethod
+    def room(lists: Lists) -> int:
+        """Pairs that the lists hold at most."""
+
+    @staticmethod
+    def needed(lists: Lists) -> Tensor | None:
+        """Pairs that there are, where there may be more than the lists hold: on the device."""
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None: ...
 
@@ -99,30 +110,42 @@ def _f64(tensors: Tensors) -> bool:
     return tensors[0] is not None and tensors[0].dtype == torch.float64
 
 
-def list_arrays(depths: Tensor, tiles: int, pairs: int | torch.SymInt, core: Core) -> Lists:
-    """Unfilled: three arrays of the Gaussians, the Gaussians, the tiles; three of the pairs; records."""
-    count = depths.numel()
-    footprints = count if core.has_order else 0
-    sizes = (footprints, count + 1, tiles + 1, pairs, pairs)
-    order, start, tile_start, index, slot = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
-    mask = depths.new_empty(pairs, dtype=core.mask_dtype)
-    return order, start, tile_start, index, slot, mask, depths.new_empty(footprints, RECORD)
-
-
 def count_tiles(cameras: int, width: int, height: int) -> int:
     """Tiles of all cameras."""
     return cameras * -(-width // TILE) * -(-height // TILE)
 
 
+class CpuLists(NamedTuple):
+    """TilesOut in csrc/cpu/kernels.h."""
+
+    slot_start: Tensor
+    tile_start: Tensor
+    pair_index: Tensor
+    slot_pair: Tensor
+    pair_mask: Tensor
+
+
 class CpuCore:
     """C++ on CPU tensors, float32 and float64."""
 
-    mask_dtype = torch.int64  # 4 x 1 strips
-    has_order = False
     optional_g_alphas = True
 
     def __init__(self) -> None:
         self.module = native()
+
+    @staticmethod
+    def empty_lists(depths: Tensor, tiles: int, pairs: int | torch.SymInt) -> Lists:
+        sizes = (depths.numel() + 1, tiles + 1, pairs, pairs)
+        integers = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
+        return [*integers, depths.new_empty(pairs, dtype=torch.int64)]
+
+    @staticmethod
+    def room(lists: Lists) -> int:
+        return CpuLists(*lists).pair_index.shape[0]
+
+    @staticmethod
+    def needed(lists: Lists) -> Tensor | None:
+        return None  # exactly what there is room for
 
     def project_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         check_footprints(*sizes[:2])
@@ -153,32 +176,61 @@ class CpuCore:
             raise MemoryError(
                 f"not enough memory for the tile lists of {cameras} x {count} Gaussians"
             ) from None
-        out = list_arrays(depths, count_tiles(cameras, *size), check_pairs(found.pairs), self)
-        found.write(addresses(*out[1:6]))
-        return out
+        lists = self.empty_lists(depths, count_tiles(cameras, *size), check_pairs(found.pairs))
+        found.write(addresses(*lists))
+        return lists
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
-        at = addresses(*inputs[:6], *inputs[7:12], *out)  # but for order and records
-        self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), at)
+        self.module.blend_forward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
 
     def blend_backward(
         self, sizes: Sequence[Any], deterministic: bool, inputs: Tensors, out: Tensors
     ) -> None:
         """Always deterministic."""
-        at = addresses(*inputs[:6], *inputs[7:12], *inputs[13:], *out)
-        self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), at)
+        self.module.blend_backward(_f64(inputs), self.module.BlendShape(*sizes), addresses(*inputs, *out))
+
+
+class CudaLists(NamedTuple):
+    """TilesArgs in csrc/cuda/kernels.h."""
+
+    order: Tensor
+    rank_start: Tensor
+    tile_start: Tensor
+    pair_index: Tensor
+    pair_slot: Tensor
+    pair_mask: Tensor
+    records: Tensor
 
 
 class CudaCore:
     """The CUDA kernels, float32, on the tensors' device and its current stream; or emulated, or executed, on
     CPU tensors."""
 
-    mask_dtype = torch.uint8  # 8 x 8 sub-tiles
-    has_order = True
     optional_g_alphas = False
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
+
+    @staticmethod
+    def _of_pairs(like: Tensor, pairs: int | torch.SymInt) -> tuple[Tensor, Tensor, Tensor]:
+        index, slot = (like.new_empty(pairs, dtype=torch.int32) for _ in range(2))
+        return index, slot, like.new_empty(pairs, dtype=torch.uint8)
+
+    @classmethod
+    def empty_lists(cls, depths: Tensor, tiles: int, pairs: int | torch.SymInt) -> Lists:
+        count = depths.numel()
+        sizes = (count, count + 1, tiles + 1)
+        order, rank_start, tile_start = (depths.new_empty(n, dtype=torch.int32) for n in sizes)
+        records = depths.new_empty(count, RECORD)
+        return [*CudaLists(order, rank_start, tile_start, *cls._of_pairs(depths, pairs), records)]
+
+    @staticmethod
+    def room(lists: Lists) -> int:
+        return CudaLists(*lists).pair_index.shape[0]
+
+    @staticmethod
+    def needed(lists: Lists) -> Tensor | None:
+        return CudaLists(*lists).rank_start[-1]
 
     @staticmethod
     def _scratch(like: Tensor | None, size: int) -> Tensor:
@@ -205,22 +257,19 @@ class CudaCore:
         """At most ``capacity`` pairs, without waiting for the device; 0: all of them, which waits once."""
         depths = footprints[3]
         cameras, count = depths.shape
-        order, rank_start = (
-            depths.new_empty(n, dtype=torch.int32) for n in (depths.numel(), depths.numel() + 1)
-        )
-        records = depths.new_empty(depths.numel(), RECORD)
+        tiles = count_tiles(cameras, *size)
+        order, rank_start, tile_start, *_, records = self.empty_lists(depths, tiles, 0)
         with stream_of(depths) as stream:
             scratch = self._scratch(depths, self.module.tiles_count_scratch(depths.numel()))
             bands = self._scratch(depths, self.module.tiles_bands(depths.numel()))
             at = addresses_for(self.module, *footprints, order, rank_start, records, bands, scratch)
             self.module.tiles_count(cameras, count, *size, at, stream)
             pairs = min(capacity, MAX_PAIRS) or check_pairs(int(rank_start[-1]))
-            tiles = count_tiles(cameras, *size)
-            out = (order, rank_start, *list_arrays(depths[:0, :0], tiles, pairs, self)[2:6], records)
+            lists = [*CudaLists(order, rank_start, tile_start, *self._of_pairs(depths, pairs), records)]
             scratch = self._scratch(depths, self.module.tiles_write_scratch(pairs))
-            at = addresses_for(self.module, *footprints, *out, bands, scratch)
+            at = addresses_for(self.module, *footprints, *lists, bands, scratch)
             self.module.tiles_write(cameras, count, *size, pairs, at, stream)
-        return out
+        return lists
 
     def blend_forward(self, sizes: Sequence[Any], inputs: Tensors, out: Tensors) -> None:
         shape = self.module.BlendShape(*sizes)
@@ -238,7 +287,12 @@ class CudaCore:
             self.module.blend_backward(shape, deterministic, at, stream)
 
 
+def core_type(name: str) -> type[CpuCore] | type[CudaCore]:
+    """The class of a backend's core: "cpu"'s, or that of the three that run the CUDA kernels."""
+    return CpuCore if name == "cpu" else CudaCore
+
+
 @cache
 def core(name: str) -> Core:
-    """The core of a backend: "cpu", or one of the three that run the CUDA kernels."""
+    """The core of a backend."""
     return CpuCore() if name == "cpu" else CudaCore(cuda_module(name))

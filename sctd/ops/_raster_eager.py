@@ -81,7 +81,7 @@ def project(*inputs: Any) -> tuple[Tensor, ...]:
     return out
 
 
-def tile_lists(*inputs: Any) -> tuple[Tensor, ...]:
+def tile_lists(*inputs: Any) -> list[Tensor]:
     """As :func:`sctd.ops._raster_ops.tile_lists`."""
     return ops.tile_lists_now(*inputs)
 

@@ -53,7 +53,7 @@ class Footprints(NamedTuple):
 
 
 class BlendInputs(NamedTuple):
-    """Tensors of blend: footprints, then what tile_lists returned, which has no gradient."""
+    """Tensors of blend: footprints, backgrounds, and what tile_lists returned, which has no gradient."""
 
     means2d: Tensor | None
     conics: Tensor | None
@@ -61,13 +61,7 @@ class BlendInputs(NamedTuple):
     opacities: Tensor | None
     depths: Tensor | None
     backgrounds: Tensor | None
-    order: Tensor | None = None
-    rank_start: Tensor | None = None
-    tile_start: Tensor | None = None
-    pair_index: Tensor | None = None
-    pair_slot: Tensor | None = None
-    pair_mask: Tensor | None = None
-    records: Tensor | None = None
+    lists: list[Any] | None
 
 
 class BlendSettings(NamedTuple):
@@ -83,6 +77,7 @@ class BlendSettings(NamedTuple):
 
 _VIEWMATS = ProjectInputs._fields.index("viewmats")
 _BACKGROUNDS = BlendInputs._fields.index("backgrounds")
+LISTS = BlendInputs._fields.index("lists")
 
 
 def project_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -107,22 +102,28 @@ def project_vjp(backward: Backward, ctx: Any, grads: tuple[Tensor | None, ...]) 
 def blend_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     """Keep what the gradient of blend needs; ``output`` is all that the op returns."""
     count = len(BlendInputs._fields)
+    *tensors, lists = inputs[:count]
     _renders, _alphas, transmittance, last = output
-    ctx.save_for_backward(*inputs[:count], transmittance, last)
+    ctx.save_for_backward(*tensors, transmittance, last, *lists)
     ctx.settings = BlendSettings(*inputs[count:])
 
 
 def blend_vjp(
-    backward: Backward, ctx: Any, g_renders: Tensor | None, g_alphas: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    """Gradients of blend's arguments."""
-    *saved, transmittance, last = ctx.saved_tensors
-    inputs, seen = BlendInputs(*saved), ctx.needs_input_grad[_BACKGROUNDS]
+    backward: Backward,
+    ctx: Any,
+    g_renders: Tensor | None,
+    g_alphas: Tensor | None,
+    of_lists: list[Any] | None = None,
+) -> tuple[Any, ...]:
+    """Gradients of blend's arguments; ``of_lists`` is what the caller takes for none of the tile lists."""
+    saved = ctx.saved_tensors
+    transmittance, last, *lists = saved[LISTS:]
+    inputs, seen = BlendInputs._make([*saved[:LISTS], lists]), ctx.needs_input_grad[_BACKGROUNDS]
     means2d, conics, colors, opacities, depths, backgrounds, absolute = backward(
         *inputs, transmittance, last, g_renders, g_alphas, seen, *ctx.settings
     )
     if ctx.settings.absgrad:
         watched: Any = inputs.means2d
         watched.absgrad = absolute  # as gsplat: beside the .grad of meta["means2d"]
-    out = BlendInputs(means2d, conics, colors, opacities, depths, backgrounds if seen else None)
+    out = BlendInputs(means2d, conics, colors, opacities, depths, backgrounds if seen else None, of_lists)
     return (*out, *[None] * len(ctx.settings))

@@ -18,8 +18,18 @@ from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 
 from sctd.ops._first_order import first_order
-from sctd.ops._raster_cores import Lists, core, count_tiles, list_arrays
-from sctd.ops._raster_fields import ProjectSettings, blend_setup, blend_vjp, project_setup, project_vjp
+from sctd.ops._raster_cores import core, core_type, count_tiles
+from sctd.ops._raster_fields import (
+    LISTS,
+    BlendInputs,
+    BlendSettings,
+    ProjectInputs,
+    ProjectSettings,
+    blend_setup,
+    blend_vjp,
+    project_setup,
+    project_vjp,
+)
 
 DEVICES = ("cpu", "cuda")
 
@@ -158,23 +168,10 @@ project_backward = _register("project_backward", project_backward_now)
 
 
 @project_backward.register_fake
-def _(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    sh: Tensor | None,
-    viewmats: Tensor,
-    Ks: Tensor,
-    radii: Tensor,
-    g_means2d: Tensor,
-    g_depths: Tensor,
-    g_conics: Tensor,
-    g_opacities: Tensor,
-    g_colors: Tensor,
-    with_pose: bool,
-    *settings: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _(*given: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    count = len(ProjectInputs._fields)
+    means, quats, scales, opacities, sh, viewmats, _Ks = given[:count]
+    _radii, _means2d, _depths, _conics, _opacities, _colors, with_pose, *_settings = given[count:]
     a, b, c, d = (t.new_empty(t.shape) for t in (means, quats, scales, opacities))
     g_sh = means.new_empty(0 if sh is None else sh.shape)
     return a, b, c, d, g_sh, means.new_empty(viewmats.shape if with_pose else 0)
@@ -198,13 +195,11 @@ def tile_lists_now(
     height: int,
     capacity: int,
     backend: str,
-) -> Lists:
-    """=> order [CN], rank_start [CN+1], tile_start [tiles+1]; M pairs' index, slot, mask; records [CN,8].
+) -> list[Tensor]:
+    """=> what the core's blend reads; its ``room`` and ``needed`` count the pairs.
 
-    These are CUDA's names. The CPU returns (empty, slot_start, tile_start, pair_index, slot_pair, pair_mask,
-    empty). The core's kernels.h documents both, at TilesArgs and TilesOut. On CUDA M is ``capacity``, and the
-    last of rank_start is the number of pairs that were needed; elsewhere, and with capacity 0, M is known
-    only afterwards.
+    On CUDA there is room for ``capacity`` pairs, and more may be needed; elsewhere, and with capacity 0, for
+    all, whose number is known only afterwards.
     """
     footprints = [t.contiguous() for t in (means2d, conics, opacities, depths, radii)]
     return core(backend).tile_lists(footprints, (width, height), capacity)
@@ -214,17 +209,20 @@ tile_lists = _register("tile_lists", tile_lists_now)
 
 
 @tile_lists.register_fake
-def _(means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any) -> Lists:
+def _(
+    means2d: Tensor, conics: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor, *rest: Any
+) -> list[Tensor]:
     width, height, capacity, backend = rest
     fixed = capacity > 0 and backend != "cpu"
     pairs = capacity if fixed else torch.library.get_ctx().new_dynamic_size()
-    return list_arrays(depths, count_tiles(depths.shape[0], width, height), pairs, core(backend))
+    return core_type(backend).empty_lists(depths, count_tiles(depths.shape[0], width, height), pairs)
 
 
 def _blend_sizes(
-    colors: Tensor, depths: Tensor, pair_index: Tensor, size: tuple[int, int], depth: bool, absgrad: bool
+    colors: Tensor, depths: Tensor, pairs: int, size: tuple[int, int], depth: bool, absgrad: bool
 ) -> tuple[Any, ...]:
-    return (*depths.shape, colors.shape[-1], pair_index.shape[0], *size, colors.dim() == 3, depth, absgrad)
+    """The fields of BlendShape, csrc/bindings.h."""
+    return (*depths.shape, colors.shape[-1], pairs, *size, colors.dim() == 3, depth, absgrad)
 
 
 def blend_now(
@@ -234,13 +232,7 @@ def blend_now(
     opacities: Tensor,
     depths: Tensor,
     backgrounds: Tensor | None,
-    order: Tensor,
-    rank_start: Tensor,
-    tile_start: Tensor,
-    pair_index: Tensor,
-    pair_slot: Tensor,
-    pair_mask: Tensor,
-    records: Tensor,
+    lists: list[Tensor],
     width: int,
     height: int,
     with_depth: bool,
@@ -250,10 +242,10 @@ def blend_now(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """=> renders [C,H,W,D(+1)], alphas [C,H,W,1]; and for the backward pass transmittance, last [C,H,W]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
-    lists = (order, rank_start, tile_start, pair_index, pair_slot, pair_mask, records)
     out = _blend_fake(colors, depths, width, height, with_depth)
-    sizes = _blend_sizes(colors, depths, pair_index, (width, height), with_depth, absgrad)
-    core(backend).blend_forward(sizes, (*inputs, *lists), out)
+    chosen = core(backend)
+    sizes = _blend_sizes(colors, depths, chosen.room(lists), (width, height), with_depth, absgrad)
+    chosen.blend_forward(sizes, (*inputs, *lists), out)
     return out
 
 
@@ -273,28 +265,11 @@ blend = _register("blend", blend_now)
 
 
 @blend.register_fake
-def _(
-    means2d: Tensor,
-    conics: Tensor,
-    colors: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    backgrounds: Tensor | None,
-    order: Tensor,
-    rank_start: Tensor,
-    tile_start: Tensor,
-    pair_index: Tensor,
-    pair_slot: Tensor,
-    pair_mask: Tensor,
-    records: Tensor,
-    width: int,
-    height: int,
-    with_depth: bool,
-    absgrad: bool,
-    deterministic: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _blend_fake(colors, depths, width, height, with_depth)
+def _(*given: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    count = len(BlendInputs._fields)
+    _means2d, _conics, colors, _opacities, depths, _backgrounds, _lists = given[:count]
+    settings = BlendSettings(*given[count:])
+    return _blend_fake(colors, depths, settings.width, settings.height, settings.with_depth)
 
 
 def blend_backward_now(
@@ -304,13 +279,7 @@ def blend_backward_now(
     opacities: Tensor,
     depths: Tensor,
     backgrounds: Tensor | None,
-    order: Tensor,
-    rank_start: Tensor,
-    tile_start: Tensor,
-    pair_index: Tensor,
-    pair_slot: Tensor,
-    pair_mask: Tensor,
-    records: Tensor,
+    lists: list[Tensor],
     transmittance: Tensor,
     last: Tensor,
     g_renders: Tensor,
@@ -325,8 +294,8 @@ def blend_backward_now(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """=> gradients of means2d, conics, colors, opacities, depths, backgrounds, |means2d|; or [0]."""
     inputs = _contiguous(means2d, conics, colors, opacities, depths, backgrounds)
-    saved = (order, rank_start, tile_start, pair_index, pair_slot, pair_mask, records, transmittance, last)
     grads = _contiguous(g_renders, g_alphas)  # named: they must outlive the call below
+    given = (*inputs, *lists, transmittance, last, *grads)
     out = tuple(
         torch.empty_like(t, memory_format=torch.contiguous_format)
         for t in (means2d, conics, colors, opacities, depths)
@@ -335,9 +304,9 @@ def blend_backward_now(
     if with_backgrounds and backgrounds is not None:
         g_backgrounds = torch.empty_like(backgrounds, memory_format=torch.contiguous_format)
     g_abs = torch.empty_like(out[0]) if absgrad else None
-    sizes = _blend_sizes(colors, depths, pair_index, (width, height), with_depth, absgrad)
-    gradients = (*out, g_backgrounds, g_abs)
-    core(backend).blend_backward(sizes, deterministic, (*inputs, *saved, *grads), gradients)
+    chosen = core(backend)
+    sizes = _blend_sizes(colors, depths, chosen.room(lists), (width, height), with_depth, absgrad)
+    chosen.blend_backward(sizes, deterministic, given, (*out, g_backgrounds, g_abs))
     none = means2d.new_empty(0)
     return (
         out[0],
@@ -354,40 +323,20 @@ blend_backward = _register("blend_backward", blend_backward_now)
 
 
 @blend_backward.register_fake
-def _(
-    means2d: Tensor,
-    conics: Tensor,
-    colors: Tensor,
-    opacities: Tensor,
-    depths: Tensor,
-    backgrounds: Tensor | None,
-    order: Tensor,
-    rank_start: Tensor,
-    tile_start: Tensor,
-    pair_index: Tensor,
-    pair_slot: Tensor,
-    pair_mask: Tensor,
-    records: Tensor,
-    transmittance: Tensor,
-    last: Tensor,
-    g_renders: Tensor,
-    g_alphas: Tensor | None,
-    with_backgrounds: bool,
-    width: int,
-    height: int,
-    with_depth: bool,
-    absgrad: bool,
-    *settings: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _(*given: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    count = len(BlendInputs._fields)
+    means2d, conics, colors, opacities, depths, backgrounds, _lists = given[:count]
+    _transmittance, _last, _renders, _alphas, with_backgrounds, *settings = given[count:]
     a, b, c, d, e = (t.new_empty(t.shape) for t in (means2d, conics, colors, opacities, depths))
-    wanted = backgrounds is not None and with_backgrounds
-    background = means2d.new_empty(backgrounds.shape if wanted and backgrounds is not None else 0)
-    return a, b, c, d, e, background, means2d.new_empty(means2d.shape if absgrad else 0)
+    background = means2d.new_empty(backgrounds.shape if with_backgrounds and backgrounds is not None else 0)
+    absolute = means2d.new_empty(means2d.shape if BlendSettings(*settings).absgrad else 0)
+    return a, b, c, d, e, background, absolute
 
 
 @first_order("rasterization")
-def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
-    return blend_vjp(torch.ops.sctd.blend_backward, ctx, g_renders, g_alphas)
+def _blend_vjp(ctx: Any, g_renders: Tensor, g_alphas: Tensor, *unused: Any) -> tuple[Any, ...]:
+    of_lists = [None] * len(ctx.needs_input_grad[LISTS])  # torch.library wants one for each tensor
+    return blend_vjp(torch.ops.sctd.blend_backward, ctx, g_renders, g_alphas, of_lists)
 
 
 blend.register_autograd(_blend_vjp, setup_context=blend_setup)

@@ -5,6 +5,8 @@ Each call is one launch, the total variation two. No call waits for the device.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,29 +27,24 @@ def _cut(elements: int) -> int:
 class TritonCore:
     """Float32 arithmetic; storage in any floating type of 16 or 32 bits."""
 
-    def noise(self, z0: Tensor, noise: Tensor, level: Levels) -> Tensor:
-        z0, noise = z0.contiguous(), noise.contiguous()
-        out = torch.empty_like(z0)
-        if out.numel() == 0:
+    @staticmethod
+    def _combined(kernel: Any, a: Tensor, b: Tensor, levels: Levels, **constants: int) -> Tensor:
+        """What a kernel makes of two tensors [B, n], element by element, and the levels of each row."""
+        a, b = a.contiguous(), b.contiguous()
+        out = torch.empty_like(a)
+        if a.numel() == 0:
             return out
-        batch, n = z0.shape[0], z0.numel() // z0.shape[0]
-        with stream_of(z0):
-            _triton_ode.noise_kernel[(_cut(n), batch)](
-                z0, noise, *level, *(t.stride(0) for t in level), out, n, BLOCK=BLOCK
-            )
+        batch, n = a.shape[0], a.numel() // a.shape[0]
+        strides = [t.stride(0) for t in levels]
+        with stream_of(a):
+            kernel[(_cut(n), batch)](a, b, *levels, *strides, out, n, **constants, BLOCK=BLOCK)
         return out
 
+    def noise(self, z0: Tensor, noise: Tensor, level: Levels) -> Tensor:
+        return self._combined(_triton_ode.noise_kernel, z0, noise, level)
+
     def ode_step(self, z: Tensor, out: Tensor, levels: Levels, prediction: int) -> Tensor:
-        z, out = z.contiguous(), out.contiguous()
-        z_to = torch.empty_like(z)
-        if z.numel() == 0:
-            return z_to
-        batch, n = z.shape[0], z.numel() // z.shape[0]
-        with stream_of(z):
-            _triton_ode.ode_step_kernel[(_cut(n), batch)](
-                z, out, *levels, *(t.stride(0) for t in levels), z_to, n, PREDICTION=prediction, BLOCK=BLOCK
-            )
-        return z_to
+        return self._combined(_triton_ode.ode_step_kernel, z, out, levels, PREDICTION=prediction)
 
     def cfg_ode_steps(self, steps: GuidedSteps) -> Three:
         z, outs, wrong, guidance, levels, prediction = steps

@@ -168,6 +168,7 @@ def _native(
     """A native core: three ops. ``settings``: with_depth, absgrad, deterministic, backend."""
     from sctd.ops import _raster_eager as eager
     from sctd.ops import _raster_ops as ops
+    from sctd.ops._raster_cores import core_type
 
     backend = settings[-1]
     direct = eager.is_eager(*inputs[:7], colors, backgrounds)
@@ -180,13 +181,13 @@ def _native(
         colors = sh_colors
     footprints = (t.detach() for t in (means2d, conics, opacities, depths))
     lists = run.tile_lists(*footprints, radii, width, height, capacity, backend)
-    renders, alphas = run.blend(
-        *(means2d, conics, colors, opacities, depths, backgrounds, *lists, width, height, *settings)
-    )[:2]
+    drawn = (means2d, conics, colors, opacities, depths, backgrounds, lists)
+    renders, alphas = run.blend(*drawn, width, height, *settings)[:2]
     meta = {"means2d": means2d, "depths": depths, "conics": conics, "opacities": opacities, "radii": radii}
-    if backend != "cpu":
-        meta["pairs_needed"] = lists[1][-1]
-    return renders, alphas, {**meta, "n_pairs": lists[3].shape[0]}
+    needed = core_type(backend).needed(lists)
+    if needed is not None:
+        meta["pairs_needed"] = needed
+    return renders, alphas, {**meta, "n_pairs": core_type(backend).room(lists)}
 
 
 def _reference(
@@ -210,17 +211,9 @@ def _reference(
         channels.append(p.depths[..., None])
     if backgrounds is not None and with_depth:
         backgrounds = torch.cat([backgrounds, torch.zeros_like(backgrounds[:, :1])], 1)
+    drawn = torch.cat(channels, -1)
     renders, alphas = reference_raster.blend(
-        *(
-            p.means2d,
-            p.conics,
-            torch.cat(channels, -1),
-            p.opacities,
-            p.depths,
-            p.radii,
-            backgrounds,
-            *inputs[7:9],
-        )
+        p.means2d, p.conics, drawn, p.opacities, p.depths, p.radii, backgrounds, *inputs[7:9]
     )
     meta = {"means2d": p.means2d, "depths": p.depths, "conics": p.conics, "opacities": p.opacities}
     return renders, alphas, {**meta, "radii": p.radii, "n_pairs": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -30,20 +30,7 @@ class Reporter(Protocol):
 class Silent:
     """A reporter that ignores everything."""
 
-    def start(self, total: int, start_iteration: int) -> None:
+    def _ignore(self, *args: Any, **named: Any) -> None:
         """Nothing."""
 
-    def update(self, iteration: int, scalars: dict[str, float]) -> None:
-        """Nothing."""
-
-    def saved(self) -> None:
-        """Nothing."""
-
-    def stage(self, name: str) -> None:
-        """Nothing."""
-
-    def message(self, text: str) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
+    start = update = saved = stage = message = finish = _ignore

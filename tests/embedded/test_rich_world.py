@@ -69,7 +69,7 @@ def _maps(scene: Sculpture, size: int = 48, azimuth: float = 0.5, supersample: i
         ("bunny with a blue wig and a scarf", Subject(Thing("rabbit", wears=(Worn("wig", "blue"), SCARF)))),
         ("two mice", Subject(Thing("mouse", count=2))),
     ],
-)  # fmt: skip
+)
 def test_reads(prompt: str, subject: Subject) -> None:
     assert check_prompt(prompt) == subject
 

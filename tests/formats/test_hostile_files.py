@@ -233,7 +233,7 @@ def compressed(chunks: int, count: int, rows: bytes) -> bytes:
         (".ply", lambda: compressed(1, 300, bytes(48 + 4800)), "'chunk' has 1 rows, and 300"),
         (".splat", lambda: bytes(28) + bytes([128] * 4), "holds no usable Gaussians: rotation"),
     ],
-)  # fmt: skip
+)
 def test_what_is_declared_is_checked_first(
     tmp_path: Path, ending: str, make: Callable[[], bytes], says: str
 ) -> None:

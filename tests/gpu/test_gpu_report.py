@@ -86,8 +86,10 @@ def test_results_are_written_as_they_come_and_a_second_run_goes_on(
     (tmp_path / "mended").touch()
     found = report.run_all(jobs, kept, "these files", write)
     assert [(part.name, part.passed, part.said) for part in found] == [
-        ("first", True, "said 1"), ("second", True, ""), ("third", True, "said 3"),
-    ]  # fmt: skip
+        ("first", True, "said 1"),
+        ("second", True, ""),
+        ("third", True, "said 3"),
+    ]
     assert (tmp_path / "runs").read_text() == "first second second third ", "what passed is not run again"
     report.run_all(jobs, kept, "other files", write)
     assert (tmp_path / "runs").read_text().endswith(" third first second third ")
@@ -138,8 +140,10 @@ def test_compute_sanitizer_is_told_names_that_our_kernels_have(
     need("cuda-compile", hasattr(_backend.native(), "cuda"), "built without nvcc")
     listed = subprocess.run(
         [cuda_tool("cuobjdump"), "-symbols", _backend.native().__file__],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     names = set(re.findall(r"^FUNC .* ENTRY .* (\S+)$", listed, re.MULTILINE))
     ours = {name for name in names if report.KERNELS in name}
     kernels = ("project_forward", "count_tiles", "blend_forward", "blend_backward", "adam", "add_slots")

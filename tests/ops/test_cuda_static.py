@@ -69,8 +69,12 @@ def test_triton_compiles_a_kernel_once_a_run(repository: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, "tests/support/triton_variants.py"],
-        cwd=repository, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=repository,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     kernels = ("noise", "ode_step", "cfg_ode_steps", "perp_neg_ode_steps", "residual")
     kernels += ("activate", "activate_backward", "watch_screen")
     assert json.loads(done.stdout) == {f"{name}_kernel": 1 for name in kernels}

@@ -131,15 +131,26 @@ INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "add.s32": ("i4 i4 i4", (K, J), lambda a, b: (a.astype("i8") + b).astype("u4").view("i4")),
     "mul.hi.s32": ("i4 i4 i4", (K, J), lambda a, b: ((a.astype("i8") * b) >> 32).astype("i4")),
     "mul.wide.s32": ("i8 i4 i4", (K, J), lambda a, b: a.astype("i8") * b),
-    "shl.b32": ("u4 u4 u4", (K.view("u4"), J.view("u4")), lambda a, n: (
-        np.where(n < 32, a.astype("u8") << np.minimum(n, 32).astype("u8"), 0) & 0xFFFFFFFF).astype("u4")),
+    "shl.b32": (
+        "u4 u4 u4",
+        (K.view("u4"), J.view("u4")),
+        lambda a, n: (
+            np.where(n < 32, a.astype("u8") << np.minimum(n, 32).astype("u8"), 0) & 0xFFFFFFFF
+        ).astype("u4"),
+    ),
     "shr.s32": ("i4 i4 u4", (K, J.view("u4")), lambda a, n: a >> np.minimum(n, 31).astype("i4")),
     "div.s32": ("i4 i4 i4", (K[:6], J), lambda a, b: np.trunc(a / b).astype("i4")),
     "popc.b32": ("u4 u4", (K.view("u4"),), lambda a: np.array([int(x).bit_count() for x in a], "u4")),
-    "lop3.b32": ("u4 u4 u4 =0x33333333 =0xCA", (BITS, BITS[::-1]),
-        lambda a, b: (a & b) | (~a & np.uint32(0x33333333))),
-    "bfi.b32": ("u4 u4 u4 =5 =9", (BITS, BITS[::-1]),
-        lambda a, b: (b & ~np.uint32(511 << 5)) | (a & np.uint32(511)) << np.uint32(5)),
+    "lop3.b32": (
+        "u4 u4 u4 =0x33333333 =0xCA",
+        (BITS, BITS[::-1]),
+        lambda a, b: (a & b) | (~a & np.uint32(0x33333333)),
+    ),
+    "bfi.b32": (
+        "u4 u4 u4 =5 =9",
+        (BITS, BITS[::-1]),
+        lambda a, b: (b & ~np.uint32(511 << 5)) | (a & np.uint32(511)) << np.uint32(5),
+    ),
     "cvt.rni.f32.f32": ("f4 f4", (X,), np.rint),
     "cvt.rzi.s32.f32": ("i4 f4", (X[:6],), lambda a: a.astype("i4")),
     "cvt.rmi.f32.f32": ("f4 f4", (X,), np.floor),
@@ -153,7 +164,7 @@ INSTRUCTIONS: dict[str, tuple[str, tuple[Any, ...], Callable[..., Any]]] = {
     "cvt.s64.s32": ("i8 i4", (K,), lambda a: a.astype("i8")),
     "cvt.u32.u64": ("u4 u8", (np.uint64([1, 2**33 + 5]),), lambda a: a.astype("u4")),
     "ex2.approx.ftz.f32": ("f4 f4", (Y[[0, 1, 2, 5]],), f32(np.exp2)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("opcode", INSTRUCTIONS)
@@ -302,7 +313,7 @@ ERRORS = {
         "    mov.u64 %d1, p0;\n    cvta.param.u64 %d1, %d1;\n    st.u64 [%d1], %a;",
         "stores to a parameter",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ERRORS)

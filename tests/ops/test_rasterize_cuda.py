@@ -10,7 +10,7 @@ from torch import Tensor
 from sctd.errors import BackendUnavailable, InputError, TooLarge
 from sctd.ops import rasterization
 from sctd.ops._backend import choose, native_simt
-from sctd.ops._raster_cores import core
+from sctd.ops._raster_cores import CpuLists, CudaCore, CudaLists, core, core_type
 from sctd.ops._raster_ops import tile_lists_now
 from sctd.render import PairCapacity, Render
 
@@ -130,7 +130,9 @@ ACROSS = 2**15
 @pytest.mark.parametrize("backend", ["cpu", "cuda-simt"])
 def test_two_billion_pairs_are_too_many(backend: str) -> None:
     few = tile_lists_now(*picture_wide(3), *WIDE, 0, backend)
-    assert few[1].tolist() == [0, ACROSS, 2 * ACROSS, 3 * ACROSS]
+    starts = CpuLists(*few).slot_start if backend == "cpu" else CudaLists(*few).rank_start
+    assert starts.tolist() == [0, ACROSS, 2 * ACROSS, 3 * ACROSS]
+    assert core_type(backend).room(few) == 3 * ACROSS
     with pytest.raises(TooLarge, match=r"touch 2\^31 - 1 tiles .* or more.* render fewer cameras"):
         tile_lists_now(*picture_wide(2**31 // ACROSS), *WIDE, 0, backend)
 
@@ -139,20 +141,21 @@ def test_a_picture_is_no_wider_than_the_cpu_can_count() -> None:
     few = picture_wide(3)
     with pytest.raises(TooLarge, match="1048560 pixels wide and high; got 1048561 x 16"):
         tile_lists_now(*few, 1048561, 16, 0, "cpu")
-    assert tile_lists_now(*few, 1048560, 16, 0, "cpu")[1].tolist() == [0, 65535, 131070, 196605]
+    widest = CpuLists(*tile_lists_now(*few, 1048560, 16, 0, "cpu"))
+    assert widest.slot_start.tolist() == [0, 65535, 131070, 196605]
 
 
 def test_a_small_capacity_stands_two_billion_pairs() -> None:
     """The count stops at the largest number, and nothing is written beyond the capacity."""
     count = 2**31 // ACROSS + 100
-    order, start, tile_start, index, slot, *_ = tile_lists_now(*picture_wide(count), *WIDE, 1000, "cuda-simt")
-    wanted = ACROSS * torch.arange(count + 1)
-    assert torch.equal(start.long(), wanted.clamp(max=2**31 - 1))
-    assert torch.equal(order, torch.arange(count).int())
-    assert torch.equal(slot, torch.arange(1000).int())
-    assert not index.any()
-    assert torch.equal(tile_start.long(), torch.arange(ACROSS + 1).clamp(max=1000))
-    rendered = Render(*[torch.zeros(0)] * 5, {"pairs_needed": start[-1]})
+    lists = tile_lists_now(*picture_wide(count), *WIDE, 1000, "cuda-simt")
+    found, wanted = CudaLists(*lists), ACROSS * torch.arange(count + 1)
+    assert torch.equal(found.rank_start.long(), wanted.clamp(max=2**31 - 1))
+    assert torch.equal(found.order, torch.arange(count).int())
+    assert torch.equal(found.pair_slot, torch.arange(1000).int())
+    assert not found.pair_index.any()
+    assert torch.equal(found.tile_start.long(), torch.arange(ACROSS + 1).clamp(max=1000))
+    rendered = Render(*[torch.zeros(0)] * 5, {"pairs_needed": CudaCore.needed(lists)})
     capacity = PairCapacity()
     with pytest.raises(TooLarge, match="tile lists hold fewer"):
         capacity.overflowed(capacity.needed(rendered))

@@ -98,12 +98,12 @@ def test_opcheck_blend(with_depth: bool) -> None:
     lists = _raster_ops.tile_lists(means2d, conics, opacities, depths, radii, 20, 18, 0, "cpu")
     colors, background = torch.rand(12, 3), torch.rand(2, 3)
     tensors = [t.clone().requires_grad_() for t in (means2d, conics, colors, opacities, depths, background)]
-    args = (*tensors, *lists, 20, 18, with_depth, False, False, "cpu")
+    args = (*tensors, lists, 20, 18, with_depth, False, False, "cpu")
     torch.library.opcheck(_raster_ops.blend, args)
     out = _raster_ops.blend(*(t.detach() if isinstance(t, Tensor) else t for t in args))
     back = (
         *(t.detach() for t in tensors),
-        *lists,
+        lists,
         *out[2:],
         torch.rand_like(out[0]),
         torch.rand_like(out[1]),

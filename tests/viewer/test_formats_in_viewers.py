@@ -118,9 +118,7 @@ SETTINGS = {
     "postEffectSettings": {
         "sharpness": {"enabled": False, "amount": 0},
         "bloom": {"enabled": False, "intensity": 1, "blurLevel": 2},
-        "grading": {
-            "enabled": False, "brightness": 0, "contrast": 1, "saturation": 1, "tint": [1, 1, 1]
-        },
+        "grading": {"enabled": False, "brightness": 0, "contrast": 1, "saturation": 1, "tint": [1, 1, 1]},
         "vignette": {"enabled": False, "intensity": 0.5, "inner": 0.3, "outer": 0.75, "curvature": 1},
         "fringing": {"enabled": False, "intensity": 0.5},
     },
@@ -129,7 +127,7 @@ SETTINGS = {
     "cameras": [{"initial": {"position": [EYE[0], EYE[1], -EYE[2]], "target": [0, 0, 0], "fov": 40}}],
     "annotations": [],
     "startMode": "default",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ["a.ply", "4.spz"])

@@ -77,10 +77,7 @@ def ours(azimuth: int) -> CameraBatch:
     """One of the 36 cameras of an orbit."""
     cameras = orbit_cameras(36, OUTPUT.elevation_deg, OUTPUT.radius, 40.0, SIZE)
     k = azimuth // 10
-    return CameraBatch(
-        cameras.viewmats[k : k + 1], cameras.Ks[k : k + 1], SIZE, SIZE, cameras.azimuth[k : k + 1],
-        cameras.elevation[k : k + 1], cameras.radius[k : k + 1], cameras.fovy[k : k + 1],
-    )  # fmt: skip
+    return cameras[k : k + 1]
 
 
 @pytest.mark.parametrize("azimuth", [0, 110])

@@ -35,8 +35,10 @@ def test_colours_are_those_that_the_rasterizer_blends() -> None:
         camera = CameraBatch(
             look_at(EYE[None], one.means, torch.tensor([[0.0, 1, 0]])),
             torch.tensor([[[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]]),
-            16, 16, *(torch.zeros(1) for _ in range(4)),
-        )  # fmt: skip
+            16,
+            16,
+            *(torch.zeros(1) for _ in range(4)),
+        )
         seen = render(one, camera, torch.zeros(1, 3))
         blended = seen.rgb[0, :, 8, 8] / seen.alpha[0, 0, 8, 8]
         assert torch.allclose(blended.clamp(0, 1), colors[k], atol=2e-3)

@@ -43,6 +43,12 @@ def upright(direction: NDArray[Any]) -> Floats:
     return axes_along(y, np.array([0, -math.copysign(1, y[2]), 0.0] if along_z else [0, 0, 1.0]))
 
 
+def _between(a: Point, b: Point) -> tuple[Point, float, Floats]:
+    """The middle of a line, half its length, and axes part -> world whose y lies along it."""
+    a_, b_ = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    return (a_ + b_) / 2, float(np.linalg.norm(b_ - a_)) / 2, upright(b_ - a_)
+
+
 @dataclass(frozen=True)
 class Frame:
     """Local -> outer: scale, then turn, then shift."""
@@ -202,11 +208,8 @@ class Sculpture:
 
     def rod(self, a: Point, b: Point, radius: float, m: Material, end: float | None = None) -> None:
         """A cylinder with flat ends from a to b; ``end``: its radius at b."""
-        a_, b_ = np.asarray(a, np.float32), np.asarray(b, np.float32)
-        half = float(np.linalg.norm(b_ - a_)) / 2
-        self._add(
-            "frustum", (radius, radius if end is None else end, half, 0.0), (a_ + b_) / 2, upright(b_ - a_), m
-        )
+        middle, half, axes = _between(a, b)
+        self._add("frustum", (radius, radius if end is None else end, half, 0.0), middle, axes, m)
 
     def torus(
         self,
@@ -226,9 +229,8 @@ class Sculpture:
 
     def limb(self, a: Point, b: Point, radius: float, m: Material, end: float | None = None) -> None:
         """Two balls at a and b and what lies between; ``end``: the radius at b."""
-        a_, b_ = np.asarray(a, np.float32), np.asarray(b, np.float32)
-        half = float(np.linalg.norm(b_ - a_)) / 2
-        self._add("cone", (radius, radius if end is None else end, half), (a_ + b_) / 2, upright(b_ - a_), m)
+        middle, half, axes = _between(a, b)
+        self._add("cone", (radius, radius if end is None else end, half), middle, axes, m)
 
     def tube(self, points: Sequence[Point], radii: Sequence[float] | float, m: Material) -> None:
         """Limbs along a line of points."""
