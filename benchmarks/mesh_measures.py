@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from sctd.cameras import CameraBatch, orbit_cameras
-from sctd.embedded.pictures import FOV_DEG, SIZE
+from sctd.embedded.pictures import SIZE
 from sctd.embedded.scenes import Scene
-from sctd.embedded.truth import BACKGROUND, ELEVATION_DEG, RADIUS
-from sctd.mesh.texels import fragments
+from sctd.embedded.truth import asset_views
+from sctd.formats.meshes.surface import Triangles
 from sctd.mesh.triangles import triangle_areas
 from sctd.triangle_mesh import Mesh
 
@@ -22,7 +20,6 @@ SAMPLES = 20_000
 NEAR = 0.02
 """Of the diagonal of the truth's bounding box: as far as two points are the same to the F-score."""
 CELLS = 160
-SUPERSAMPLE = 2
 
 Points = NDArray[np.float64]
 
@@ -94,33 +91,4 @@ def shape_of(mesh: Mesh, truth: Cloud) -> Shape:
 
 def mesh_views(mesh: Mesh, n: int, size: int = SIZE) -> Tensor:
     """The mesh from the cameras of :func:`sctd.embedded.truth.asset_views`, [n, 3, size, size], 0..1."""
-    cameras = orbit_cameras(n, ELEVATION_DEG, RADIUS, FOV_DEG, size * SUPERSAMPLE)
-    fine = torch.stack([torch.from_numpy(_picture(mesh, cameras, i)) for i in range(n)]).permute(0, 3, 1, 2)
-    return torch.nn.functional.avg_pool2d(fine, SUPERSAMPLE)
-
-
-def _picture(mesh: Mesh, cameras: CameraBatch, i: int) -> NDArray[np.float32]:
-    """One picture over BACKGROUND, [H, W, 3]: the nearest triangle's texel at each pixel's centre."""
-    viewmat, K = (t[i].double().numpy() for t in (cameras.viewmats, cameras.Ks))
-    x, y, z = (mesh.vertices.astype(np.float64) @ viewmat[:3, :3].T + viewmat[:3, 3]).T
-    screen = np.stack((K[0, 0] * x / z + K[0, 2], K[1, 1] * y / z + K[1, 2]), axis=1)
-    found = fragments(screen[mesh.faces], cameras.width)
-    corners = mesh.faces[found.face]
-    inverse = found.weights / z[corners]  # linear on the screen, unlike depth
-    depth = 1 / inverse.sum(axis=1)
-    order = np.lexsort((depth, found.index))
-    pixels, first = np.unique(found.index[order], return_index=True)
-    nearest = order[first]
-    uv = np.einsum("tk,tkd->td", inverse[nearest] * depth[nearest, None], mesh.uvs[corners[nearest]])
-    picture = np.full((cameras.height * cameras.width, 3), BACKGROUND, np.float32)
-    picture[pixels] = _read(mesh.texture, uv)
-    return picture.reshape(cameras.height, cameras.width, 3)
-
-
-def _read(texture: NDArray[np.uint8], uv: Points) -> NDArray[np.float32]:
-    """Colours 0..1 between the four nearest texels, [n, 3]."""
-    image = torch.from_numpy(texture).permute(2, 0, 1)[None].float() / 255
-    grid = torch.from_numpy(2 * uv - 1).float()[None, None]
-    read = torch.nn.functional.grid_sample(image, grid, align_corners=False, padding_mode="border")
-    colors: NDArray[np.float32] = read[0, :, 0].T.numpy()
-    return colors
+    return asset_views(Triangles.of_mesh(mesh), n, size)[0]

@@ -183,7 +183,7 @@ class Crew:
 def _carry_on(store: Store, crew: Crew) -> None:
     """Run the batch and print the paths."""
     from sctd.batch.status import status
-    from sctd.run.folder import ASSET
+    from sctd.run.folder import ASSET, ASSET_MESH, MESH
 
     if not store.exists():
         status(store)  # says so
@@ -191,7 +191,9 @@ def _carry_on(store: Store, crew: Crew) -> None:
     try:
         for outcome, state in crew.carry_on(store, report):
             if state == "done":
-                typer.echo(store.address(outcome.name, ASSET))
+                made = [name for name in (ASSET, ASSET_MESH, MESH) if name in outcome.checksums]
+                for name in made:
+                    typer.echo(store.address(outcome.name, name))
     except KeyboardInterrupt as exc:
         raise Interrupted(f"interrupted; continue with sctd batch --resume {store}") from exc
     finally:

@@ -15,7 +15,9 @@ from .progress import say
 
 
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or folders that hold some, or meshes in them.")
+    ],
     clip: Annotated[
         str | None, typer.Option(help="A CLIP for scores, R-precision and Janus: folder or hub id.")
     ] = None,
@@ -37,15 +39,15 @@ def evaluate(
 ) -> None:
     """Score runs: procedural truth (embedded prior), CLIP, T3Bench; means by method with 95% intervals."""
     from sctd import suites
-    from sctd.run.read_back import find_runs, read_run
+    from sctd.run.read_back import find_results, read_run
 
     if t3bench and reward is None:
         raise InputError("--t3bench needs --reward FOLDER: no reward model comes with sctd")
     if reward is not None and not t3bench:
         raise InputError("--reward is the judge of --t3bench; add --t3bench")
-    folders = find_runs(runs)
+    places = find_results(runs)
     prompts = None if suite is None else suites.prompts(suite)
-    own = list(dict.fromkeys(read_run(folder).config.prompt for folder in folders))
+    own = list(dict.fromkeys(read_run(p.parent if p.is_file() else p).config.prompt for p in places))
     if json is not None:
         inputs.check_new_files([json], overwrite=overwrite)
 
@@ -58,7 +60,7 @@ def evaluate(
         distractors=own if prompts is None else prompts,
         reward=None if reward is None else Reward.load(reward),
     )
-    found = report.evaluate(folders, judges, prompts, say)
+    found = report.evaluate(places, judges, prompts, say)
     if json is not None:
         from json import dumps
 

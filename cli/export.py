@@ -16,7 +16,9 @@ from . import inputs
 
 
 def export(
-    asset: Annotated[Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians, or a run folder.")],
+    asset: Annotated[
+        Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians or a mesh, or a run folder.")
+    ],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help=f"File to write; its ending says how: {' '.join(exports.ENDINGS)}"),
@@ -54,20 +56,25 @@ def export(
     from sctd.config import load_config
     from sctd.export.table import Options
     from sctd.export.table import export as write
+    from sctd.formats.assets import counted, read_asset
     from sctd.formats.axes import Up
-    from sctd.formats.table import read_gaussians
+    from sctd.gaussians import Gaussians
     from sctd.run.folder import CONFIG
     from sctd.viewer.caption import Caption
 
     say = partial(typer.echo, err=True)
-    gaussians = read_gaussians(source, cast("Up | None", axis), say)
+    shown = read_asset(source, cast("Up | None", axis), say)
     if sh_degree is not None:
-        gaussians = gaussians.with_sh_degree(sh_degree)
+        if not isinstance(shown, Gaussians):
+            raise InputError(
+                f"--sh-degree is of the colours of Gaussians, and {source} is a mesh; leave it out"
+            )
+        shown = shown.with_sh_degree(sh_degree)
     caption = None
     if asset.is_dir() and (asset / CONFIG).is_file():
         caption = Caption.of_run(load_config(file=asset / CONFIG))
     options = Options(spz_version, size, views, frames, fps, color, caption)
     with made_folder(out.parent):
-        loses = write(out, gaussians, options)
-    say(f"{out}: {len(gaussians)} Gaussians; {loses}")
+        loses = write(out, shown, options)
+    say(f"{out}: {counted(shown)}; {loses}")
     typer.echo(out)

@@ -72,13 +72,16 @@ def asset_file(source: Path) -> Path:
         InputError: there is none.
     """
     if source.is_dir():
-        from sctd.run.folder import ASSET
+        from sctd.run.folder import ASSET, ASSET_MESH, asset_of
 
-        if not (source / ASSET).is_file():
-            raise InputError(f"{source} holds no {ASSET}; give the folder of a finished run, or a file")
-        return source / ASSET
+        found = asset_of(source)
+        if found is None:
+            raise InputError(
+                f"{source} holds no {ASSET} or {ASSET_MESH}; give the folder of a finished run, or a file"
+            )
+        return found
     if not source.is_file():
-        raise InputError(f"{source} is not a file; give the asset.ply of a run")
+        raise InputError(f"{source} is not a file; give the asset of a run")
     return source
 
 

@@ -19,12 +19,14 @@ from .shots import FOLDER, Shots
 
 if TYPE_CHECKING:
     from sctd.cameras import CameraBatch
+    from sctd.formats.assets import Asset
     from sctd.formats.axes import Up
-    from sctd.gaussians import Gaussians
 
 
 def render(
-    asset: Annotated[Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians, or a run folder.")],
+    asset: Annotated[
+        Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians or a mesh, or a run folder.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -95,36 +97,38 @@ def render(
     from sctd.cameras import orbit_cameras
     from sctd.export.contact import save_contact
     from sctd.export.video import save_turntable
-    from sctd.formats.table import read_gaussians
+    from sctd.formats.assets import read_asset
     from sctd.render import render_images
 
     def ring(count: int) -> CameraBatch:
         return orbit_cameras(count, elevation, radius, fov, height, width)
 
     cameras = shots.cameras(ring, frames, (width, height) if size else None)  # before anything is read
-    gaussians = read_gaussians(asset, axis, say)
+    shown = read_asset(asset, axis, say)
     if cameras is None or orbit:
-        _say_when_unseen(asset, gaussians, radius, fov)
+        _say_when_unseen(asset, shown, radius, fov)
     with made_folder(folder):
         if cameras is not None:
-            shots.write(folder, gaussians, cameras, color, fps, say)
+            shots.write(folder, shown, cameras, color, fps, say)
         for target in targets:
             if target.suffix == ".mp4":
-                save_turntable(target, render_images(gaussians, ring(frames), color), fps)
+                save_turntable(target, render_images(shown, ring(frames), color), fps)
             else:
-                save_contact(target, render_images(gaussians, ring(views), color))
+                save_contact(target, render_images(shown, ring(views), color))
             typer.echo(target)
 
 
-def _say_when_unseen(asset: Path, gaussians: Gaussians, radius: float, fov: float) -> None:
+def _say_when_unseen(asset: Path, shown: Asset, radius: float, fov: float) -> None:
     """Print a line when less than half of an asset is in the pictures."""
+    from sctd.formats.assets import points_of
     from sctd.initial.view import extent, share_within
 
     seen = radius * math.sin(math.radians(fov) / 2)
-    share = share_within(gaussians.means, seen)
+    points = points_of(shown)
+    share = share_within(points, seen)
     if share >= 0.5:
         return
-    centre, size = extent(gaussians.means)
+    centre, size = extent(points)
     typer.echo(
         f"{asset}: {share:.0%} of it lies within {seen:.3g} of the origin, which the pictures show; "
         f"its middle is ({', '.join(f'{x:.4g}' for x in centre)}), its radius {size:.4g}: see --radius",

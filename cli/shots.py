@@ -15,7 +15,7 @@ from sctd.extras import need_exr
 
 if TYPE_CHECKING:
     from sctd.cameras import CameraBatch
-    from sctd.gaussians import Gaussians
+    from sctd.formats.assets import Asset
 
 FOLDER = "frames"
 
@@ -82,7 +82,7 @@ class Shots:
     def write(
         self,
         folder: Path,
-        gaussians: Gaussians,
+        asset: Asset,
         cameras: CameraBatch,
         color: Sequence[float],
         fps: float,
@@ -93,11 +93,11 @@ class Shots:
         from sctd.export.shots import depth_span, write_shots, write_video
 
         if self.kind == "mp4":
-            typer.echo(write_video(folder, gaussians, cameras, color, fps))
+            typer.echo(write_video(folder, asset, cameras, color, fps))
             return
-        span = depth_span(gaussians, cameras)
+        span = depth_span(asset, cameras)
         if "depth" in self.show and self.kind == "png":
             say(f"depth: white is {span[0]:.4g} and black {span[1]:.4g} world units away, or nothing")
         style = Style(self.show, self.transparent, span)
-        for made in write_shots(folder, gaussians, cameras, color, style, self.kind):
+        for made in write_shots(folder, asset, cameras, color, style, self.kind):
             typer.echo(made)

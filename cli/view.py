@@ -25,7 +25,10 @@ HERE = "127.0.0.1"
 
 def view(
     asset: Annotated[
-        Path, typer.Argument(metavar="ASSET|RUN", help="A file of Gaussians or a run, also one in progress.")
+        Path,
+        typer.Argument(
+            metavar="ASSET|RUN", help="A file of Gaussians or of a mesh, or a run, also one in progress."
+        ),
     ],
     beside: Annotated[
         Path | None, typer.Argument(metavar="[ASSET|RUN]", help="Another one to show beside it.")
@@ -40,7 +43,9 @@ def view(
     sources = [path for path in (asset, beside) if path is not None]
     for path in sources:
         if not path.exists():
-            raise InputError(f"{path} does not exist; give a file of Gaussians, or the folder of a run")
+            raise InputError(
+                f"{path} does not exist; give a file of Gaussians or of a mesh, or the folder of a run"
+            )
 
     from sctd.formats.axes import Up
     from sctd.viewer.serve import serve

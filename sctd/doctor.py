@@ -188,7 +188,7 @@ def _threads() -> list[Check]:
 
 def _files() -> list[Check]:
     """The files that a run can start from and that can adapt a prior, and the refused ones."""
-    from sctd import initial
+    from sctd import formats
     from sctd.formats.gltf_extensions import INSTEAD
     from sctd.prior.load.lora_keys import OTHER_KINDS
 
@@ -198,7 +198,7 @@ def _files() -> list[Check]:
         Check(
             "starts",
             "ok",
-            f"{' '.join(initial.ENDINGS)}; refused by name: {refused}",
+            f"{' '.join(formats.ASSET_ENDINGS)}; refused by name: {refused}",
         ),
         Check(
             "adapters",

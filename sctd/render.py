@@ -1,4 +1,4 @@
-"""Step 4 of 9: Gaussians and cameras in, images out."""
+"""Step 4 of 9: Gaussians and cameras in, images out; for people, a mesh instead of Gaussians too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.gaussians import Gaussians
 from sctd.machine import transfer
+from sctd.render_triangles import Picture, render_triangles
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,15 @@ def render(
 
 
 @torch.no_grad()
+def look_at_asset(asset: Asset, cameras: CameraBatch, background: Tensor) -> Render | Picture:
+    """Colours over a background [C, 3], 0..1, and coverage of an asset of either kind, without a gradient."""
+    if isinstance(asset, Triangles):
+        return render_triangles(asset, cameras, background)
+    return render(asset, cameras, background)
+
+
 def render_images(
-    gaussians: Gaussians,
+    asset: Asset,
     cameras: CameraBatch,
     background: Sequence[float] = (1.0, 1.0, 1.0),
     *,
@@ -140,6 +150,6 @@ def render_images(
     for first in range(0, len(cameras), batch):
         part = cameras[first : first + batch]
         colors = torch.tensor(background, dtype=torch.float32).expand(len(part), 3)
-        rgb = render(gaussians, part, colors).rgb
+        rgb = look_at_asset(asset, part, colors).rgb
         frames.append((rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu())
     return torch.cat(frames).contiguous()

@@ -17,15 +17,17 @@ from urllib.parse import quote
 
 from sctd.batch.manifest import Asset, Manifest
 from sctd.batch.store import Store
+from sctd.run import folder
 
 PAGE = "index.html"
 FILES = {
-    "contact": "contact.png",
-    "turntable": "turntable.mp4",
-    "asset": "asset.ply",
-    "page": "asset.html",
+    "contact": (folder.CONTACT,),
+    "turntable": (folder.TURNTABLE,),
+    "asset": (folder.ASSET, folder.ASSET_MESH),
+    "mesh": (folder.MESH,),
+    "page": (folder.PAGE,),
 }
-"""Files of a run folder that the page shows or links to."""
+"""Files of a run folder that the page shows or links to; the first that is there."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def cards_of(store: Store) -> list[Card]:
     Raises:
         InputError: there is no batch.
     """
-    with store.reading() as folder, closing(Manifest(folder)) as manifest:
+    with store.reading() as place, closing(Manifest(place)) as manifest:
         return [_card(asset) for asset in manifest.assets()]
 
 
@@ -96,8 +98,11 @@ def page(title: str, cards: Sequence[Card], files: Container[str]) -> str:
 
 def _links(name: str, files: Container[str]) -> dict[str, str | None]:
     """Relative addresses of the existing files."""
-    found = {what: f"{quote(name)}/{file}" for what, file in FILES.items() if f"{name}/{file}" in files}
-    return {what: found.get(what) for what in FILES}
+    found = {
+        what: next((file for file in choices if f"{name}/{file}" in files), None)
+        for what, choices in FILES.items()
+    }
+    return {what: file and f"{quote(name)}/{file}" for what, file in found.items()}
 
 
 def _choices(counts: Counter[str]) -> str:
@@ -196,7 +201,7 @@ function drawn(card) {
   below.append(element("h2", card.prompt, {}));
   below.append(element("small", `${card.state}: ${card.method}, seed ${card.seed}${time} `, {}));
   const links = element("small", "", {});
-  for (const what of ["asset", "turntable", "page"])
+  for (const what of ["asset", "mesh", "turntable", "page"])
     if (card[what]) links.append(element("a", what, { href: card[what] }));
   below.append(links);
   if (card.error) below.append(element("small", card.error, { className: "error" }));

@@ -15,7 +15,7 @@ from sctd.analysis.plot import plot_curves
 from sctd.compare.comparison import Outcome
 from sctd.evaluate.report import METRICS, meaning
 from sctd.files import whole_file
-from sctd.run.read_back import CONTACT
+from sctd.run.folder import CONTACT
 
 PAGE, DATA, CURVES = "index.html", "page.json", "curves.png"
 TAIL = 0.1

@@ -19,8 +19,8 @@ from sctd.embedded.pictures import FOV_DEG, SIZE
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.world import Subject, world_named
 from sctd.evaluate.saturation import saturation
-from sctd.gaussians import Gaussians
-from sctd.render import render
+from sctd.formats.assets import Asset
+from sctd.render import look_at_asset
 
 ELEVATION_DEG, RADIUS = 15.0, 3.3  # inside the range that the prior was trained on
 AZIMUTHS = 24  # azimuths of the truth; the asset is looked at from every third
@@ -67,12 +67,11 @@ def truth_views(subject: Subject, n: int = AZIMUTHS, size: int = SIZE) -> tuple[
     return truth_from(subject, cameras.over(torch.full((n, 3), BACKGROUND)), size)
 
 
-def asset_views(gaussians: Gaussians, n: int, size: int = SIZE) -> tuple[Tensor, Tensor]:
+def asset_views(asset: Asset, n: int, size: int = SIZE) -> tuple[Tensor, Tensor]:
     """The asset from the cameras of :func:`truth_views`: pictures [n, 3, size, size] and alpha [n, size,
     size]."""
     cameras = orbit_cameras(n, ELEVATION_DEG, RADIUS, FOV_DEG, size)
-    with torch.no_grad():
-        seen = render(gaussians, cameras, torch.full((n, 3), BACKGROUND))
+    seen = look_at_asset(asset, cameras, torch.full((n, 3), BACKGROUND))
     return seen.rgb.clamp(0, 1), seen.alpha[:, 0]
 
 
@@ -82,14 +81,14 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def score(
-    gaussians: Gaussians,
+    asset: Asset,
     subject: Subject,
     recogniser: Recogniser | None = None,
     views: int = 8,
     size: int = SIZE,
 ) -> Score:
     """Score an asset over ``views`` azimuths (a divisor of AZIMUTHS), in pictures of size x size pixels."""
-    images, alpha = asset_views(gaussians, views, size)
+    images, alpha = asset_views(asset, views, size)
     return score_views(images, alpha, subject, recogniser)
 
 

@@ -35,7 +35,7 @@ def recognise_run(folder: Path) -> Recognition:
     """Show the recogniser a run's asset from eight sides, on a light grey background as in its training.
 
     Args:
-        folder: a finished run of the embedded prior (config.yaml and asset.ply).
+        folder: a finished run of the embedded prior (config.yaml and its asset).
 
     Raises:
         InputError: the folder holds no finished run, or its prompt is not of the embedded world.
@@ -43,17 +43,17 @@ def recognise_run(folder: Path) -> Recognition:
     from sctd.cameras import orbit_cameras
     from sctd.embedded.recogniser import recognise
     from sctd.embedded.world import world_of
-    from sctd.formats.table import read_gaussians
+    from sctd.formats.assets import read_asset
     from sctd.render import render_images
-    from sctd.run.folder import read_config
+    from sctd.run.folder import asset_of, read_config
 
     config = read_config(folder)
     subject = world_of().check_prompt(config.prompt)
-    asset = folder / "asset.ply"
-    if not asset.is_file():
-        raise InputError(f"the run in {folder} is not finished: it has no asset.ply; continue with --resume")
+    asset = asset_of(folder)
+    if asset is None:
+        raise InputError(f"the run in {folder} is not finished: it has no asset; continue with --resume")
     cameras = orbit_cameras(VIEWS, config.output.elevation_deg, config.output.radius, 40.0, 64)
-    images = render_images(read_gaussians(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
+    images = render_images(read_asset(asset), cameras, (0.9, 0.9, 0.9)).permute(0, 3, 1, 2) / 255.0
     verdicts = recognise(images)
     return Recognition(
         str(subject),

@@ -14,10 +14,10 @@ from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, scores
 from sctd.evaluate.intervals import Estimate, estimate
 from sctd.evaluate.t3bench import Reward, quality
-from sctd.formats.table import read_gaussians
-from sctd.gaussians import Gaussians
+from sctd.formats.assets import Asset, read_asset
 from sctd.render import render_images
-from sctd.run.read_back import ASSET, Run, read_run
+from sctd.run.folder import asset_of
+from sctd.run.read_back import Run, read_run
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Row:
     """The scores of one run."""
 
     folder: str
+    """Its folder, or the file in it that was scored."""
     method: str
+    """Of the run; with the name of the file, where one was given."""
     prompt: str
     seed: int
     scores: dict[str, float]
@@ -186,7 +188,7 @@ def by_prompt(rows: Sequence[Row], name: str) -> dict[str, list[float]]:
 
 
 def evaluate(
-    folders: Sequence[Path],
+    places: Sequence[Path],
     judges: Judges,
     suite: Sequence[str] | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -194,25 +196,26 @@ def evaluate(
     """Score finished runs.
 
     Args:
+        places: folders of runs, whose results are scored, or other files of assets in such folders.
         suite: score only runs of these prompts, and name the prompts without one.
 
     Raises:
         InputError: a run is not finished, none is left to score, or nothing can judge one.
     """
-    runs = [read_run(folder) for folder in folders]
+    runs = {place: read_run(place.parent if place.is_file() else place) for place in places}
     if suite is not None:
-        runs = [run for run in runs if run.config.prompt in suite]
+        runs = {place: run for place, run in runs.items() if run.config.prompt in suite}
     if not runs:
         raise InputError("none of the runs has a prompt of the suite; `sctd suite NAME` prints them")
-    for run in runs:
+    for run in runs.values():
         _refuse_unfinished(run)
         _refuse_unjudged(run, judges)
-    judges.say_what_is_cut(sorted({run.config.prompt for run in runs}), say)
+    have = {run.config.prompt for run in runs.values()}
+    judges.say_what_is_cut(sorted(have), say)
     rows = []
-    for number, run in enumerate(runs, 1):
-        say(f"{number}/{len(runs)} {run.folder}")
-        rows.append(score_run(run, judges))
-    have = {run.config.prompt for run in runs}
+    for number, (place, run) in enumerate(runs.items(), 1):
+        say(f"{number}/{len(runs)} {place}")
+        rows.append(score_run(run, judges, place if place.is_file() else None))
     return Report(rows, [prompt for prompt in suite or () if prompt not in have])
 
 
@@ -232,20 +235,25 @@ def _refuse_unjudged(run: Run, judges: Judges) -> None:
         )
 
 
-def score_run(run: Run, judges: Judges) -> Row:
-    """All scores of one finished run that the judges can give; empty if no judge fits its prior."""
-    gaussians = read_gaussians(run.folder / ASSET)
-    config = run.config
+def score_run(run: Run, judges: Judges, file: Path | None = None) -> Row:
+    """All scores of one finished run that the judges can give; empty if no judge fits its prior.
+
+    Args:
+        file: a file of an asset to score instead of the run's result.
+    """
+    place = file or asset_of(run.folder)
+    assert place is not None, "the run is finished"
+    asset, config = read_asset(place), run.config
     found: dict[str, float] = {}
     if config.prior.name == EMBEDDED:
-        found |= _truth_scores(gaussians, config.prompt)
+        found |= _truth_scores(asset, config.prompt)
     if judges.clip is not None:
-        found |= _clip_scores(gaussians, run, judges.clip, judges.distractors)
+        found |= _clip_scores(asset, run, judges.clip, judges.distractors)
     if judges.reward is not None:
-        found["t3"] = quality(gaussians, config.prompt, judges.reward)
+        found["t3"] = quality(asset, config.prompt, judges.reward)
     return Row(
-        folder=str(run.folder),
-        method=config.method,
+        folder=str(file or run.folder),
+        method=f"{config.method}, {file.name}" if file else config.method,
         prompt=config.prompt,
         seed=config.seed,
         scores=found,
@@ -255,19 +263,19 @@ def score_run(run: Run, judges: Judges) -> Row:
     )
 
 
-def _truth_scores(gaussians: Gaussians, prompt: str) -> dict[str, float]:
+def _truth_scores(asset: Asset, prompt: str) -> dict[str, float]:
     from sctd.embedded.truth import score
     from sctd.embedded.world import world_of
 
     subject = world_of().check_prompt(prompt)
-    found = asdict(score(gaussians, subject))
+    found = asdict(score(asset, subject))
     names = [name for name in METRICS if name in found and (name != "azimuth" or subject.has_front)]
     return {name: float(found[name]) for name in names}
 
 
-def _clip_scores(gaussians: Gaussians, run: Run, clip: Clip, distractors: Sequence[str]) -> dict[str, float]:
+def _clip_scores(asset: Asset, run: Run, clip: Clip, distractors: Sequence[str]) -> dict[str, float]:
     o = run.config.output
     cameras = orbit_cameras(VIEWS, o.elevation_deg, o.radius, math.degrees(o.fovy_rad), clip.image_size)
-    images = render_images(gaussians, cameras, run.config.output.background)
+    images = render_images(asset, cameras, run.config.output.background)
     told = asdict(scores(clip, images, run.config.prompt, distractors))
     return {name: value for name, value in told.items() if value is not None}

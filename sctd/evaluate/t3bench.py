@@ -19,7 +19,8 @@ from torch import Tensor
 from sctd.cameras import CameraBatch, intrinsics, look_at
 from sctd.errors import InputError
 from sctd.evaluate.models import architecture, cut, load
-from sctd.gaussians import Gaussians
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.render import render_images
 
 SUBDIVISIONS = 2  # 12 => 42 => 162 vertices
@@ -96,22 +97,20 @@ def averaged(scores: Tensor, neighbours: Sequence[Sequence[int]], rounds: int = 
     return out
 
 
-def cameras(gaussians: Gaussians, fov_deg: float, size: int = SIZE) -> CameraBatch:
+def cameras(asset: Asset, fov_deg: float, size: int = SIZE) -> CameraBatch:
     """Cameras on all vertices, looking at the middle of an object.
 
     The benchmark moves its mesh so that the mean vertex is at the origin and the largest coordinate is 1;
-    here the cameras move instead, by the centres of the Gaussians that can be seen.
+    here the cameras move instead, by the vertices of a mesh, or by the centres of the Gaussians that can be
+    seen.
 
     Raises:
         InputError: no Gaussian can be seen.
     """
     directions = icosphere()[0].float()
-    seen = torch.sigmoid(gaussians.opacities.detach().cpu()) > SEEN_OPACITY
-    means = gaussians.means.detach().cpu()[seen]
-    if len(means) == 0:
-        raise InputError(f"the asset has no Gaussian of opacity above {SEEN_OPACITY:g}: nothing to look at")
-    centre = means.mean(0)
-    radius = RADIUS * (means - centre).abs().max().clamp_min(1e-3)
+    points = _points(asset)
+    centre = points.mean(0)
+    radius = RADIUS * (points - centre).abs().max().clamp_min(1e-3)
     n = len(directions)
     up = torch.tensor([0.0, 1.0, 0.0]).repeat(n, 1)
     up[directions[:, 1].abs() > 0.99] = torch.tensor([0.0, 0.0, 1.0])  # no view is parallel to its up
@@ -129,7 +128,17 @@ def cameras(gaussians: Gaussians, fov_deg: float, size: int = SIZE) -> CameraBat
     )
 
 
-def quality(gaussians: Gaussians, prompt: str, reward: Reward, size: int = SIZE) -> float:
+def _points(asset: Asset) -> Tensor:
+    """Of which the middle and the extent are taken, [n, 3]."""
+    if isinstance(asset, Triangles):
+        return torch.cat([surface.vertices for surface in asset.surfaces]).float()
+    seen = torch.sigmoid(asset.opacities.detach().cpu()) > SEEN_OPACITY
+    if not bool(seen.any()):
+        raise InputError(f"the asset has no Gaussian of opacity above {SEEN_OPACITY:g}: nothing to look at")
+    return asset.means.detach().cpu()[seen]
+
+
+def quality(asset: Asset, prompt: str, reward: Reward, size: int = SIZE) -> float:
     """The benchmark's raw score of an asset: the best of the averaged scores, in the reward's own unit.
 
     The published tables show 20 x + 50 of ImageReward's x.
@@ -137,7 +146,7 @@ def quality(gaussians: Gaussians, prompt: str, reward: Reward, size: int = SIZE)
     vertices, neighbours = icosphere()
     best = torch.full((len(vertices),), -math.inf, dtype=torch.float64)
     for fov in FOVS_DEG:
-        images = render_images(gaussians, cameras(gaussians, fov, size), (0.0, 0.0, 0.0))
+        images = render_images(asset, cameras(asset, fov, size), (0.0, 0.0, 0.0))
         best = torch.maximum(best, reward(prompt, images).double())
     return float(averaged(best, neighbours).max())
 

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.gaussians import Gaussians, rotations
 from sctd.ops import rasterization
+from sctd.render_triangles import render_triangles
 
 _UNSEEN = 1e-4
 """Coverage below which there is no depth and no normal."""
@@ -29,18 +32,32 @@ class Layers:
     alpha: NDArray[np.float32]
     """Coverage, [H, W], 0..1."""
     depth: NDArray[np.float32]
-    """z in the camera's frame, the Gaussians' weighted mean, [H, W], world units; 0: no coverage."""
+    """z in the camera's frame, the mean of what a pixel shows, [H, W], world units; 0: no coverage."""
     normals: NDArray[np.float32]
     """Unit vectors in the world's axes, towards the camera, [H, W, 3]; 0: no coverage."""
 
 
+def render_layers(asset: Asset, cameras: CameraBatch, background: Sequence[float]) -> Iterator[Layers]:
+    """Render one camera at a time, so that memory holds one picture."""
+    if isinstance(asset, Triangles):
+        return _of_triangles(asset, cameras, background)
+    return _of_gaussians(asset, cameras, background)
+
+
+def _of_triangles(
+    triangles: Triangles, cameras: CameraBatch, background: Sequence[float]
+) -> Iterator[Layers]:
+    for i in range(len(cameras)):
+        seen = render_triangles(triangles, cameras[i : i + 1], torch.zeros(1, 3))
+        clear, depth, normals = (t[0].permute(1, 2, 0) for t in (seen.rgb, seen.depth, seen.normals))
+        yield _layers(clear, seen.alpha[0, 0], depth[..., 0], normals, background)
+
+
 @torch.no_grad()
-def render_layers(
+def _of_gaussians(
     gaussians: Gaussians, cameras: CameraBatch, background: Sequence[float]
 ) -> Iterator[Layers]:
-    """Render one camera at a time, so that memory holds one picture.
-
-    A Gaussian's normal is its shortest axis, on the camera's side; normals along a ray are averaged by
+    """A Gaussian's normal is its shortest axis, on the camera's side; normals along a ray are averaged by
     weight.
     """
     means, quats, scales, opacities, colors, _ = gaussians.activated()
@@ -54,17 +71,18 @@ def render_layers(
         eye = -viewmat[0, :3, :3].T @ viewmat[0, :3, 3]
         facing = axes * torch.where((axes * (eye - means)).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
         blended, _, _ = rasterization(means, quats, scales, opacities, facing, *where)
-        clear, alpha, depth = seen[0, ..., :3], alphas[0], seen[0, ..., 3]
-        behind = torch.tensor(background, dtype=clear.dtype, device=clear.device)
-        hit = alpha[..., 0] > _UNSEEN
-        normals = torch.nn.functional.normalize(blended[0], dim=-1)
-        yield Layers(
-            _array((clear + (1 - alpha) * behind).clamp(0, 1)),
-            _array(clear),
-            _array(alpha[..., 0]),
-            _array(torch.where(hit, depth, 0)),
-            _array(torch.where(hit[..., None], normals, 0)),
-        )
+        alpha, normals = alphas[0, ..., 0], torch.nn.functional.normalize(blended[0], dim=-1)
+        hit = alpha > _UNSEEN
+        depth = torch.where(hit, seen[0, ..., 3], 0)
+        yield _layers(seen[0, ..., :3], alpha, depth, torch.where(hit[..., None], normals, 0), background)
+
+
+def _layers(
+    clear: Tensor, alpha: Tensor, depth: Tensor, normals: Tensor, background: Sequence[float]
+) -> Layers:
+    behind = torch.tensor(background, dtype=clear.dtype, device=clear.device)
+    over = (clear + (1 - alpha[..., None]) * behind).clamp(0, 1)
+    return Layers(*(_array(values) for values in (over, clear, alpha, depth, normals)))
 
 
 def shortest_axes(quats: Tensor, scales: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from sctd.cameras import CameraBatch
 from sctd.export.frames import SAVERS, Style
 from sctd.export.layers import render_layers
 from sctd.export.video import save_turntable
-from sctd.gaussians import Gaussians
+from sctd.formats.assets import Asset, points_of
 from sctd.render import render_images
 
 CAMERAS, VIDEO = "transforms.json", "render.mp4"
@@ -20,7 +20,7 @@ CAMERAS, VIDEO = "transforms.json", "render.mp4"
 
 def write_shots(
     folder: Path,
-    gaussians: Gaussians,
+    asset: Asset,
     cameras: CameraBatch,
     background: Sequence[float],
     style: Style,
@@ -35,7 +35,7 @@ def write_shots(
         OSError: a file cannot be written.
     """
     names = []
-    for i, layers in enumerate(render_layers(gaussians, cameras, background)):
+    for i, layers in enumerate(render_layers(asset, cameras, background)):
         paths = SAVERS[kind](folder, f"{i:04d}", layers, style)
         names.append(paths[0].name)
         yield from paths
@@ -44,17 +44,17 @@ def write_shots(
 
 
 def write_video(
-    folder: Path, gaussians: Gaussians, cameras: CameraBatch, background: Sequence[float], fps: float
+    folder: Path, asset: Asset, cameras: CameraBatch, background: Sequence[float], fps: float
 ) -> Path:
     """The colours as a video."""
-    save_turntable(folder / VIDEO, render_images(gaussians, cameras, background), fps)
+    save_turntable(folder / VIDEO, render_images(asset, cameras, background), fps)
     return folder / VIDEO
 
 
-def depth_span(gaussians: Gaussians, cameras: CameraBatch) -> tuple[float, float]:
-    """Nearest and farthest depth of most Gaussians, 98 %, before any of the cameras, world units."""
-    means = gaussians.means.detach().cpu().double()
-    depths = torch.cat([means @ view[2, :3] + view[2, 3] for view in cameras.viewmats.cpu().double()])
+def depth_span(asset: Asset, cameras: CameraBatch) -> tuple[float, float]:
+    """Nearest and farthest depth of 98 % of Gaussians or corners before any of the cameras, world units."""
+    points = points_of(asset)
+    depths = torch.cat([points @ view[2, :3] + view[2, 3] for view in cameras.viewmats.cpu().double()])
     seen = depths[depths > cameras.near_plane]
     if len(seen) == 0:
         return 0.0, 1.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -17,7 +17,11 @@ from sctd.export import ELEVATION, FOV, RADIUS
 from sctd.export.animation import save_animation
 from sctd.export.contact import save_contact
 from sctd.export.video import save_turntable
+from sctd.formats import write_mesh_glb
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.formats.table import WRITERS
+from sctd.formats.write_mesh_glb import write_triangles_glb
 from sctd.formats.write_spz import write_spz
 from sctd.gaussians import Gaussians
 from sctd.render import render_images
@@ -42,7 +46,8 @@ class Options:
     """Caption of a page; None: the file's name."""
 
 
-Write = Callable[[Path, Gaussians, Options], None]
+Write = Callable[[Path, Any, Options], None]
+"""The asset is of the kind that the table is of."""
 
 
 class Exporter(NamedTuple):
@@ -53,24 +58,27 @@ class Exporter(NamedTuple):
     """What the format loses, in words."""
 
 
-def export(path: Path, gaussians: Gaussians, options: Options | None = None) -> str:
+def export(path: Path, asset: Asset, options: Options | None = None) -> str:
     """Write an asset in the format of a path's ending, whole or not at all.
 
     Args:
         path: the file; its folder must exist, an existing file is replaced.
-        gaussians: N >= 1, y up.
+        asset: N >= 1 Gaussians or triangles, y up.
 
     Returns:
         What the format loses, in words.
 
     Raises:
-        InputError: an unknown ending, or Gaussians that the format cannot hold.
+        InputError: an unknown ending, or an asset that the format cannot hold.
         OSError: the file cannot be written.
     """
-    exporter = EXPORTERS.get(path.suffix.lower())
+    is_mesh = isinstance(asset, Triangles)
+    exporters = MESH_EXPORTERS if is_mesh else EXPORTERS
+    exporter = exporters.get(path.suffix.lower())
     if exporter is None:
-        raise InputError(f"cannot write {str(path)!r}: give a file ending in {', '.join(EXPORTERS)}")
-    exporter.write(path, gaussians, options or Options())
+        kind = " of a mesh" if is_mesh else ""
+        raise InputError(f"cannot write {str(path)!r}{kind}: give a file ending in {', '.join(exporters)}")
+    exporter.write(path, asset, options or Options())
     return exporter.loses
 
 
@@ -78,42 +86,55 @@ def _numbers(write: Callable[[Path, Gaussians], None]) -> Write:
     return lambda path, gaussians, options: write(path, gaussians)
 
 
-def _orbit(gaussians: Gaussians, options: Options, count: int) -> Tensor:
+def _orbit(asset: Asset, options: Options, count: int) -> Tensor:
     cameras = orbit_cameras(count, ELEVATION, RADIUS, FOV, options.size)
-    return render_images(gaussians, cameras, options.background)
+    return render_images(asset, cameras, options.background)
 
 
 def _spz(path: Path, gaussians: Gaussians, options: Options) -> None:
     write_spz(path, gaussians, options.spz_version)
 
 
-def _page(path: Path, gaussians: Gaussians, options: Options) -> None:
+def _mesh(path: Path, triangles: Triangles, options: Options) -> None:
+    write_triangles_glb(path, triangles)
+
+
+def _page(path: Path, asset: Asset, options: Options) -> None:
     output = OutputSettings(
         background=options.background, elevation_deg=ELEVATION, radius=RADIUS, fovy_rad=math.radians(FOV)
     )
-    write_page(path, gaussians, options.caption, output)
+    write_page(path, asset, options.caption, output)
 
 
-def _contact(path: Path, gaussians: Gaussians, options: Options) -> None:
-    save_contact(path, _orbit(gaussians, options, options.views))
+def _contact(path: Path, asset: Asset, options: Options) -> None:
+    save_contact(path, _orbit(asset, options, options.views))
 
 
-def _video(path: Path, gaussians: Gaussians, options: Options) -> None:
-    save_turntable(path, _orbit(gaussians, options, options.frames), options.fps)
+def _video(path: Path, asset: Asset, options: Options) -> None:
+    save_turntable(path, _orbit(asset, options, options.frames), options.fps)
 
 
-def _animation(path: Path, gaussians: Gaussians, options: Options) -> None:
-    save_animation(path, _orbit(gaussians, options, options.frames), options.fps)
+def _animation(path: Path, asset: Asset, options: Options) -> None:
+    save_animation(path, _orbit(asset, options, options.frames), options.fps)
 
 
-_PICTURES = "pictures alone: the Gaussians cannot be read back from them"
-EXPORTERS: dict[str, Exporter] = {
-    **{ending: Exporter(_numbers(writer.write), writer.loses) for ending, writer in WRITERS.items()},
-    ".spz": Exporter(_spz, WRITERS[".spz"].loses),
-    ".html": Exporter(_page, LOSES),
+_PICTURES = "pictures alone: the asset cannot be read back from them"
+_VIEWS = {
     ".png": Exporter(_contact, _PICTURES),
     ".mp4": Exporter(_video, _PICTURES),
     ".gif": Exporter(_animation, f"{_PICTURES}; 256 colours each"),
     ".webp": Exporter(_animation, _PICTURES),
 }
-"""Lower-case ending => exporter."""
+EXPORTERS: dict[str, Exporter] = {
+    **{ending: Exporter(_numbers(writer.write), writer.loses) for ending, writer in WRITERS.items()},
+    ".spz": Exporter(_spz, WRITERS[".spz"].loses),
+    ".html": Exporter(_page, LOSES),
+    **_VIEWS,
+}
+"""Lower-case ending => exporter of Gaussians."""
+MESH_EXPORTERS: dict[str, Exporter] = {
+    ".glb": Exporter(_mesh, write_mesh_glb.LOSES),
+    ".html": Exporter(_page, write_mesh_glb.LOSES),
+    **_VIEWS,
+}
+"""Lower-case ending => exporter of a mesh."""

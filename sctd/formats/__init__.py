@@ -11,6 +11,12 @@ from pathlib import Path
 ENDINGS = (".ply", ".splat", ".spz", ".sog", ".glb", ".gltf", ".npz")
 """Endings of readable files of Gaussians, in upper or lower case; `table.py` has their readers."""
 
+MESHES = (".glb", ".gltf", ".obj", ".stl")
+"""Endings of readable files of meshes; a .ply may hold one too."""
+
+ASSET_ENDINGS = (*ENDINGS, ".obj", ".stl")
+"""Endings of readable files of either."""
+
 MESH_ENDINGS = (".glb", ".obj")
 """Of files of triangles that are written, in any case."""
 

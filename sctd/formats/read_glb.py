@@ -54,7 +54,8 @@ def read_glb(path: Path) -> Stored:
         raise InputError(f"{path} is damaged: {type(exc).__name__}: {exc}") from exc
     if found is None:
         raise InputError(
-            f"{path} holds no Gaussians ({EXTENSION}); a mesh is read by `sctd generate --init` alone"
+            f"{path} holds no Gaussians ({EXTENSION}); "
+            "a mesh can be given to sctd render, export, view and generate --init"
         )
     if others:
         notes.append(f"{others} primitives without Gaussians are not read")

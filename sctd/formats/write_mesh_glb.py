@@ -1,6 +1,6 @@
-"""A mesh => .glb: y up, front at +z, as glTF and we have it; the picture inside, as PNG.
+"""A mesh => .glb: y up, front at +z, as glTF and we have it; pictures inside, as PNG.
 
-The material is KHR_materials_unlit, since the colours hold their light. Programs without the extension see a
+Materials are KHR_materials_unlit, since the colours hold their light. Programs without the extension see a
 rough surface that is no metal.
 
 Source: glTF 2.0 specification; KhronosGroup/glTF, extensions/2.0/Khronos/KHR_materials_unlit.
@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sctd.files import whole_file
 from sctd.formats.gltf_write import INDICES, Buffer
+from sctd.formats.meshes.surface import Surface, Triangles
+from sctd.formats.meshes.texture import Texture
 from sctd.triangle_mesh import Mesh
 
+LOSES = "colours stay; opacity, reflection, animations are lost, and light that surfaces with a picture emit"
+"""Of triangles that another program wrote."""
 UNLIT = "KHR_materials_unlit"
-_LINEAR, _LINEAR_MIPMAPS, _CLAMPED = 9729, 9987, 33071
+_NEAREST, _LINEAR, _LINEAR_MIPMAPS = 9728, 9729, 9987
+_WRAPS = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
 
 
 def write_mesh_glb(path: Path, mesh: Mesh) -> None:
@@ -28,41 +34,107 @@ def write_mesh_glb(path: Path, mesh: Mesh) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    buffer = Buffer()
-    attributes = {
-        "POSITION": buffer.accessor(mesh.vertices, bounds=True),
-        "NORMAL": buffer.accessor(mesh.normals),
-        "TEXCOORD_0": buffer.accessor(mesh.uvs),
-    }
-    primitive = {
-        "attributes": attributes,
-        "indices": buffer.accessor(mesh.faces.reshape(-1, 1).astype(np.uint32), INDICES),
-        "material": 0,
-    }
-    material = {
-        "pbrMetallicRoughness": {
-            "baseColorTexture": {"index": 0},
-            "metallicFactor": 0.0,
-            "roughnessFactor": 0.9,
-        },
-        "extensions": {UNLIT: {}},
-    }
-    sampler = {
-        "magFilter": _LINEAR,
-        "minFilter": _LINEAR_MIPMAPS,
-        "wrapS": _CLAMPED,
-        "wrapT": _CLAMPED,
-    }
-    tree = {
-        "extensionsUsed": [UNLIT],
-        "meshes": [{"primitives": [primitive]}],
-        "materials": [material],
-        "textures": [{"sampler": 0, "source": 0}],
-        "samplers": [sampler],
-        "images": [{"mimeType": "image/png", "bufferView": buffer.view(as_png(mesh.texture))}],
-    }
+    scene = _Scene()
+    (surface,) = Triangles.of_mesh(mesh).surfaces
+    scene.add(surface, normals=mesh.normals)
+    _write(path, scene.container())
+
+
+def write_triangles_glb(path: Path, triangles: Triangles) -> None:
+    """Write what another file showed as .glb, whole or not at all; LOSES says what is not kept.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _write(path, triangles_glb(triangles))
+
+
+def triangles_glb(triangles: Triangles) -> bytes:
+    """The file of :func:`write_triangles_glb`. The same triangles give the same bytes."""
+    scene = _Scene()
+    for surface in triangles.surfaces:
+        scene.add(surface)
+    return scene.container()
+
+
+def _write(path: Path, data: bytes) -> None:
     with whole_file(Path(path)) as temporary:
-        temporary.write_bytes(buffer.container(tree))
+        temporary.write_bytes(data)
+
+
+class _Scene:
+    """One node, one mesh; a primitive a surface."""
+
+    def __init__(self) -> None:
+        self._buffer = Buffer()
+        self._tree: dict[str, list[Any]] = {
+            name: [] for name in ("materials", "textures", "samplers", "images")
+        }
+        self._primitives: list[dict[str, Any]] = []
+        self._pictures: dict[int, int] = {}
+
+    def add(self, surface: Surface, normals: NDArray[np.float32] | None = None) -> None:
+        """Vertices, faces, colours and the picture of a surface."""
+        add = self._buffer.accessor
+        attributes = {"POSITION": add(surface.vertices.float().numpy(), bounds=True)}
+        if normals is not None:
+            attributes["NORMAL"] = add(normals)
+        layer, glow = surface.texture, surface.glow
+        colors = surface.colors.double()
+        if glow is not None and glow.layer is None and layer is None:
+            colors = colors + glow.color
+        if not bool((colors == 1).all()):
+            attributes["COLOR_0"] = add(colors.clamp(0, 1).float().numpy())
+        if layer is not None:
+            attributes["TEXCOORD_0"] = add(layer.uvs.float().numpy())
+        faces = surface.faces.reshape(-1, 1).numpy().astype(np.uint32)
+        self._primitives.append(
+            {
+                "attributes": attributes,
+                "indices": add(faces, INDICES),
+                "material": self._material(None if layer is None else layer.texture, double=normals is None),
+            }
+        )
+
+    def container(self) -> bytes:
+        """The file."""
+        there = {name: items for name, items in self._tree.items() if items}
+        return self._buffer.container(
+            {"extensionsUsed": [UNLIT], "meshes": [{"primitives": self._primitives}], **there}
+        )
+
+    def _material(self, texture: Texture | None, double: bool) -> int:
+        looks: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.9}
+        if texture is not None:
+            looks = {"baseColorTexture": {"index": self._texture(texture)}, **looks}
+        material: dict[str, Any] = {"pbrMetallicRoughness": looks, "extensions": {UNLIT: {}}}
+        if double:  # what another program wrote may be an open sheet
+            material["doubleSided"] = True
+        return self._index("materials", material)
+
+    def _texture(self, texture: Texture) -> int:
+        key = texture.pixels.data_ptr()  # surfaces may share a picture
+        if key not in self._pictures:
+            data = as_png(texture.pixels[..., :3].numpy())
+            self._tree["images"].append({"mimeType": "image/png", "bufferView": self._buffer.view(data)})
+            self._pictures[key] = len(self._tree["images"]) - 1
+        u, v = texture.wrap
+        sampler = {
+            "magFilter": _NEAREST if texture.nearest else _LINEAR,
+            "minFilter": _NEAREST if texture.nearest else _LINEAR_MIPMAPS,
+            "wrapS": _WRAPS[u],
+            "wrapT": _WRAPS[v],
+        }
+        return self._index(
+            "textures", {"sampler": self._index("samplers", sampler), "source": self._pictures[key]}
+        )
+
+    def _index(self, name: str, item: dict[str, Any]) -> int:
+        """Of an item, which is added where there is no equal one."""
+        items = self._tree[name]
+        if item not in items:
+            items.append(item)
+        return items.index(item)
 
 
 def as_png(picture: NDArray[np.uint8]) -> bytes:
@@ -70,5 +142,5 @@ def as_png(picture: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="PNG")
+    Image.fromarray(np.ascontiguousarray(picture)).save(data, format="PNG")
     return data.getvalue()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sctd import formats
 from sctd.errors import InputError
+from sctd.formats import ASSET_ENDINGS
 
 if TYPE_CHECKING:
     from sctd.config.asset import GaussianSettings
@@ -15,9 +15,6 @@ SHAPES = ("ball", "sphere", "box")
 SHAP_E = "shap-e"
 AUTO = "auto"
 """Shap-E where it is available, else a ball."""
-MESHES = (".glb", ".gltf", ".obj", ".stl")
-ENDINGS = tuple(dict.fromkeys((*formats.ENDINGS, *MESHES)))
-"""Endings of files that ``init = file`` reads, in upper or lower case."""
 
 
 def choice(text: str) -> dict[str, Any]:
@@ -36,10 +33,10 @@ def check(settings: GaussianSettings) -> None:
     if settings.init != "file":
         return
     path = Path(settings.init_path or "")
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in ASSET_ENDINGS:
         raise InputError(
             f"cannot start from {str(path)!r}: give {', '.join(SHAPES)}, {SHAP_E}, {AUTO}, "
-            f"or a file ending in {', '.join(ENDINGS)}"
+            f"or a file ending in {', '.join(ASSET_ENDINGS)}"
         )
     if not path.is_file():
         raise InputError(f"cannot start from {path}: {'it is a folder' if path.is_dir() else 'no such file'}")

@@ -9,20 +9,18 @@ import torch
 
 from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
-from sctd.formats import read_glb
+from sctd.formats.assets import holds_mesh
+from sctd.formats.meshes.surface import Surface, points_y_up, y_up
 from sctd.formats.ply import read_header
 from sctd.formats.read_ply import holds_gaussians
 from sctd.formats.read_points import read_points
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians, round_gaussians
-from sctd.initial import MESHES, check
-from sctd.initial.surface import Surface, fit, sample, z_up_to_y_up
+from sctd.initial import check
+from sctd.initial.surface import fit, sample
 from sctd.initial.view import placement
 
 Say = Callable[[str], None]
-
-_QUARTER_TURNS = {"y": 0, "z": 1, "-y": 2}
-"""Of (x, y, z) => (x, z, -y), from the axis that is up to ours."""
 
 
 def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
@@ -33,15 +31,12 @@ def from_file(settings: GaussianSettings, generator: torch.Generator, say: Say) 
     """
     check(settings)
     path = Path(settings.init_path or "")
-    ending = path.suffix.lower()
     try:
-        if ending not in (".ply", *MESHES) or (
-            ending in (".glb", ".gltf") and read_glb.holds_gaussians(path)
-        ):
-            return _gaussians(path, settings, say)
-        if ending in MESHES:
+        if holds_mesh(path):
             return _from_mesh(path, settings, generator, say)
-        return _from_ply(path, settings, generator, say)
+        if path.suffix.lower() == ".ply":
+            return _from_ply(path, settings, generator, say)
+        return _gaussians(path, settings, say)
     except InputError as exc:
         message = str(exc)
         raise InputError(message if str(path) in message else f"cannot start from {path}: {message}") from exc
@@ -57,28 +52,23 @@ def from_surfaces(
 
 
 def _from_mesh(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    from sctd.initial.mesh import read_mesh
+    from sctd.formats.meshes.read import read_mesh
 
-    surfaces = read_mesh(path, settings.init_color, say)
-    for _ in range(_QUARTER_TURNS[settings.init_up or "y"]):
-        surfaces = z_up_to_y_up(surfaces)
+    surfaces = y_up(read_mesh(path, settings.init_color, say), settings.init_up)
     return from_surfaces(surfaces, settings, generator)
 
 
 def _from_ply(path: Path, settings: GaussianSettings, generator: torch.Generator, say: Say) -> Gaussians:
-    """Read a .ply by its kind: one with colours or shapes of Gaussians, else with faces, else points."""
+    """Read a .ply without faces: one with colours or shapes of Gaussians, else points."""
     header = read_header(path)
     if holds_gaussians(header):
         return _gaussians(path, settings, say)
-    if header.count("face"):
-        return _from_mesh(path, settings, generator, say)
     if header.count("tristrips"):
         raise InputError("its triangles are strips (tristrips), which are not read; export them as faces")
     points, colors = read_points(header, say)
     if colors is None:
         colors = torch.tensor(settings.init_color).expand(len(points), 3)
-    for _ in range(_QUARTER_TURNS[settings.init_up or "y"]):
-        points = points[:, [0, 2, 1]] * points.new_tensor([1, 1, -1])
+    points = points_y_up(points, settings.init_up)
     points = placement(path, points, settings, say).points(points).float()
     if len(points) > settings.count:
         say(f"{path} holds {len(points)} points; {settings.count} of them are used (gaussians.count)")

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError, out_of_memory
+from sctd.formats.meshes.surface import Surface, y_up
 from sctd.gaussians import Gaussians
 from sctd.initial.file import from_surfaces
-from sctd.initial.surface import Surface, z_up_to_y_up
 from sctd.prior.load.parts import first_sentence, pass_on, quiet
 
 HUB_SECONDS = 4.0
@@ -69,7 +69,7 @@ def from_pipeline(
             output_type="latent",
         ).images
         surface = decode(pipeline.shap_e_renderer, latents, settings.shap_e_grid)
-    return from_surfaces(z_up_to_y_up([surface]), settings, generator)
+    return from_surfaces(y_up([surface], "z"), settings, generator)
 
 
 def decode(renderer: Any, latents: Tensor, grid: int) -> Surface:

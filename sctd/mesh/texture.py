@@ -30,7 +30,7 @@ def baked(
     place that its depth is not before by more than ``tolerance``, world units. What no view sees has the
     colour of the nearest place that one does; beside the triangles colours go on.
     """
-    texels = covered_texels(layout.uvs[layout.faces], size)
+    texels = covered_texels(layout.uvs, layout.faces, size)
     corners = layout.source[layout.faces[texels.face]]
     places, directions = (
         torch.from_numpy(np.einsum("tk,tkd->td", texels.weights, values[corners])).float()

@@ -17,7 +17,8 @@ from sctd.run.places import check_writable
 
 CONFIG, LOG, CHECKPOINTS = "config.yaml", "log.jsonl", "checkpoints"
 ASSET, TURNTABLE, CONTACT, PAGE = "asset.ply", "turntable.mp4", "contact.png", "asset.html"
-MESH = "mesh.glb"
+ASSET_MESH, MESH = "asset.glb", "mesh.glb"
+"""The result of a run whose last stage makes a mesh; a mesh made of the Gaussians of any other run."""
 SHEETS, TIMELAPSE, LOSSES, EVENTS = "progress", "progress.mp4", "losses.png", "tensorboard"
 """Files of `sctd/diary.py`."""
 MAY_CHANGE = ("output.", "mesh.", "threads", "device")
@@ -128,9 +129,15 @@ def _remove_run(path: Path) -> None:
             with suppress(OSError):  # it holds a file of somebody else
                 folder.rmdir()
     for file in path.iterdir():
-        known = file.name in (CONFIG, LOG, ASSET, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
+        written = (ASSET, ASSET_MESH, MESH, TURNTABLE, CONTACT, PAGE, TIMELAPSE, LOSSES)
+        known = file.name in (CONFIG, LOG, *written)
         if (known or _HALF_WRITTEN.fullmatch(file.name)) and not file.is_dir():
             file.unlink(missing_ok=True)
+
+
+def asset_of(path: Path) -> Path | None:
+    """The result in a run's folder, Gaussians or a mesh; None: there is none yet."""
+    return next((path / name for name in (ASSET, ASSET_MESH) if (path / name).is_file()), None)
 
 
 def read_config(path: Path) -> Config:

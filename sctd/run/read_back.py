@@ -9,9 +9,8 @@ from typing import Any
 
 from sctd.config import Config
 from sctd.errors import InputError
-from sctd.run.folder import CONFIG, LOG, read_config, read_log
+from sctd.run.folder import CONFIG, LOG, asset_of, read_config, read_log
 
-ASSET, CONTACT = "asset.ply", "contact.png"  # names of pipeline.py, whose import would load torch
 SCTD_EVALUATIONS = 5
 """Network evaluations of SCTD, each camera and iteration, for older logs without a count."""
 
@@ -74,7 +73,7 @@ def evaluations_of(scalars: Mapping[str, float | str | None], config: Config) ->
 def is_finished(folder: Path, config: Config, rows: Sequence[LogRow]) -> bool:
     """Whether a run's log has the last iteration and its folder the asset."""
     done = bool(rows) and rows[-1]["iteration"] == config.iterations - 1
-    return done and (folder / ASSET).is_file()
+    return done and asset_of(folder) is not None
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
@@ -90,6 +89,26 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
             what = "holds no run" if place.is_dir() else "is no folder"
             raise InputError(f"{place} {what} (a folder with {CONFIG}); give the folders of `sctd generate`")
         found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def find_results(places: Iterable[Path]) -> list[Path]:
+    """The runs of :func:`find_runs`; a file in a run's folder, such as its mesh.glb, stands for itself.
+
+    Raises:
+        InputError: a folder holds no run, or a file is in none.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if not place.is_file():
+            found |= dict.fromkeys(find_runs([place]))
+        elif (place.parent / CONFIG).is_file():
+            found[place] = None
+        else:
+            raise InputError(
+                f"{place} is in no run folder (one with {CONFIG}), so there is no prompt to score it with; "
+                "give a run, or a mesh in one"
+            )
     return list(found)
 
 

@@ -1,8 +1,8 @@
 """An asset as one web page that works from a disk, a mail or a server, and makes no network requests.
 
-It holds the splat file, a picture that is shown until WebGL is ready, and the viewer: Spark and three.js with
-our `tools/viewer/viewer.js`, built beforehand, so that users need no node. A policy in the page forbids the
-browser every connection.
+It holds the asset's file, a picture that is shown until WebGL is ready, and the viewer: Spark and three.js
+with our `tools/viewer/viewer.js`, built beforehand, so that users need no node. A policy in the page forbids
+the browser every connection.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 import torch
 
@@ -24,26 +25,30 @@ from sctd.cameras import orbit_cameras
 from sctd.config.asset import OutputSettings
 from sctd.errors import InputError
 from sctd.files import whole_file
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Triangles
+from sctd.formats.write_mesh_glb import triangles_glb
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import Gaussians
 from sctd.names import slug
-from sctd.render import render
+from sctd.render import look_at_asset
 from sctd.viewer.caption import Caption
 
 WEB = Path(__file__).parent / "web"
 LOSES = "every number is kept: the page holds the .ply, which its button saves"
+"""Of Gaussians; a mesh is held as :mod:`sctd.formats.write_mesh_glb` writes it."""
 POSTER_SIZE = 512
 """Pixels."""
 
 
 def write_page(
-    path: Path, gaussians: Gaussians, caption: Caption | None = None, output: OutputSettings | None = None
+    path: Path, asset: Asset, caption: Caption | None = None, output: OutputSettings | None = None
 ) -> None:
     """Write the page, whole or not at all. The same arguments give the same bytes.
 
     Args:
         path: the file; its folder must exist, an existing file is replaced.
-        gaussians: N >= 1 on any device, y up.
+        asset: N >= 1 Gaussians on any device, or triangles, y up.
         caption: its text; None: the file's name.
         output: the first camera, and the background colour; None: the defaults.
 
@@ -52,16 +57,15 @@ def write_page(
         OSError: the file cannot be written.
     """
     caption = caption or Caption(path.stem)
-    text = page(gaussians, caption, output or OutputSettings())
+    text = page(asset, caption, output or OutputSettings())
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def page(gaussians: Gaussians, caption: Caption, output: OutputSettings) -> str:
+def page(asset: Asset, caption: Caption, output: OutputSettings) -> str:
     """The page's HTML; see :func:`write_page`."""
-    if len(gaussians) == 0:
-        raise InputError("cannot make a page: there are no Gaussians")
-    facts = {**caption.facts, "Gaussians": f"{len(gaussians):,}"}
+    held = _glb(asset) if isinstance(asset, Triangles) else _ply(asset)
+    facts = {**caption.facts, held.what: f"{len(asset):,}"}
     view = {
         "azimuth": 0,
         "elevation": output.elevation_deg,
@@ -77,11 +81,12 @@ def page(gaussians: Gaussians, caption: Caption, output: OutputSettings) -> str:
         licenses=escape(_web("licenses.txt")),
         style=_web("page.css").replace("BACKGROUND", f"rgb({background})"),
         script=_web("page.js"),
-        poster=_base64(_poster(gaussians, output)),
+        poster=_base64(_poster(asset, output)),
         view=escape(json.dumps(view)),
-        name=escape(f"{slug(caption.title)}.ply"),
+        name=escape(f"{slug(caption.title)}{held.ending}"),
         viewer=_packed_viewer(),
-        asset=_packed(_ply(gaussians)),
+        ending=held.ending,
+        asset=_packed(held.data),
     )
 
 
@@ -104,21 +109,35 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _ply(gaussians: Gaussians) -> bytes:
+class _Held(NamedTuple):
+    """The file that a page holds."""
+
+    data: bytes
+    ending: str
+    what: str
+    """What there are so many of."""
+
+
+def _glb(triangles: Triangles) -> _Held:
+    return _Held(triangles_glb(triangles), ".glb", "triangles")
+
+
+def _ply(gaussians: Gaussians) -> _Held:
+    if len(gaussians) == 0:
+        raise InputError("cannot make a page: there are no Gaussians")
     with tempfile.TemporaryDirectory(prefix="sctd-page-") as folder:
         path = Path(folder) / "asset.ply"
         write_ply(path, gaussians)
-        return path.read_bytes()
+        return _Held(path.read_bytes(), ".ply", "Gaussians")
 
 
-@torch.no_grad()
-def _poster(gaussians: Gaussians, output: OutputSettings) -> bytes:
+def _poster(asset: Asset, output: OutputSettings) -> bytes:
     """The first view as WebP with a transparent background: the reader chooses the page's colour."""
     from PIL import Image
 
     fov = math.degrees(output.fovy_rad)
     cameras = orbit_cameras(1, output.elevation_deg, output.radius, fov, POSTER_SIZE)
-    seen = render(gaussians.detach(), cameras, torch.zeros(1, 3))
+    seen = look_at_asset(asset, cameras, torch.zeros(1, 3))
     alpha = seen.alpha[0]
     straight = torch.cat((seen.rgb[0] / alpha.clamp_min(1e-6), alpha)).clamp(0, 1)
     pixels = (straight * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from sctd.config import load_config
+from sctd.formats.assets import read_asset
 from sctd.formats.axes import Up
-from sctd.formats.table import read_gaussians
 from sctd.run.folder import CONFIG
 from sctd.viewer.server import Viewer, plain
 from sctd.viewer.visit import Seen, Visit
@@ -37,8 +37,8 @@ def serve(
     """Show one or two assets until ``over``, or an exception such as KeyboardInterrupt.
 
     Args:
-        sources: files of Gaussians, or folders of runs, also of runs in progress.
-        up: of the files, as :func:`sctd.formats.table.read_gaussians` has it.
+        sources: files of Gaussians or meshes, or folders of runs, also of runs in progress.
+        up: of the files, as :func:`sctd.formats.assets.read_asset` has it.
         say: gets one line for each message to the person.
         opened: called once the page can be opened.
 
@@ -51,11 +51,11 @@ def serve(
         os.nice(_NICE)
     with ExitStack() as stack:
         visits = {k: stack.enter_context(Visit(path, say)) for k, path in enumerate(sources) if path.is_dir()}
-        files = {k: read_gaussians(path, up, say) for k, path in enumerate(sources) if k not in visits}
+        files = {k: read_asset(path, up, say) for k, path in enumerate(sources) if k not in visits}
         viewer = Viewer(host, port, [path.name for path in sources])
         stack.callback(viewer.stop)
-        for k, gaussians in files.items():
-            viewer.show(k, gaussians)
+        for k, asset in files.items():
+            viewer.show(k, asset)
         talk = Talk(viewer, visits)
         talk.listen()
         viewer.update()
@@ -89,7 +89,7 @@ class Talk:
             if seen is None:
                 continue
             self._seen[k] = seen
-            self._viewer.show(k, seen.gaussians)
+            self._viewer.show(k, seen.asset)
             self._viewer.tell("\n\n".join(self._told(j) for j in self._seen))
             if k == 0:
                 self._viewer.allow_controls(seen.running and seen.obeys)

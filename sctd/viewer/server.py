@@ -1,7 +1,7 @@
 """An interactive viewer in the browser: viser's server, with one or two assets side by side and a panel.
 
-The browser draws the Gaussians itself; this process sends them, and their colours again where they depend on
-the camera.
+The browser draws them itself; this process sends them, and their colours again where they depend on the
+camera.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from sctd.config.asset import OutputSettings
-from sctd.gaussians import Gaussians, rotations
-from sctd.viewer.splats import Mode, Splats
+from sctd.formats.assets import Asset
+from sctd.gaussians import rotations
+from sctd.viewer.drawn import Drawn, drawn
+from sctd.viewer.splats import Mode
 
 GAP = 1.1
 """World units from the middle to each of two assets, left and right of the camera."""
@@ -50,9 +52,8 @@ class Viewer:
         self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
         self._server.initial_camera.fov = view.fovy_rad
         self._names = names
-        self._assets: list[Gaussians | None] = [None] * len(names)
-        self._splats: list[Splats | None] = [None] * len(names)
-        self._handles: list[Any] = [None] * len(names)
+        self._assets: list[Asset | None] = [None] * len(names)
+        self._drawn: list[Drawn | None] = [None] * len(names)
         self._eye = torch.tensor([0.0, away * up, away * level])
         self._rotation = torch.eye(3)
         self._stale = self._moved = False
@@ -64,9 +65,9 @@ class Viewer:
         """The address for a browser on this machine."""
         return f"http://{self._server.get_host()}:{self._server.get_port()}"
 
-    def show(self, k: int, gaussians: Gaussians) -> None:
+    def show(self, k: int, asset: Asset) -> None:
         """Replace the k-th asset."""
-        self._assets[k] = gaussians
+        self._assets[k] = asset
         self._stale = True
 
     def tell(self, text: str) -> None:
@@ -93,8 +94,11 @@ class Viewer:
         """Send what has changed since the last call."""
         if self._stale:
             self._stale, self._moved = False, True
-            cut = float(self._threshold.value)
-            self._splats = [None if asset is None else Splats.of(asset, cut) for asset in self._assets]
+            scene, cut = self._server.scene, float(self._threshold.value)
+            self._drawn = [
+                None if asset is None else drawn(scene, f"/{k}", asset, cut, before)
+                for k, (asset, before) in enumerate(zip(self._assets, self._drawn, strict=True))
+            ]
             self._count_up()
         if self._moved:
             self._moved = False
@@ -155,16 +159,12 @@ class Viewer:
         quat = torch.as_tensor(np.array(camera.wxyz), dtype=torch.float32)
         self._rotation = rotations(quat[None])[0]
         self._camera.content = read_out(self._eye, math.degrees(float(camera.fov)))
-        # The colours of an asset of degree 0 do not depend on the camera.
-        splats = [part for part in self._splats if part is not None]
-        changes = self._mode.value == "depth" or any(part.depends_on_view for part in splats)
+        changes = any(part.depends_on_view(self._mode.value) for part in self._drawn if part is not None)
         self._moved |= changes or len(self._names) > 1
 
     def _count_up(self) -> None:
-        lines = []
-        for name, asset, splats in zip(self._names, self._assets, self._splats, strict=True):
-            if asset is not None and splats is not None:
-                lines.append(f"{len(splats):,} of {len(asset):,} Gaussians of {plain(name)}")
+        pairs = zip(self._names, self._drawn, strict=True)
+        lines = [f"{part.told} of {plain(name)}" for name, part in pairs if part is not None]
         self._count.content = "  \n".join(lines)
 
     def _draw(self) -> None:
@@ -172,18 +172,11 @@ class Viewer:
         color = BACKGROUNDS[self._background.value] if mode == "colour" else (0, 0, 0)
         self._server.scene.set_background_image(np.full((1, 1, 3), color, np.uint8), format="png")
         right, forward = self._rotation[:, 0], self._rotation[:, 2]
-        for k, splats in enumerate(self._splats):
-            if splats is None:
-                continue
-            side = (2 * k - 1) * GAP if len(self._names) > 1 else 0.0
-            place = side * right
-            colors = splats.colors(mode, self._eye - place, forward)
-            parts = [t.numpy() for t in (splats.means, splats.covariances, colors, splats.opacities)]
-            if self._handles[k] is None:
-                self._handles[k] = self._server.scene.add_gaussian_splats(f"/{k}", *parts)
-            else:
-                self._handles[k].set_gaussians(*parts)
-            self._handles[k].position = tuple(place.tolist())
+        for k, part in enumerate(self._drawn):
+            if part is not None:
+                side = (2 * k - 1) * GAP if len(self._names) > 1 else 0.0
+                place = side * right
+                part.draw(mode, self._eye - place, forward).position = tuple(place.tolist())
 
 
 def read_out(eye: Tensor, fov_deg: float) -> str:

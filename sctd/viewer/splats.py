@@ -55,10 +55,7 @@ class Splats:
             return torch.ones_like(self.means)
         offsets = self.means - eye
         if mode == "depth":
-            depth = offsets @ forward
-            near, far = (depth.min(), depth.max()) if len(self) else (depth.sum(), depth.sum())
-            # never black, which is the background
-            return (1 - 0.85 * (depth - near) / (far - near).clamp_min(1e-9))[:, None].expand(-1, 3)
+            return depth_greys(offsets @ forward)
         degree = int(self.sh.shape[1] ** 0.5) - 1
         basis = sh_basis(torch.nn.functional.normalize(offsets, dim=1), degree)
         return (torch.einsum("nk,nkc->nc", basis, self.sh) + 0.5).clamp(0, 1)
@@ -67,3 +64,9 @@ class Splats:
     def depends_on_view(self) -> bool:
         """Whether colours change with the direction of view."""
         return self.sh.shape[1] > 1
+
+
+def depth_greys(depth: Tensor) -> Tensor:
+    """Depths [n] => greys [n, 3], the nearest white; never black, which is the background."""
+    near, far = (depth.min(), depth.max()) if len(depth) else (depth.sum(), depth.sum())
+    return (1 - 0.85 * (depth - near) / (far - near).clamp_min(1e-9))[:, None].expand(-1, 3)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sctd.errors import InputError
-from sctd.formats.table import read_gaussians
+from sctd.formats.assets import Asset, read_asset
 from sctd.gaussians import Gaussians
 from sctd.run.checkpoint import latest, write_atomically
 from sctd.run.claims import Claim, is_held
-from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG
+from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG, asset_of
 from sctd.viewer.window import NOW, VIEW, WISH, Wish, read_moment, remove
 
 _TAIL = 4096
@@ -25,7 +25,7 @@ _TAIL = 4096
 class Seen:
     """A run at one moment."""
 
-    gaussians: Gaussians
+    asset: Asset
     says: str
     """Its state, in words."""
     running: bool
@@ -48,7 +48,7 @@ class Visit:
         """
         if not (run / CONFIG).is_file():
             raise InputError(
-                f"{run} is not the folder of a run (no {CONFIG}); give one, or a file of Gaussians"
+                f"{run} is not the folder of a run (no {CONFIG}); give one, or a file of Gaussians or a mesh"
             )
         self.run, self._say = run, say
         self._place = run / VIEW
@@ -75,8 +75,9 @@ class Visit:
     def news(self) -> Seen | None:
         """The run now; None: unchanged since the last call."""
         running = is_held(self.run)
-        # Its latest Gaussians: the asset at the end, else those for the viewer, else a checkpoint.
-        paths = (self.run / ASSET, self._place / NOW, self.run / CHECKPOINTS)
+        # What it has made: the asset at the end, else Gaussians for the viewer, else those of a checkpoint.
+        asset = asset_of(self.run)
+        paths = (asset or self.run / ASSET, self._place / NOW, self.run / CHECKPOINTS)
         version = running, *(_stamp(path) for path in paths), _stamp(self.run / LOG)
         if version == self._version:
             return None
@@ -86,12 +87,12 @@ class Visit:
         moment = read_moment(self._place) if running else None
         if moment is not None:
             return Seen(moment.gaussians, f"{moment.iteration} iterations done", running, moment.obeys)
-        if not running and (self.run / ASSET).is_file():
-            return Seen(read_gaussians(self.run / ASSET, say=self._say), "finished", running)
+        if not running and asset is not None:
+            return Seen(read_asset(asset, say=self._say), "finished", running)
         found, problems = latest(self.run / CHECKPOINTS)
         for problem in problems:
             self._say(f"ignored a checkpoint: {problem}")
-        if found is None:
+        if found is None or "gaussians" not in found.tensors:  # a mesh in the making is not shown
             return None
         gaussians = Gaussians.from_state_dict(found.tensors["gaussians"])
         return Seen(gaussians, f"checkpoint after {found.iteration} iterations", running)

@@ -67,6 +67,16 @@ def test_every_asset_is_there_with_what_it_has(folder: Path) -> None:
     assert tags.tags.count("option") == 3 + (1 + 2) + (1 + 2)  # orders, states, methods
 
 
+def test_meshes_are_linked(folder: Path) -> None:
+    """A mesh beside the asset, and one that is the asset."""
+    (folder / "a #1" / "mesh.glb").write_bytes(b"x")
+    (folder / "b").mkdir()
+    (folder / "b" / "asset.glb").write_bytes(b"x")
+    _, rows = read(folder, *(Card(name, "a duck", 0, "sctd", "done") for name in ("a #1", "b")))
+    assert [row["asset"] for row in rows] == ["a%20%231/asset.ply", "b/asset.glb"]
+    assert [row["mesh"] for row in rows] == ["a%20%231/mesh.glb", None]
+
+
 def test_a_prompt_is_no_markup(folder: Path) -> None:
     plain, _ = read(folder, Card("b", "a red duck", 0, "ism", "failed", error="no"))
     nasty, _ = read(folder, Card("b", NASTY, 0, "ism", "failed", error=NASTY))

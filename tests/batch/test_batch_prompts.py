@@ -69,6 +69,14 @@ def test_a_line_overrules_the_options_and_they_the_preset(tmp_path: Path) -> Non
     assert (b.iterations, b.cameras.size) == (5, 16)
 
 
+def test_a_line_may_want_a_mesh(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(
+        '{"prompt": "a", "output.mesh": true, "mesh.faces": 500}\n{"prompt": "b"}\n'
+    )
+    a, b = (entry.config for entry in read_prompts(tmp_path / "p.jsonl", ANY))
+    assert (a.output.mesh, a.mesh.faces, b.output.mesh) == (True, 500, False)
+
+
 def test_names_are_unique(tmp_path: Path) -> None:
     text = (
         '{"prompt": "a red ball", "method": "sds"}\n{"prompt": "a red ball"}\n'

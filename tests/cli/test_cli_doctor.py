@@ -11,7 +11,7 @@ import torch
 from cli_outcome import Outcome
 from safetensors.torch import save_file
 
-from sctd import doctor, initial
+from sctd import doctor, formats
 from sctd.doctor import Check
 
 Command = Callable[..., Outcome]
@@ -43,9 +43,9 @@ def test_every_part_is_examined(tmp_path: Path) -> None:
     assert any(name.startswith("backend") for name in names)
     told = {check.name: check.detail for check in checks}
     read, refused = told["starts"].split("; refused by name: ")
-    assert read.split() == list(initial.ENDINGS)
+    assert read.split() == list(formats.ASSET_ENDINGS)
     assert "KHR_draco_mesh_compression" in refused
-    assert not any(ending in refused for ending in initial.ENDINGS)
+    assert not any(ending in refused for ending in formats.ASSET_ENDINGS)
     assert all(word in told["adapters"] for word in ("DoRA", "LoHa", "LoKr"))
     assert told["waiting"].startswith("torch's threads wait")
     assert all(check.detail and "\n" not in check.detail for check in checks)

@@ -16,7 +16,7 @@ from mesh_files import Gltf
 from starts import points_of
 
 from sctd.errors import InputError
-from sctd.initial import gltf
+from sctd.formats.meshes import gltf
 
 SQUARE = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
 HALVES = np.array([0, 1, 2, 0, 2, 3], np.uint16)

@@ -14,11 +14,12 @@ from torch import Tensor
 from sctd.cameras import orbit_cameras
 from sctd.config.asset import GaussianSettings
 from sctd.errors import InputError
+from sctd.formats.meshes.surface import Layer, Surface
+from sctd.formats.meshes.texture import Texture
 from sctd.formats.srgb import linear_to_srgb, srgb_to_linear
 from sctd.gaussians import SH_C0, Gaussians
 from sctd.initial.start import initialise
-from sctd.initial.surface import Layer, Surface, fit, sample
-from sctd.initial.texture import Texture
+from sctd.initial.surface import fit, sample
 from sctd.render import render
 
 

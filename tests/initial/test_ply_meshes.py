@@ -10,7 +10,7 @@ from mesh_files import png
 from starts import inside, points_of, to_linear, to_srgb
 
 from sctd.errors import InputError
-from sctd.initial.mesh import read_mesh
+from sctd.formats.meshes.read import read_mesh
 
 SQUARE = [(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]
 QUARTERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)

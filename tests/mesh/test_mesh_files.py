@@ -12,8 +12,8 @@ import trimesh
 from small import small_run
 
 from sctd.formats import companions
+from sctd.formats.meshes.read import read_mesh
 from sctd.formats.table import MESH_WRITERS
-from sctd.initial.mesh import read_mesh
 from sctd.run.report import Silent
 from sctd.triangle_mesh import Mesh
 

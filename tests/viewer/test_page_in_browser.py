@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from seen import decoded, flag_bearer, ssim
+from opened_page import SIZE, Opened, ours
+from seen import flag_bearer, ssim
 
-from sctd.cameras import CameraBatch, orbit_cameras
 from sctd.config.asset import OutputSettings
 from sctd.formats.table import read_gaussians
 from sctd.render import render_images
@@ -18,14 +18,11 @@ from sctd.viewer.caption import Caption
 from sctd.viewer.page import write_page
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
-SIZE = 256
 PROMPT = '<img src=x onerror="document.title=1"> & </script><b>"bold"</b> ${x} $y'
 OUTPUT = OutputSettings(elevation_deg=20.0, radius=3.0, background=(0.9, 0.95, 1.0))
 ASSET = flag_bearer(degree=2)
-LOADED = 30_000
-"""Milliseconds; software WebGL on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -36,35 +33,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Opened:
-    """A page, and what the browser had to complain of."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.told: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.told.append(message.text))
-        page.on("pageerror", lambda error: self.told.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
-
-    def show(self, file: Path, view: str = "") -> None:
-        self.page.goto("about:blank")  # only a change of the address' end would load nothing
-        self.page.goto(f"{file.as_uri()}#spin=0&{view}")
-        self.page.wait_for_selector("html.shown", timeout=LOADED)
-        self.page.add_style_tag(content="#buttons, #state { visibility: hidden } #canvas { outline: none }")
-
-    def canvas(self) -> Any:
-        return decoded(self.page.locator("#canvas").screenshot())
-
-    def until(self, holds: Callable[[Any], bool]) -> None:
-        """Wait for a picture; software takes its time to draw it."""
-        for _ in range(LOADED // 100):
-            if holds(self.canvas()):
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError("it never was shown")
-
-
 @pytest.fixture(scope="module")
 def opened(browser: Browser) -> Iterator[Opened]:
     """A phone's layout, in which the canvas is square."""
@@ -73,18 +41,11 @@ def opened(browser: Browser) -> Iterator[Opened]:
     page.close()
 
 
-def ours(azimuth: int) -> CameraBatch:
-    """One of the 36 cameras of an orbit."""
-    cameras = orbit_cameras(36, OUTPUT.elevation_deg, OUTPUT.radius, 40.0, SIZE)
-    k = azimuth // 10
-    return cameras[k : k + 1]
-
-
 @pytest.mark.parametrize("azimuth", [0, 110])
 def test_it_shows_what_we_render_upright_and_unmirrored(opened: Opened, file: Path, azimuth: int) -> None:
     opened.show(file, f"azimuth={azimuth}")
     seen = opened.canvas()
-    expected = render_images(ASSET, ours(azimuth), OUTPUT.background)[0].numpy() / 255
+    expected = render_images(ASSET, ours(OUTPUT, azimuth), OUTPUT.background)[0].numpy() / 255
     assert ssim(seen, expected) >= 0.98
     assert np.abs(seen - expected).mean() < 0.01
     # and so that the numbers say something: the wrong pictures are told apart
@@ -132,7 +93,7 @@ def test_keys_and_buttons_turn_it(opened: Opened, file: Path) -> None:
     page.focus("#canvas")
     for _ in range(18):
         page.keyboard.press("ArrowRight")
-    left = render_images(ASSET, ours(90), OUTPUT.background)[0].numpy() / 255
+    left = render_images(ASSET, ours(OUTPUT, 90), OUTPUT.background)[0].numpy() / 255
     opened.until(lambda seen: ssim(seen, left) >= 0.98)
     page.evaluate("document.getElementById('reset').click()")
     opened.until(lambda seen: ssim(seen, front) >= 0.99)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from painted import painted_mesh
 from PIL import Image
 from seen import decoded, flag_bearer, ssim
 from small import SMALL
@@ -132,6 +133,21 @@ def test_it_shows_what_we_render_upright_and_unmirrored(opened: Opened) -> None:
         if ssim(seen, expected) >= 0.98:
             break
     assert ssim(seen, expected) >= 0.98
+    for wrong in (expected[:, ::-1], expected[::-1], expected[::-1, ::-1]):
+        assert ssim(seen, wrong) < 0.9
+
+
+def test_a_mesh_is_shown_as_we_render_it(opened: Opened, viewer: Viewer) -> None:
+    mesh = painted_mesh()
+    viewer.show(0, mesh)
+    expected = render_images(mesh, ours())[0].numpy() / 255
+    for _ in range(50):
+        opened.page.wait_for_timeout(200)
+        seen = opened.picture()
+        if ssim(seen, expected) >= 0.95:
+            break
+    viewer.show(0, ASSET)
+    assert ssim(seen, expected) >= 0.95
     for wrong in (expected[:, ::-1], expected[::-1], expected[::-1, ::-1]):
         assert ssim(seen, wrong) < 0.9
 

@@ -6,8 +6,10 @@ import urllib.request
 
 import pytest
 import torch
+from painted import painted_mesh
 from seen import flag_bearer
 
+from sctd.viewer.drawn import DrawnSplats
 from sctd.viewer.server import GAP, Viewer, plain, read_out
 
 
@@ -21,12 +23,18 @@ def test_two_assets_stand_to_the_sides_of_the_camera(capsys: pytest.CaptureFixtu
         for k, asset in enumerate(assets):
             viewer.show(k, asset)
         viewer.update()
-        for handle, asset, side in zip(viewer._handles, assets, (-GAP, GAP), strict=True):
+        for part, asset, side in zip(viewer._drawn, assets, (-GAP, GAP), strict=True):
+            assert isinstance(part, DrawnSplats)
+            handle = part.handle
             assert torch.allclose(torch.from_numpy(handle.centers.copy()), asset.means)
             assert tuple(handle.position) == pytest.approx((side, 0.0, 0.0))
         viewer.show(0, assets[1])  # of another number
         viewer.update()
-        assert len(viewer._handles[0].centers) == 12
+        assert viewer._drawn[0].told == "12 of 12 Gaussians"
+        viewer.show(0, painted_mesh())  # of the other kind
+        viewer.update()
+        assert viewer._drawn[0].told == "38 triangles"
+        assert viewer._drawn[1].told == "12 of 12 Gaussians"
     finally:
         viewer.stop()
     assert capsys.readouterr().out == ""  # results go there, viser's own words do not

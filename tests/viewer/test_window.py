@@ -60,7 +60,7 @@ def test_an_asset_is_seen_growing_and_stays_the_same(tmp_path: Path) -> None:
     assert len(says) > ITERATIONS // 2
     assert says == sorted(set(says), key=lambda text: int("".join(filter(str.isdigit, text))))
     assert all(seen.running and seen.obeys for seen in report.seen[1:])
-    first, last = report.seen[1].gaussians, report.seen[-1].gaussians
+    first, last = report.seen[1].asset, report.seen[-1].asset
     assert not first.means.equal(last.means)
 
     assert report.visit is not None
@@ -182,8 +182,8 @@ def test_a_finished_run_is_its_asset(tmp_path: Path) -> None:
         seen = visit.news()
         assert seen is not None
         assert (seen.says, seen.running, seen.obeys) == ("finished", False, False)
-        assert isinstance(seen.gaussians, Gaussians)
-        assert torch.isfinite(seen.gaussians.means).all()
+        assert isinstance(seen.asset, Gaussians)
+        assert torch.isfinite(seen.asset.means).all()
         assert visit.news() is None
     assert (tmp_path / "run" / ASSET).exists()
     assert not (tmp_path / "run" / VIEW).exists()

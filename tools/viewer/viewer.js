@@ -3,6 +3,7 @@
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
 import * as THREE from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
+import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 
 const RADIANS = Math.PI / 180;
 const STEP = 5 * RADIANS; // of an arrow key
@@ -12,29 +13,30 @@ const TURN = 24; // degrees a second when it turns by itself: once round in 15 s
  * Shows an asset, and draws again only when something has changed.
  *
  * @param {HTMLCanvasElement} canvas its size in the page is followed.
- * @param {Uint8Array} bytes a .ply as `sctd` writes it, y down.
+ * @param {Uint8Array} bytes a .ply of Gaussians, y down, or a .glb of a mesh, as `sctd` writes them.
  * @param {{azimuth: number, elevation: number, radius: number, fovy: number}} view degrees and world units.
  * @param {() => void} shown called at the first picture with the asset in it.
  * @returns {Promise<Viewer>} once the asset is read; rejects where there is no WebGL 2.
  */
 export async function show(canvas, bytes, view, shown) {
-  const viewer = new Viewer(canvas, view, shown);
-  await viewer.add(bytes);
+  const kind = String.fromCharCode(...bytes.subarray(0, 4)) === "glTF" ? Mesh : Splats;
+  const viewer = new Viewer(canvas, view, shown, kind);
+  await viewer.asset.add(bytes);
+  viewer.redraw();
   return viewer;
 }
 
-class Viewer {
-  constructor(canvas, view, shown) {
-    this.view = view;
-    this.shown = shown;
-    this.renderer = new THREE.WebGLRenderer({ canvas, alpha: true, antialias: false });
-    this.camera = new THREE.PerspectiveCamera(view.fovy, 1, 0.01, 1000);
-    this.scene = new THREE.Scene();
+/** Gaussians, drawn by Spark. */
+class Splats {
+  static antialias = false;
+
+  constructor(viewer) {
+    this.scene = viewer.scene;
     // As the rasterizer does: 0.3 px^2 on the diagonal without touching the opacity, sorted by depth, cut at
     // 1/255 of alpha, which a Gaussian of full opacity has 3.33 standard deviations off its centre.
     this.spark = new SparkRenderer({
-      renderer: this.renderer,
-      onDirty: () => this.redraw(),
+      renderer: viewer.renderer,
+      onDirty: () => viewer.redraw(),
       preBlurAmount: 0.3,
       blurAmount: 0.0,
       maxStdDev: Math.sqrt(2 * Math.log(255)),
@@ -42,6 +44,50 @@ class Viewer {
       sortRadial: false,
     });
     this.scene.add(this.spark);
+  }
+
+  async add(bytes) {
+    const mesh = new SplatMesh({ fileBytes: bytes, fileName: "asset.ply" });
+    mesh.quaternion.set(1, 0, 0, 0); // half a turn about x: the file is y down
+    this.scene.add(mesh);
+    await mesh.initialized;
+  }
+
+  get drawn() {
+    return this.spark.activeSplats > 0;
+  }
+}
+
+/** Triangles without light, as their materials say. */
+class Mesh {
+  static antialias = true;
+  drawn = false;
+
+  constructor(viewer) {
+    this.scene = viewer.scene;
+  }
+
+  async add(bytes) {
+    const loader = new GLTFLoader();
+    // Its own way to a picture is fetch, which the page's policy forbids, even of what is in memory.
+    loader.register(parser => {
+      parser.textureLoader = new THREE.TextureLoader(parser.options.manager);
+      return { name: "pictures without fetch" };
+    });
+    const { scene } = await loader.parseAsync(bytes.buffer, "");
+    this.scene.add(scene);
+    this.drawn = true;
+  }
+}
+
+class Viewer {
+  constructor(canvas, view, shown, kind) {
+    this.view = view;
+    this.shown = shown;
+    this.renderer = new THREE.WebGLRenderer({ canvas, alpha: true, antialias: kind.antialias });
+    this.camera = new THREE.PerspectiveCamera(view.fovy, 1, 0.01, 1000);
+    this.scene = new THREE.Scene();
+    this.asset = new kind(this);
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.autoRotateSpeed = TURN / 6; // its unit: a round in 60 s
     this.controls.minDistance = 0.05;
@@ -53,14 +99,6 @@ class Viewer {
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.look(view);
     this.resize();
-  }
-
-  async add(bytes) {
-    const mesh = new SplatMesh({ fileBytes: bytes, fileName: "asset.ply" });
-    mesh.quaternion.set(1, 0, 0, 0); // half a turn about x: the file is y down
-    this.scene.add(mesh);
-    await mesh.initialized;
-    this.redraw();
   }
 
   /** Stands the camera where our own cameras stand that have these angles. */
@@ -141,7 +179,7 @@ class Viewer {
       this.redraw();
     } else this.drawn = undefined;
     this.renderer.render(this.scene, this.camera);
-    if (this.spark.activeSplats > 0 && this.shown) {
+    if (this.asset.drawn && this.shown) {
       const shown = this.shown;
       this.shown = undefined;
       requestAnimationFrame(() => shown());

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.formats.meshes.surface import Surface
 from sctd.formats.srgb import srgb_to_linear
-from sctd.initial.surface import Surface
 
 _HEADER = 84
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("extra", "<u2")])

@@ -48,8 +48,10 @@ class Texture:
             near = place.floor().long()[:, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
             share = (1 - (place[:, None] - near).abs()).prod(-1, keepdim=True)
         column, row = (_INSIDE[w](near[..., i], int(size[i])) for i, w in enumerate(self.wrap))
-        texels = self.pixels[row, column].double() / 255
-        return (share * srgb_to_linear(texels[..., :3])).sum(1), (share[..., 0] * texels[..., 3]).sum(1)
+        texels = self.pixels[row, column].long()
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        light = srgb_to_linear(levels)[texels[..., :3]]
+        return (share * light).sum(1), (share[..., 0] * levels[texels[..., 3]]).sum(1)
 
 
 # Moved near 0..1 first, since an integer holds no coordinate of 1e30; then whole texels are wrapped, so

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from sctd.errors import InputError
-from sctd.initial.gltf import read_gltf
-from sctd.initial.obj import read_obj
-from sctd.initial.ply_mesh import read_ply_mesh
-from sctd.initial.stl import read_stl
-from sctd.initial.surface import Surface
+from sctd.formats.meshes.gltf import read_gltf
+from sctd.formats.meshes.obj import read_obj
+from sctd.formats.meshes.ply_mesh import read_ply_mesh
+from sctd.formats.meshes.stl import read_stl
+from sctd.formats.meshes.surface import Surface
 
-_READERS = {
+READERS = {
     ".glb": read_gltf,
     ".gltf": read_gltf,
     ".obj": read_obj,
@@ -57,7 +57,7 @@ def read_mesh(path: Path, color: tuple[float, float, float], say: Callable[[str]
 
     try:
         with np.errstate(all="ignore"):  # overflows become infinite, which is refused later
-            surfaces = _READERS[path.suffix.lower()](path, color, once)
+            surfaces = READERS[path.suffix.lower()](path, color, once)
     except InputError:
         raise
     except OSError as exc:

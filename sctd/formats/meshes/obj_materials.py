@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from sctd.errors import InputError
-from sctd.initial.texture import Texture, Wrap, decode
+from sctd.formats.meshes.texture import Texture, Wrap, decode
 
 Say = Callable[[str], None]
 Color = tuple[float, float, float]

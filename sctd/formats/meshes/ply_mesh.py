@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.formats.meshes.obj_materials import find_named
+from sctd.formats.meshes.polygons import triangulate
+from sctd.formats.meshes.surface import Layer, Surface
+from sctd.formats.meshes.texture import Texture, decode
 from sctd.formats.srgb import srgb_to_linear
-from sctd.initial.obj_materials import find_named
-from sctd.initial.polygons import triangulate
-from sctd.initial.surface import Layer, Surface
-from sctd.initial.texture import Texture, decode
 
 Say = Callable[[str], None]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from sctd.errors import InputError
 from sctd.formats.gltf_extensions import instead
 from sctd.formats.gltf_file import Document, Json
-from sctd.initial.texture import Texture, Wrap, decode
+from sctd.formats.meshes.texture import Texture, Wrap, decode
 
 _WRAPS: dict[int, Wrap] = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 _NEAREST = (9728,)

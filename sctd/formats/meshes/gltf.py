@@ -21,9 +21,9 @@ from sctd.errors import InputError
 from sctd.formats.gltf_accessors import indices, need_draco, numbers
 from sctd.formats.gltf_file import Document, Json, Say
 from sctd.formats.gltf_nodes import Nodes, Skin
+from sctd.formats.meshes.gltf_materials import Materials, Placed
+from sctd.formats.meshes.surface import Glow, Layer, Opacity, Surface
 from sctd.formats.srgb import srgb_to_linear
-from sctd.initial.gltf_materials import Materials, Placed
-from sctd.initial.surface import Glow, Layer, Opacity, Surface
 
 MOST_TRIANGLES = 20_000_000
 """Limit over all instances: a small file can show one mesh in many nodes."""

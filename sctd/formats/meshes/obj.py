@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.errors import InputError
+from sctd.formats.meshes.obj_materials import Map, ObjMaterial, find_named, read_mtl, text_lines, words_of
+from sctd.formats.meshes.polygons import triangulate
+from sctd.formats.meshes.surface import Glow, Layer, Opacity, Surface
 from sctd.formats.srgb import srgb_to_linear
-from sctd.initial.obj_materials import Map, ObjMaterial, find_named, read_mtl, text_lines, words_of
-from sctd.initial.polygons import triangulate
-from sctd.initial.surface import Glow, Layer, Opacity, Surface
 
 Say = Callable[[str], None]
 

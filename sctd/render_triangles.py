@@ -1,0 +1,103 @@
+"""Step 4 of 9, for meshes: triangles and cameras in, pictures out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sctd.cameras import CameraBatch
+from sctd.formats.meshes.surface import Surface, Triangles
+from sctd.formats.srgb import linear_to_srgb
+from sctd.ops.triangles import Topology, clip_space, rasterize, topology
+
+SUPERSAMPLE = 2
+"""Samples of a pixel along each side."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pictures of C cameras of H x W pixels, float32 on the CPU."""
+
+    rgb: Tensor
+    """Colours over the background, sRGB values, [C, 3, H, W], 0..1."""
+    alpha: Tensor
+    """Coverage, [C, 1, H, W]: 0, 1/4 .. 1."""
+    depth: Tensor
+    """z in the camera's frame, the mean of what is covered, [C, 1, H, W], world units; 0: nothing is."""
+    normals: Tensor
+    """Unit vectors in the world's axes, on the camera's side, [C, 3, H, W]; 0: nothing is covered."""
+
+
+@torch.no_grad()
+def render_triangles(triangles: Triangles, cameras: CameraBatch, background: Tensor) -> Picture:
+    """Render a mesh in its own colours, without light: both sides of every triangle, all of them opaque.
+
+    Triangles without an area are not seen; what is nearer than the cameras' near plane, or behind them, is
+    cut off. The mean of a pixel's samples is that of their sRGB values, as browsers take it.
+
+    Args:
+        background: colour behind everything, [C, 3], 0..1.
+    """
+    scene = _Scene(triangles)
+    pool = torch.nn.functional.avg_pool2d
+    means = torch.stack([pool(scene.samples(cameras, i), SUPERSAMPLE) for i in range(len(cameras))])
+    colors, alpha, depth, normals = means.split((3, 1, 1, 3), dim=1)
+    behind = background.detach().cpu().float()[:, :, None, None]
+    return Picture(
+        colors + (1 - alpha) * behind,
+        alpha,
+        depth / alpha.clamp_min(1e-6),
+        torch.nn.functional.normalize(normals, dim=1),
+    )
+
+
+class _Scene:
+    """All surfaces as one mesh."""
+
+    def __init__(self, triangles: Triangles) -> None:
+        self._surfaces = triangles.surfaces
+        self._vertices = torch.cat([surface.vertices for surface in self._surfaces])
+        counts = torch.tensor([0, *(len(surface.vertices) for surface in self._surfaces)]).cumsum(0).tolist()
+        faces = [surface.faces + first for surface, first in zip(self._surfaces, counts, strict=False)]
+        self._mesh: Topology = topology(torch.cat(faces), len(self._vertices))
+        self._ends = torch.tensor([len(surface.faces) for surface in self._surfaces]).cumsum(0)
+
+    def samples(self, cameras: CameraBatch, i: int) -> Tensor:
+        """Samples of one camera: colours, coverage, depth, normals, [8, 2 H, 2 W]; 0 where nothing is."""
+        width, height = SUPERSAMPLE * cameras.width, SUPERSAMPLE * cameras.height
+        viewmat, K = cameras.viewmats[i].detach().cpu().double(), cameras.Ks[i].detach().cpu().double()
+        fine = K * K.new_tensor([SUPERSAMPLE, SUPERSAMPLE, 1])[:, None]
+        near = cameras.near_plane
+        clip = clip_space(self._vertices, viewmat[None], fine[None], width, height, near, 1e4 * near)
+        found = rasterize(clip, self._mesh, height, width)
+        samples = torch.zeros(8, height * width)
+        where = torch.nonzero(found.covered.flatten()).flatten()
+        face, weights = found.triangles.flatten()[where].long(), found.barycentrics.reshape(-1, 3)[where]
+        corners = self._vertices[self._mesh.faces[face].long()]
+        samples[:3, where] = linear_to_srgb(self._colors(face, weights)).float().T
+        samples[3, where] = 1
+        places = (weights[:, :, None] * corners).sum(1)
+        samples[4, where] = (places @ viewmat[2, :3] + viewmat[2, 3]).float()
+        eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
+        samples[5:, where] = _normals(corners, eye - places).float().T
+        return samples.reshape(8, height, width)
+
+    def _colors(self, face: Tensor, weights: Tensor) -> Tensor:
+        """Linear colours [n, 3] in faces [n] of all at barycentric weights [n, 3]."""
+        colors = torch.empty(len(face), 3, dtype=torch.float64)
+        owner = torch.searchsorted(self._ends, face, right=True)
+        for k in owner.unique().tolist():
+            surface: Surface = self._surfaces[k]
+            here = torch.nonzero(owner == k).flatten()
+            first = int(self._ends[k]) - len(surface.faces)
+            colors[here] = surface.colors_at(surface.faces[face[here] - first], weights[here])
+        return colors
+
+
+def _normals(corners: Tensor, towards: Tensor) -> Tensor:
+    """Of triangles [n, 3, 3], of length 1, on the side of directions [n, 3]."""
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    sides = torch.where((normals * towards).sum(1, keepdim=True) < 0, -1.0, 1.0)
+    return torch.nn.functional.normalize(sides * normals, dim=1, eps=1e-300)
