@@ -4,11 +4,12 @@ texture.cu - bilinear lookup in a texture, and its gradient; as cpu/texture.cpp.
   in   image [H,W,D]  uv [N,2]
   out  out [N,D]; backward: g_image [H,W,D], g_uv [N,2], either may be none
 
-The gradient of the texels is gathered: places are sorted by the first of their four texels, and a texel adds up those that lie
-between it and its neighbours to the right and below, then those to the left, above, and both. No atomics.
+The gradient of the texels is gathered: places are sorted by the first of their four texels, those without a gradient last, and a
+texel adds up those that lie between it and its neighbours to the right and below, then those to the left, above, and both. No
+atomics.
 
 Layout   scratch: keys and places, before and after the sort, [N] each; where each texel's places begin, [H W + 1]; the sort's own.
-Limits   2^31 - 1 places, 2^30 texels. A texel that all places read is the work of one thread.
+Limits   2^31 - 1 places, 2^30 texels. A texel to which all places give is the work of one thread.
 Repeats  bit for bit: every sum has its order.
 Maths    include/texture.h.
 */
@@ -68,15 +69,20 @@ __global__ void __launch_bounds__(kBlock) places_gradient_kernel(TextureArgs a) 
     a.g_uv[2 * i + 1] = f.moves_y ? g_y * float(a.height) : 0;
 }
 
+// The first texel of each place; of one without a gradient, texel H W: a background's pixels all read the same texel, and one
+// thread would add up their zeros.
 __global__ void __launch_bounds__(kBlock) place_keys_kernel(TextureArgs a, uint32_t* keys, int32_t* places) {
     const int64_t i = int64_t(blockIdx.x) * kBlock + threadIdx.x;
     if (i >= a.count) return;
     const Footprint<float> f = footprint_at(a, i);
-    keys[i] = uint32_t(f.y0) * uint32_t(a.width) + uint32_t(f.x0);
+    bool gives = !(f.fx >= 0 && f.fy >= 0);  // no number: shows in the sum, whatever its gradient
+    for (int d = 0; d < a.channels && !gives; ++d) gives = a.g_out[i * a.channels + d] != 0;
+    const uint32_t texel = uint32_t(f.y0) * uint32_t(a.width) + uint32_t(f.x0);
+    keys[i] = gives ? texel : uint32_t(a.width) * uint32_t(a.height);
     places[i] = int32_t(i);
 }
 
-// Where the places of each texel begin among the sorted ones; texel H W: their number.
+// Where the places of each texel begin among the sorted ones; texel H W: how many have a gradient.
 __global__ void __launch_bounds__(kBlock)
     place_starts_kernel(const uint32_t* keys, int count, int64_t texels, int32_t* starts) {
     const int64_t texel = int64_t(blockIdx.x) * kBlock + threadIdx.x;
@@ -159,7 +165,7 @@ void texture_backward(const TextureArgs& a, Stream stream) {
     if (blocks) {
         LAUNCH(place_keys_kernel, blocks, kBlock, stream, a, keys, places);
         radix_sort_pairs(at + 4 * s.list + s.starts, s.sort, keys, sorted_keys, places, sorted, a.count,
-                         bits_for(texels), stream);
+                         bits_for(texels + 1), stream);
     }
     LAUNCH(place_starts_kernel, blocks_for(texels + 1, kBlock), kBlock, stream, sorted_keys, a.count, texels,
            starts);
