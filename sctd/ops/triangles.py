@@ -35,7 +35,7 @@ MAX_SIZE = 1 << 15
 """Largest picture edge, pixels: pixel centres stay exact."""
 MAX_FACES = (2**31 - 1) // 3
 WRAPS = ("repeat", "clamp")
-KERNELS = ("cpu",)
+KERNELS = ("cpu", "cuda", "cuda-simt", "cuda-ptx")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +156,8 @@ def rasterize(
         vertices: clip space, [C, V, 4], float32 or float64.
         faces: [F, 3] int32 or int64, or a :class:`Topology`; F may be 0.
         height, width: of the picture, 1..32768 pixels.
-        backend: "auto", "cpu" (C++) or "reference" (plain torch, slow, on any device: what "auto" takes
-            for tensors that are not on the CPU).
+        backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
+            "reference" (plain torch, slow). The CUDA kernels compute in float32.
 
     Raises:
         InputError: a shape, dtype or index does not fit, or a vertex is not finite (looked at on a CPU; on
