@@ -26,9 +26,9 @@ def baked(
 ) -> tuple[NDArray[np.uint8], float]:
     """The picture [size, size, 3] in sRGB, and the share of the surface that no view sees, 0..1.
 
-    Each texel is the mean of what the views see there, by the cosine to the power SHARPNESS. A view sees a
-    place that its depth is not before by more than ``tolerance``, world units. What no view sees has the
-    colour of the nearest place that one does; beside the triangles colours go on.
+    Each texel is the mean of the colours that the views see there, weighted by the cosine to the power
+    SHARPNESS. A view sees a place unless its depth lies more than ``tolerance``, world units, before it. A
+    place that no view sees takes the colour of the nearest seen one. Colours continue beyond the triangles.
     """
     texels = covered_texels(layout.uvs, layout.faces, size)
     corners = layout.source[layout.faces[texels.face]]
@@ -74,7 +74,7 @@ class Planes:
 def _sight(
     planes: Planes, views: Views, i: int, least: float, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its say in them, [n]."""
+    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its weight in them, [n]."""
     viewmat, K, size = views.cameras.viewmats[i], views.cameras.Ks[i], views.cameras.width
     facing, cosine = planes.facing(-viewmat[:3, :3].T @ viewmat[:3, 3], least)
     x, y, z = (planes.places[facing] @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(dim=1)
