@@ -68,7 +68,7 @@ class _Scene:
         self._normals = torch.nn.functional.normalize(normals, dim=1, eps=1e-300)
 
     def view(self, cameras: CameraBatch, i: int) -> Tensor:
-        """Colours, coverage, depth, normals of one camera, [H, W, 8]: means of samples, 0 where nothing is."""
+        """Colours, coverage, depth, normals of a camera, [H, W, 8]: means of samples, 0 where nothing is."""
         width, height = SUPERSAMPLE * cameras.width, SUPERSAMPLE * cameras.height
         viewmat, K = cameras.viewmats[i].detach().cpu().double(), cameras.Ks[i].detach().cpu().double()
         fine = K * K.new_tensor([SUPERSAMPLE, SUPERSAMPLE, 1])[:, None]
