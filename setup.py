@@ -52,7 +52,10 @@ KERNELS = [
 ]
 CUDA_KERNELS = [
     f"csrc/cuda/{name}.cu"
-    for name in ("project", "tiles", "blend_forward", "blend_backward", "adam", "primitives", "device")
+    for name in (
+        *("project", "tiles", "blend_forward", "blend_backward", "adam", "primitives", "device"),
+        *("triangle_draw", "triangle_shade", "texture"),
+    )
 ]
 # Compute capability without the dot => the first CUDA release whose compiler knows it.
 OLDEST_CUDA = (12, 0)

@@ -3,10 +3,10 @@
     SCTD_PTX_MODULE=$(make -s ptx) python -m benchmarks.executed [--update]
 
 The executor of PTX (csrc/ptx) runs nvcc's output for sm_80, in lockstep, on one picture of the common
-workload, its gradient and an Adam step: instructions that warps executed, whole kernels with all their
-loops; 32-byte sectors that their global loads and stores touched; global atomic instructions. PTX is not
-machine code: ptxas makes one instruction of two here and there, or the other way round. Counts are those of
-one release of nvcc.
+workload, its gradient and an Adam step, and on a textured mesh and its gradient: instructions that warps
+executed, whole kernels with all their loops; 32-byte sectors that their global loads and stores touched;
+global atomic instructions. PTX is not machine code: ptxas makes one instruction of two here and there, or
+the other way round. Counts are those of one release of nvcc.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import argparse
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import instructions
+from sctd.bench import triangles as meshes
 from sctd.bench.workload import make_workload
-from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
+from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization, triangles
 from sctd.ops._backend import native_ptx
 
 COUNTS = Path(__file__).with_suffix(".json")
@@ -30,6 +32,10 @@ HELD = ((1_000, 64), (10_000, 256))
 """Gaussians and edge of the pictures whose counts are committed."""
 SHOWN = ((1_000, 64), (10_000, 256), (100_000, 128), (100_000, 512))
 """Those on the page."""
+HELD_MESHES = ((1_000, 64),)
+"""Faces and edge of the pictures of meshes whose counts are committed."""
+MESH = (20_000, 128)
+"""The one on the page."""
 WHAT = ("instructions", "sectors", "atomics")
 STAGES = {
     "forward": ("blend_forward",),
@@ -64,8 +70,21 @@ def one_picture(count: int, size: int, backend: str) -> int:
     return int(meta["n_pairs"])
 
 
-def executed_counts(count: int, size: int) -> Counts:
-    """Counts of warps' work in :func:`one_picture`.
+def one_mesh(count: int, size: int, backend: str) -> None:
+    """The sphere of ``sctd bench triangles`` with a texture, its edges and every gradient."""
+    work = meshes.make_workload(count, size)
+    leaves = (work.clip(), work.colors, torch.linspace(0, 1, 32 * 32 * 3).reshape(32, 32, 3))
+    vertices, attributes, texels = (t.float().requires_grad_() for t in leaves)
+    mesh = triangles.topology(work.faces, vertices.shape[1])
+    drawn = triangles.rasterize(vertices, mesh, size, size, backend=backend)
+    shaded = triangles.interpolate(attributes, vertices, mesh, drawn, backend=backend)
+    picture = shaded * triangles.texture(texels, shaded[..., :2], backend=backend)
+    picture = triangles.edge_gradient(picture, vertices, mesh, drawn, backend=backend)
+    picture.backward(work.weight[None].float())
+
+
+def executed_counts(count: int, size: int, draw: Callable[[int, int, str], object] = one_picture) -> Counts:
+    """Counts of warps' work in :func:`one_picture`, or another.
 
     Raises:
         BackendUnavailable: SCTD_PTX_MODULE names no module.
@@ -73,7 +92,7 @@ def executed_counts(count: int, size: int) -> Counts:
     executor = native_ptx()
     executor.schedule()
     executor.take_counters()
-    one_picture(count, size, "cuda-ptx")
+    draw(count, size, "cuda-ptx")
     found: Counts = executor.take_counters()
     return found
 
@@ -95,6 +114,8 @@ def release() -> str:
 def held() -> dict[str, Any]:
     """nvcc's release, and the counts of each picture that is held, as they are committed."""
     counts = {f"{count}, {size}": flat(executed_counts(count, size)) for count, size in HELD}
+    for count, size in HELD_MESHES:
+        counts[f"{count} faces, {size}"] = flat(executed_counts(count, size, one_mesh))
     return {"nvcc": release(), "counts": counts}
 
 
@@ -125,23 +146,27 @@ def against_targets(found: dict[tuple[int, int], Counts]) -> list[str]:
     return lines
 
 
+def kernel_table(counts: Counts) -> list[str]:
+    """Markdown: what each kernel executes."""
+    lines = ["| kernel | warps | instructions, M | sectors, M | atomics, M |", "|---|---|---|---|---|"]
+    for kernel, of in sorted(counts.items()):
+        numbers = " | ".join(f"{of[what] / 1e6:.2f}" for what in WHAT)
+        lines.append(f"| `{kernel}` | {of['warps']} | {numbers} |")
+    return lines
+
+
 def tables() -> list[str]:
     """Markdown: stages of every picture, their targets, then kernels of the largest."""
     found = {workload: executed_counts(*workload) for workload in SHOWN}
-    lines = [
+    return [
         f"| Gaussians, edge | {' | '.join(f'{stage}, M' for stage in STAGES)} |",
         "|---" * (len(STAGES) + 1) + "|",
         *(f"| {count}, {size} | {' | '.join(stages(of))} |" for (count, size), of in found.items()),
         "",
         *against_targets(found),
         "",
-        "| kernel | warps | instructions, M | sectors, M | atomics, M |",
-        "|---|---|---|---|---|",
+        *kernel_table(found[SHOWN[-1]]),
     ]
-    for kernel, of in sorted(found[SHOWN[-1]].items()):
-        numbers = " | ".join(f"{of[what] / 1e6:.2f}" for what in WHAT)
-        lines.append(f"| `{kernel}` | {of['warps']} | {numbers} |")
-    return lines
 
 
 def main() -> None:

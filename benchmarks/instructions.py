@@ -29,12 +29,14 @@ SLACK = 0.03
 STAGES = (
     *("project_forward", "tiles_find", "tiles_write", "blend_forward", "blend_backward", "project_backward"),
     "adam",
+    *("triangle_draw", "triangle_interpolate", "triangle_interpolate_backward", "triangle_edge_backward"),
+    *("texture", "texture_backward"),
 )
 KERNELS = (
     *("project", "tiles", "blend_forward", "blend_backward", "elementwise"),
     *("triangle_draw", "triangle_shade", "texture"),
 )
-SHARED = ("depth_sort", "dispatch", "scratch", "threads", "tiles_write")
+SHARED = ("corner_lists", "depth_sort", "dispatch", "scratch", "threads", "tiles_write")
 # As setup.py has them, but for one instruction set, which then goes by the name of "baseline".
 FLAGS = (
     *("-std=c++17", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
@@ -137,7 +139,7 @@ def main() -> None:
         sys.exit(f"cannot count: {why}")
     counted = count()
     for name, instructions in counted.items():
-        sys.stdout.write(f"{name:18s} {instructions:12,}\n")
+        sys.stdout.write(f"{name:30s} {instructions:12,}\n")
     if update:
         COUNTS.write_text(json.dumps({"compiler": compiler_version(), "counts": counted}, indent=2) + "\n")
         return

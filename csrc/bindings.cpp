@@ -171,87 +171,58 @@ void adam(bool f64, int64_t n, int64_t row, double rate, double root, double bet
     });
 }
 
-template <typename S>
-MeshArgs<S> mesh_args(const MeshShape& m) {
-    MeshArgs<S> a{};
-    a.cameras = m.cameras, a.vertices = m.vertices, a.faces = m.faces, a.width = m.width, a.height = m.height;
-    return a;
-}
-
-// clip index | triangles barycentrics depth
 void triangle_draw(bool f64, const MeshShape& shape, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        DrawArgs<S> a{};
-        a.mesh = mesh_args<S>(shape);
-        read(at, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.depth);
-        kernels<S>().triangles.draw(a);
+        auto a = on_mesh<DrawArgs<decltype(s)>>(shape);
+        read(at, fields::triangle_draw(a));
+        kernels<decltype(s)>().triangles.draw(a);
     });
 }
 
-// attributes clip index triangles barycentrics | image
 void triangle_interpolate(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
                           const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        InterpolateArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
-        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.image);
-        kernels<S>().triangles.interpolate(a);
+        auto a = on_mesh<InterpolateArgs<decltype(s)>>(shape);
+        a.channels = channels, a.per_camera = per_camera;
+        read(at, fields::triangle_interpolate(a));
+        kernels<decltype(s)>().triangles.interpolate(a);
     });
 }
 
-// attributes clip index triangles barycentrics start corners | g_image | g_attributes g_clip
 void triangle_interpolate_backward(bool f64, const MeshShape& shape, int64_t channels, bool per_camera,
                                    const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        InterpolateArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels, a.per_camera = per_camera;
-        read(at, a.attributes, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
-             a.lists.corners, a.g_image, a.g_attributes, a.g_clip);
-        kernels<S>().triangles.interpolate_backward(a);
+        auto a = on_mesh<InterpolateArgs<decltype(s)>>(shape);
+        a.channels = channels, a.per_camera = per_camera;
+        read(at, fields::triangle_interpolate_backward(a));
+        kernels<decltype(s)>().triangles.interpolate_backward(a);
     });
 }
 
-// image clip index triangles barycentrics start corners | g_image | g_clip
 void triangle_edge_backward(bool f64, const MeshShape& shape, int64_t channels, const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        EdgeArgs<S> a{};
-        a.mesh = mesh_args<S>(shape), a.channels = channels;
-        read(at, a.image, a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.lists.start,
-             a.lists.corners, a.g_image, a.g_clip);
-        kernels<S>().triangles.edge_backward(a);
+        auto a = on_mesh<EdgeArgs<decltype(s)>>(shape);
+        a.channels = channels;
+        read(at, fields::triangle_edge_backward(a));
+        kernels<decltype(s)>().triangles.edge_backward(a);
     });
 }
 
-template <typename S>
-TextureArgs<S> texture_args(int64_t count, int64_t channels, int width, int height, bool repeat) {
-    TextureArgs<S> a{};
-    a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
-    return a;
-}
-
-// image uv | out
 void texture(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
              const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
-        read(at, a.image, a.uv, a.out);
-        kernels<S>().triangles.texture(a);
+        auto a = texture_args<TextureArgs<decltype(s)>>(count, channels, width, height, repeat);
+        read(at, fields::texture(a));
+        kernels<decltype(s)>().triangles.texture(a);
     });
 }
 
-// image uv | g_out | g_image g_uv
 void texture_backward(bool f64, int64_t count, int64_t channels, int width, int height, bool repeat,
                       const Addresses& at) {
     with_scalar(f64, [&](auto s) {
-        using S = decltype(s);
-        TextureArgs<S> a = texture_args<S>(count, channels, width, height, repeat);
-        read(at, a.image, a.uv, a.g_out, a.g_image, a.g_uv);
-        kernels<S>().triangles.texture_backward(a);
+        auto a = texture_args<TextureArgs<decltype(s)>>(count, channels, width, height, repeat);
+        read(at, fields::texture_backward(a));
+        kernels<decltype(s)>().triangles.texture_backward(a);
     });
 }
 

@@ -88,6 +88,28 @@ struct MeshShape {
     int width, height;
 };
 
+template <typename Args>
+Args mesh_args(const MeshShape& m) {
+    Args a{};
+    a.cameras = m.cameras, a.vertices = m.vertices, a.faces = m.faces, a.width = m.width, a.height = m.height;
+    return a;
+}
+
+// Arguments that have a mesh among them.
+template <typename Args>
+Args on_mesh(const MeshShape& shape) {
+    Args a{};
+    a.mesh = mesh_args<decltype(a.mesh)>(shape);
+    return a;
+}
+
+template <typename Args>
+Args texture_args(int64_t count, int64_t channels, int width, int height, bool repeat) {
+    Args a{};
+    a.count = count, a.channels = channels, a.width = width, a.height = height, a.repeat = repeat;
+    return a;
+}
+
 inline void bind_shapes(py::module_& m) {
     py::class_<MeshShape>(m, "MeshShape", py::module_local())
         .def(py::init([](int64_t cameras, int64_t vertices, int64_t faces, int width, int height) {

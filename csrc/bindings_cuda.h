@@ -8,6 +8,7 @@ for "none". `stream` is the address of a cudaStream_t.
 #include "bindings.h"
 
 #include "cuda/kernels.h"
+#include "cuda/triangles.h"
 #include "fields.h"
 
 namespace sctd {
@@ -26,7 +27,75 @@ inline cuda::BlendArgs cuda_blend_args(const BlendShape& shape, bool determinist
 
 inline cuda::Stream stream_at(uintptr_t address) { return reinterpret_cast<cuda::Stream>(address); }
 
+inline void bind_cuda_triangles(py::module_& m) {
+    using Release = py::call_guard<py::gil_scoped_release>;
+    m.def("triangle_draw_scratch", [](const MeshShape& shape) {
+        return cuda::triangle_draw_scratch(mesh_args<cuda::MeshArgs>(shape));
+    });
+    m.def(
+        "triangle_draw",
+        [](const MeshShape& shape, const Addresses& at, uintptr_t stream) {
+            auto a = on_mesh<cuda::DrawArgs>(shape);
+            read(at, fields::triangle_draw(a), a.scratch);
+            cuda::triangle_draw(a, stream_at(stream));
+        },
+        Release());
+    m.def(
+        "triangle_interpolate",
+        [](const MeshShape& shape, int channels, bool per_camera, const Addresses& at, uintptr_t stream) {
+            auto a = on_mesh<cuda::InterpolateArgs>(shape);
+            a.channels = channels, a.per_camera = per_camera;
+            read(at, fields::triangle_interpolate(a));
+            cuda::triangle_interpolate(a, stream_at(stream));
+        },
+        Release());
+    m.def("triangle_interpolate_backward_scratch", [](const MeshShape& shape) {
+        return cuda::triangle_interpolate_backward_scratch(mesh_args<cuda::MeshArgs>(shape));
+    });
+    m.def(
+        "triangle_interpolate_backward",
+        [](const MeshShape& shape, int channels, bool per_camera, const Addresses& at, uintptr_t stream) {
+            auto a = on_mesh<cuda::InterpolateArgs>(shape);
+            a.channels = channels, a.per_camera = per_camera;
+            read(at, fields::triangle_interpolate_backward(a), a.scratch);
+            cuda::triangle_interpolate_backward(a, stream_at(stream));
+        },
+        Release());
+    m.def("triangle_edge_backward_scratch", [](const MeshShape& shape) {
+        return cuda::triangle_edge_backward_scratch(mesh_args<cuda::MeshArgs>(shape));
+    });
+    m.def(
+        "triangle_edge_backward",
+        [](const MeshShape& shape, int channels, const Addresses& at, uintptr_t stream) {
+            auto a = on_mesh<cuda::EdgeArgs>(shape);
+            a.channels = channels;
+            read(at, fields::triangle_edge_backward(a), a.scratch);
+            cuda::triangle_edge_backward(a, stream_at(stream));
+        },
+        Release());
+    m.def(
+        "texture",
+        [](int count, int channels, int width, int height, bool repeat, const Addresses& at,
+           uintptr_t stream) {
+            auto a = texture_args<cuda::TextureArgs>(count, channels, width, height, repeat);
+            read(at, fields::texture(a));
+            cuda::texture(a, stream_at(stream));
+        },
+        Release());
+    m.def("texture_backward_scratch", &cuda::texture_backward_scratch);
+    m.def(
+        "texture_backward",
+        [](int count, int channels, int width, int height, bool repeat, const Addresses& at,
+           uintptr_t stream) {
+            auto a = texture_args<cuda::TextureArgs>(count, channels, width, height, repeat);
+            read(at, fields::texture_backward(a), a.scratch);
+            cuda::texture_backward(a, stream_at(stream));
+        },
+        Release());
+}
+
 inline void bind_cuda(py::module_& m) {
+    bind_cuda_triangles(m);
     using Release = py::call_guard<py::gil_scoped_release>;
 
     m.def("missing_device", &cuda::missing_device, py::arg("device") = -1,

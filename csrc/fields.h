@@ -2,7 +2,7 @@
 fields.h - the order of an op's addresses, written once for every backend that has the op.
 
 An op names the fields that it reads and writes, in the order in which sctd/ops lists their addresses. A backend's struct of
-arguments has them under these names (cpu/kernels.h, cuda/kernels.h: shapes and meanings). What only one backend wants follows
+arguments has them under these names (kernels.h and triangles.h of cpu/ and cuda/: shapes and meanings). What only one backend wants follows
 its call: read(at, fields::project_backward(a), a.pose_partial).
 */
 #pragma once
@@ -60,6 +60,44 @@ auto blend_backward(Args& a, const Lists& lists) {
 template <typename Args>
 auto adam(Args& a) {
     return std::tie(a.param, a.exp_avg, a.exp_avg_sq, a.grad);
+}
+
+template <typename Args>
+auto triangle_draw(Args& a) {
+    return std::tie(a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics, a.depth);
+}
+
+// A mesh and what was drawn of it.
+template <typename Args>
+auto fragments(Args& a) {
+    return std::tie(a.mesh.clip, a.mesh.index, a.triangles, a.barycentrics);
+}
+
+template <typename Args>
+auto triangle_interpolate(Args& a) {
+    return std::tuple_cat(std::tie(a.attributes), fragments(a), std::tie(a.image));
+}
+
+template <typename Args>
+auto triangle_interpolate_backward(Args& a) {
+    return std::tuple_cat(std::tie(a.attributes), fragments(a), std::tie(a.lists.start, a.lists.corners),
+                          std::tie(a.g_image, a.g_attributes, a.g_clip));
+}
+
+template <typename Args>
+auto triangle_edge_backward(Args& a) {
+    return std::tuple_cat(std::tie(a.image), fragments(a), std::tie(a.lists.start, a.lists.corners),
+                          std::tie(a.g_image, a.g_clip));
+}
+
+template <typename Args>
+auto texture(Args& a) {
+    return std::tie(a.image, a.uv, a.out);
+}
+
+template <typename Args>
+auto texture_backward(Args& a) {
+    return std::tie(a.image, a.uv, a.g_out, a.g_image, a.g_uv);
 }
 
 }  // namespace sctd::fields

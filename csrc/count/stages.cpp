@@ -3,7 +3,8 @@ stages.cpp - every kernel of a training step once, on a small fixed workload: wh
 
 No Python and no torch, so the program runs for a second under callgrind, which is told to count inside the functions stage_* alone.
 Each kernel has run before it is counted: working memory is there and static tables are made. 2000 Gaussians
-in a ball, one camera, 128 x 128 pixels, 3 channels and a background, as sctd/bench/workload.py makes them.
+in a ball, one camera, 128 x 128 pixels, 3 channels and a background, as sctd/bench/workload.py makes them. Then a sphere
+of 2280 faces, as sctd/bench/triangles.py makes it, and a texture.
 */
 #include "../cpu/kernels.h"
 
@@ -20,6 +21,7 @@ constexpr int64_t kCount = 2000;
 constexpr int kSize = 128;
 constexpr int64_t kPixels = int64_t(kSize) * kSize;
 constexpr int64_t kAdam = 1 << 16;
+constexpr int kRings = 20, kSectors = 60, kTexels = 64;
 
 using Floats = std::vector<float>;
 
@@ -125,6 +127,65 @@ void allocate_lists(Workload& w) {
     b.g_backgrounds = w.g_background.data();
 }
 
+// A sphere from the front, orthographic, and a texture that is spread over the picture.
+struct Mesh {
+    Floats clip, colors, barycentrics, depth, image, uv, texels, looked_up;
+    Floats g_image, g_colors, g_clip, g_texels, g_uv;
+    std::vector<int32_t> index, triangles, start, corners;
+    DrawArgs<float> draw{};
+    InterpolateArgs<float> interpolate{};
+    EdgeArgs<float> edges{};
+    TextureArgs<float> texture{};
+};
+
+void make_sphere(Mesh& m) {
+    for (int i = 0; i <= kRings; ++i)
+        for (int j = 0; j < kSectors; ++j) {
+            const double theta = 3.141592653589793 * i / kRings, phi = 6.283185307179586 * j / kSectors + 0.1;
+            const double at[3] = {std::sin(theta) * std::cos(phi), -std::cos(theta),
+                                  std::sin(theta) * std::sin(phi)};
+            for (int k = 0; k < 2; ++k) m.clip.push_back(float(0.84 * at[k] + 0.001));
+            m.clip.push_back(float(0.5 * at[2])), m.clip.push_back(1);
+            for (double x : at) m.colors.push_back(float(0.5 + 0.4 * x));
+        }
+    for (int i = 0; i < kRings; ++i)
+        for (int j = 0; j < kSectors; ++j) {
+            const int a = i * kSectors + j, b = i * kSectors + (j + 1) % kSectors;
+            if (i + 1 < kRings) m.index.insert(m.index.end(), {a, a + kSectors, b + kSectors});
+            if (i > 0) m.index.insert(m.index.end(), {a, b + kSectors, b});
+        }
+    Random random;
+    for (int64_t i = 0; i < 3 * kPixels; ++i) m.g_image.push_back(float(random.uniform()));
+    for (int64_t i = 0; i < 3 * kTexels * kTexels; ++i) m.texels.push_back(float(random.uniform()));
+    for (int64_t i = 0; i < 2 * kPixels; ++i) m.uv.push_back(float(i / 2 % kSize + i % 2) / kSize);
+}
+
+void allocate(Mesh& m) {
+    const size_t vertices = m.clip.size() / 4, faces = m.index.size() / 3;
+    m.barycentrics = m.image = m.looked_up = floats(3 * kPixels), m.depth = floats(kPixels);
+    m.g_colors = floats(3 * vertices), m.g_clip = floats(4 * vertices);
+    m.g_texels = floats(3 * kTexels * kTexels), m.g_uv = floats(2 * kPixels);
+    m.triangles.resize(kPixels), m.start.resize(vertices + 1), m.corners.resize(3 * faces);
+    corner_lists(int64_t(vertices), int64_t(faces), m.index.data(), m.start.data(), m.corners.data());
+    m.draw = {{1, int64_t(vertices), int64_t(faces), kSize, kSize, m.clip.data(), m.index.data()},
+              m.triangles.data(),
+              m.barycentrics.data(),
+              m.depth.data()};
+    const CornerLists lists{m.start.data(), m.corners.data()};
+    InterpolateArgs<float>& i = m.interpolate;
+    i.mesh = m.draw.mesh, i.channels = 3, i.attributes = m.colors.data(), i.triangles = m.triangles.data();
+    i.barycentrics = m.barycentrics.data(), i.image = m.image.data(), i.lists = lists;
+    i.g_image = m.g_image.data(), i.g_attributes = m.g_colors.data(), i.g_clip = m.g_clip.data();
+    EdgeArgs<float>& e = m.edges;
+    e.mesh = m.draw.mesh, e.channels = 3, e.lists = lists, e.triangles = m.triangles.data();
+    e.barycentrics = m.barycentrics.data(), e.image = m.image.data(), e.g_image = m.g_image.data();
+    e.g_clip = m.g_clip.data();
+    TextureArgs<float>& t = m.texture;
+    t.count = kPixels, t.channels = 3, t.width = t.height = kTexels, t.repeat = 1;
+    t.image = m.texels.data(), t.uv = m.uv.data(), t.out = m.looked_up.data(), t.g_out = m.g_image.data();
+    t.g_image = m.g_texels.data(), t.g_uv = m.g_uv.data();
+}
+
 }  // namespace
 
 #define STAGE extern "C" __attribute__((noinline)) void
@@ -142,11 +203,22 @@ STAGE stage_adam(Workload& w) {
     kernels<float>().gradient_norm(w.adam.n, w.adam.grad);
     kernels<float>().adam(w.adam);
 }
+STAGE stage_triangle_draw(Mesh& m) { kernels<float>().triangles.draw(m.draw); }
+STAGE stage_triangle_interpolate(Mesh& m) { kernels<float>().triangles.interpolate(m.interpolate); }
+STAGE stage_triangle_interpolate_backward(Mesh& m) {
+    kernels<float>().triangles.interpolate_backward(m.interpolate);
+}
+STAGE stage_triangle_edge_backward(Mesh& m) { kernels<float>().triangles.edge_backward(m.edges); }
+STAGE stage_texture(Mesh& m) { kernels<float>().triangles.texture(m.texture); }
+STAGE stage_texture_backward(Mesh& m) { kernels<float>().triangles.texture_backward(m.texture); }
 
 int main() {
     Workload w;
     make_gaussians(w);
     allocate(w);
+    Mesh m;
+    make_sphere(m);
+    allocate(m);
     for (int round = 0; round < 2; ++round) {  // the second is the one that counts
         TileLists lists;
         w.lists = &lists;
@@ -159,6 +231,14 @@ int main() {
         stage_project_backward(w);
         stage_adam(w);
         std::printf("%lld pairs, first pixel %.6f\n", (long long)lists.pairs, double(w.renders[0]));
+        stage_triangle_draw(m);
+        stage_triangle_interpolate(m);
+        stage_triangle_interpolate_backward(m);
+        stage_triangle_edge_backward(m);
+        stage_texture(m);
+        stage_texture_backward(m);
+        const size_t middle = kPixels / 2 + kSize / 2;
+        std::printf("face %d, pixel %.6f\n", m.triangles[middle], double(m.image[3 * middle]));
     }
     return 0;
 }

@@ -1,5 +1,5 @@
 /*
-access.cpp - ld, st, atom and red: every lane's access is looked up before it is made. See memory.h.
+access.cpp - ld, st, atom and red, which check every lane's access before they make it. See memory.h.
 */
 #include <algorithm>
 #include <type_traits>
@@ -140,6 +140,7 @@ void add_access() {
     atomics<float>("add.f32", add), atomics<double>("add.f64", add);
     atomics<uint32_t>("add.u32", add), atomics<uint32_t>("add.s32", add), atomics<uint64_t>("add.u64", add);
     atomics<int32_t>("min.s32", least), atomics<uint32_t>("min.u32", least);
+    atomics<uint64_t>("min.u64", least);
     atomics<int32_t>("max.s32", most), atomics<uint32_t>("max.u32", most);
 }
 

@@ -22,7 +22,10 @@ from pathlib import Path
 
 CSRC = Path(__file__).resolve().parents[1]
 BUILD = CSRC.parent / "build" / "ptx"
-KERNELS = ("adam", "blend_backward", "blend_forward", "project", "tiles")
+KERNELS = (
+    *("adam", "blend_backward", "blend_forward", "project", "tiles"),
+    *("triangle_draw", "triangle_shade", "texture"),
+)
 """Files of csrc/cuda that hold kernels of ours."""
 
 

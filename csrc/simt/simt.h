@@ -77,6 +77,14 @@ __attribute__((noinline, no_sanitize("thread"))) T atomic_add(T* address, T valu
     return old;
 }
 
+template <typename T>
+__attribute__((noinline, no_sanitize("thread"))) T atomic_min(T* address, T value) {
+    note_atomic(address, sizeof(T), __builtin_return_address(0));
+    const T old = *address;
+    *address = value < old ? value : old;
+    return old;
+}
+
 }  // namespace sctd::simt
 
 #define SIMT_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
@@ -114,6 +122,10 @@ T __shfl_up_sync(unsigned mask, T value, int offset, SIMT_HERE) {
 
 inline float atomicAdd(float* address, float value) { return sctd::simt::atomic_add(address, value); }
 inline int atomicAdd(int* address, int value) { return sctd::simt::atomic_add(address, value); }
+
+inline unsigned long long atomicMin(unsigned long long* address, unsigned long long value) {
+    return sctd::simt::atomic_min(address, value);
+}
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }

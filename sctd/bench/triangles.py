@@ -53,6 +53,13 @@ class Workload:
     weight: Tensor
     """[H, W, 3]: the loss's gradient on the picture; float64."""
 
+    def clip(self) -> Tensor:
+        """The vertices in clip space, [1, V, 4]; float64."""
+        x, y, z = self.screen.unbind(1)
+        return torch.stack([2 * x / self.size - 1, 2 * y / self.size - 1, z - 1.5, torch.ones_like(x)], 1)[
+            None
+        ]
+
 
 def make_workload(count: int, size: int) -> Workload:
     """About ``count`` faces, never fewer than 16."""
@@ -107,9 +114,7 @@ class Contender:
 def ours(work: Workload, dtype: torch.dtype = torch.float32) -> Contender:
     """sctd's four ops, without a texture; the topology is made once, as in a training."""
     mesh = triangles.topology(work.faces, len(work.screen))
-    x, y, z = work.screen.unbind(1)
-    clip = torch.stack([2 * x / work.size - 1, 2 * y / work.size - 1, z - 1.5, torch.ones_like(x)], 1)
-    vertices = clip[None].to(dtype).requires_grad_()
+    vertices = work.clip().to(dtype).requires_grad_()
     colors = work.colors.to(dtype, copy=True).requires_grad_()
     weight = work.weight[None].to(dtype)
 

@@ -26,7 +26,7 @@ def baked(
 ) -> tuple[NDArray[np.uint8], float]:
     """The picture [size, size, 3] in sRGB, and the share of the surface that no view sees, 0..1.
 
-    Each texel has the colour that :func:`seen_colors` finds; beside the triangles colours go on.
+    Each texel has the colour that :func:`seen_colors` finds. Colours continue beyond the triangles.
     """
     texels = covered_texels(layout.uvs, layout.faces, size)
     places, directions = (on_texels(values, layout, texels) for values in (vertices, normals))
@@ -41,7 +41,7 @@ def on_texels(values: Vertices, layout: Layout, texels: Texels) -> Tensor:
 
 
 def picture_of(colors: Tensor, texels: Texels, size: int) -> NDArray[np.uint8]:
-    """Colours of texels [T, 3], 0..255, as a picture [size, size, 3]; beside them colours go on."""
+    """Colours of texels [T, 3], 0..255, as a picture [size, size, 3]; colours continue beyond them."""
     picture = np.zeros((size * size, 3), np.uint8)
     picture[texels.index] = colors.round().clamp(0, 255).to(torch.uint8).numpy()
     return _spread(picture.reshape(size, size, 3), texels.index)
@@ -50,9 +50,9 @@ def picture_of(colors: Tensor, texels: Texels, size: int) -> NDArray[np.uint8]:
 def seen_colors(places: Tensor, directions: Tensor, views: Views, tolerance: float) -> tuple[Tensor, float]:
     """Colours of places on the surface [T, 3], 0..255, and the share of them that no view sees, 0..1.
 
-    Each is the mean of what the views see there, by the cosine to the power SHARPNESS. A view sees a place
-    that its depth is not before by more than ``tolerance``, world units. What no view sees has the colour of
-    the nearest place that one does.
+    Each is the mean of the colours that the views see there, weighted by the cosine to the power SHARPNESS. A
+    view sees a place unless its depth lies more than ``tolerance``, world units, before it. A place that no
+    view sees takes the colour of the nearest seen one.
 
     Args:
         places: [T, 3], world units.
@@ -93,7 +93,7 @@ class Planes:
 def _sight(
     planes: Planes, views: Views, i: int, least: float, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its say in them, [n]."""
+    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its weight in them, [n]."""
     viewmat, K, size = views.cameras.viewmats[i], views.cameras.Ks[i], views.cameras.width
     facing, cosine = planes.facing(-viewmat[:3, :3].T @ viewmat[:3, 3], least)
     x, y, z = (planes.places[facing] @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(dim=1)

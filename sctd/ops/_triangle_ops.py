@@ -1,18 +1,20 @@
 """The triangle ops on the native cores: gradients for autograd, and how each core is called.
 
-Tensors are checked by :mod:`sctd.ops.triangles`; here they are made contiguous and outputs are allocated.
+:mod:`sctd.ops.triangles` checks the tensors; this module makes them contiguous and allocates outputs.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from types import ModuleType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sctd.ops._backend import native
-from sctd.ops._checks import addresses
+from sctd.errors import TooLarge
+from sctd.ops._backend import cuda_module, native
+from sctd.ops._checks import addresses, addresses_for, stream_of
 from sctd.ops._first_order import first_order
 
 Lists = tuple[Tensor, Tensor]
@@ -94,10 +96,88 @@ def _texture_sizes(image: Tensor, uv: Tensor) -> tuple[int, int, int, int]:
     return uv.numel() // 2, channels, width, height
 
 
+MOST = 2**31 - 1
+"""What CUDA counts with 32 bits: numbers of the faces' corners, 12 each; places of a texture."""
+
+
+class CudaCore:
+    """The CUDA kernels, float32, on the tensors' device and its current stream; or emulated, or executed, on
+    CPU tensors."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def _run(
+        self, name: str, like: Tensor, sizes: tuple[Any, ...], tensors: tuple[Tensor | None, ...]
+    ) -> None:
+        with stream_of(like) as stream:
+            getattr(self.module, name)(*sizes, addresses_for(self.module, *tensors), stream)
+
+    def _shape(self, sizes: Sizes) -> Any:
+        if 12 * sizes[0] * sizes[2] > MOST:
+            raise TooLarge(
+                f"at most {MOST // 12} faces on CUDA, counted once for each camera; "
+                f"got {sizes[0]} x {sizes[2]}"
+            )
+        return self.module.MeshShape(*sizes)
+
+    def _scratch(self, name: str, like: Tensor, *sizes: Any) -> Tensor:
+        size = getattr(self.module, f"{name}_scratch")(*sizes)
+        return torch.empty(size, dtype=torch.uint8, device=like.device)
+
+    def corner_lists(self, faces: Tensor, vertices: int) -> Lists:
+        flat = faces.flatten()
+        order = torch.sort(flat, stable=True)[1].int()
+        start = torch.zeros(vertices + 1, dtype=torch.int32, device=faces.device)
+        start[1:] = torch.bincount(flat, minlength=vertices)[:vertices].cumsum(0)
+        return start, order
+
+    def draw(self, sizes: Sizes, clip: Tensor, faces: Tensor, out: tuple[Tensor, ...]) -> None:
+        shape = self._shape(sizes)
+        scratch = self._scratch("triangle_draw", clip, shape)
+        self._run("triangle_draw", clip, (shape,), (clip, faces, *out, scratch))
+
+    def interpolate(self, sizes: Sizes, per_camera: bool, inputs: tuple[Tensor, ...], image: Tensor) -> None:
+        self._run(
+            "triangle_interpolate", image, (self._shape(sizes), image.shape[-1], per_camera), (*inputs, image)
+        )
+
+    def interpolate_backward(
+        self, sizes: Sizes, per_camera: bool, inputs: tuple[Tensor, ...], out: tuple[Tensor | None, ...]
+    ) -> None:
+        name, shape, attributes = "triangle_interpolate_backward", self._shape(sizes), inputs[0]
+        scratch = self._scratch(name, attributes, shape)
+        self._run(name, attributes, (shape, attributes.shape[-1], per_camera), (*inputs, *out, scratch))
+
+    def edge_backward(self, sizes: Sizes, inputs: tuple[Tensor, ...], g_clip: Tensor) -> None:
+        name, shape = "triangle_edge_backward", self._shape(sizes)
+        scratch = self._scratch(name, g_clip, shape)
+        self._run(name, g_clip, (shape, inputs[0].shape[-1]), (*inputs, g_clip, scratch))
+
+    def texture(self, repeat: bool, image: Tensor, uv: Tensor, out: Tensor) -> None:
+        self._run("texture", image, (*self._texture_sizes(image, uv), repeat), (image, uv, out))
+
+    def texture_backward(
+        self, repeat: bool, inputs: tuple[Tensor, ...], out: tuple[Tensor | None, ...]
+    ) -> None:
+        image, uv = inputs[:2]
+        count, channels, width, height = self._texture_sizes(image, uv)
+        scratch = self._scratch("texture_backward", image, count, width, height)
+        sizes = (count, channels, width, height, repeat)
+        self._run("texture_backward", image, sizes, (*inputs, *out, scratch))
+
+    @staticmethod
+    def _texture_sizes(image: Tensor, uv: Tensor) -> tuple[int, int, int, int]:
+        sizes = _texture_sizes(image, uv)
+        if sizes[0] > MOST:
+            raise TooLarge(f"at most {MOST} places of a texture on CUDA; got {sizes[0]}")
+        return sizes
+
+
 @cache
 def core(name: str) -> Core:
-    """The core of a backend."""
-    return CpuCore()
+    """The core of a backend: "cpu", or one of the three that run the CUDA kernels."""
+    return CpuCore() if name == "cpu" else CudaCore(cuda_module(name))
 
 
 def _sizes(clip: Tensor, faces: Tensor, triangles: Tensor) -> Sizes:

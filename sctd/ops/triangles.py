@@ -35,14 +35,14 @@ MAX_SIZE = 1 << 15
 """Largest picture edge, pixels: pixel centres stay exact."""
 MAX_FACES = (2**31 - 1) // 3
 WRAPS = ("repeat", "clamp")
-KERNELS = ("cpu",)
+KERNELS = ("cpu", "cuda", "cuda-simt", "cuda-ptx")
 
 
 @dataclass(frozen=True, eq=False)
 class Topology:
     """Faces that have been checked, and what the gradients need of them; made once for many pictures.
 
-    Wherever an op takes ``faces``, it takes one of these; with a tensor it makes one, every time.
+    Every op accepts one in place of ``faces``; given a tensor, it makes one at each call.
     """
 
     faces: Tensor
@@ -62,7 +62,8 @@ class Topology:
 def topology(faces: Tensor, vertices: int) -> Topology:
     """Check faces [F, 3] over so many vertices.
 
-    Any mesh will do: open, not manifold, faces twice, corners equal (a face without area is never seen).
+    Any mesh is allowed: open, not manifold, with repeated faces or equal corners (a face without area is
+    never seen).
 
     Raises:
         InputError: not of integers, of another shape, or an index is not in 0 .. vertices - 1.
@@ -155,8 +156,8 @@ def rasterize(
         vertices: clip space, [C, V, 4], float32 or float64.
         faces: [F, 3] int32 or int64, or a :class:`Topology`; F may be 0.
         height, width: of the picture, 1..32768 pixels.
-        backend: "auto", "cpu" (C++) or "reference" (plain torch, slow, on any device: what "auto" takes
-            for tensors that are not on the CPU).
+        backend: "auto", "cpu" (C++), "cuda", "cuda-simt" (the CUDA kernels emulated, for tests) or
+            "reference" (plain torch, slow). The CUDA kernels compute in float32.
 
     Raises:
         InputError: a shape, dtype or index does not fit, or a vertex is not finite (looked at on a CPU; on
@@ -268,11 +269,11 @@ def edge_gradient(
     *,
     backend: str = "auto",
 ) -> Tensor:
-    """The image, unchanged; backward, what its edges give the vertices is added to their gradient.
+    """The image, unchanged; the backward pass adds the gradient of its edges to that of the vertices.
 
-    Neighbouring pixels that show different surfaces have an edge between them; what a loss gains by moving it
-    goes to the surface in front, or to both where they intersect (Pidhorskyi et al. 2024, "Rasterized Edge
-    Gradients"; derived in csrc/include/triangle.h). Faces that share a vertex are one surface, so meshes of
+    Neighbouring pixels that show different surfaces have an edge between them. The gradient of moving that
+    edge goes to the surface in front, or to both where they intersect (Pidhorskyi et al. 2024, "Rasterized
+    Edge Gradients"; derived in csrc/include/edges.h). Faces that share a vertex are one surface, so meshes of
     any topology will do. A picture is right where the faces are larger than a pixel.
 
     Args:

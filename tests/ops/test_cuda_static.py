@@ -120,6 +120,7 @@ def test_budgets_can_be_broken(kernels: list[static.Kernel], need: Need) -> None
     for change, said in (
         ({"registers": 65}, "65 registers, at most 64"),
         ({"spills": 4}, "4 bytes of spills"),
+        ({"stack": 8}, "a stack frame of 8 bytes"),
         ({"loop": slow}, "instructions a pair, at most 60.0"),
         ({"loop": slow}, "13 shuffles, at most 12"),
     ):

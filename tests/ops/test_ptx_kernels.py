@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from emulation import CSRC, ptx_build
-from kernel_workload import optimised, scenes, values
+from kernel_workload import optimised, scenes, triangle_values, values
 from torch import Tensor
 
 from sctd import ops
@@ -49,7 +49,7 @@ def deterministic() -> Iterator[None]:
 def workload(backend: str = "cuda-ptx") -> list[Tensor]:
     """Every CUDA kernel: pictures, gradients, two Adam steps."""
     found = [value for scene, options in scenes() for value in values(scene, options, backend)]
-    return found + optimised(backend)
+    return found + optimised(backend) + triangle_values(backend)
 
 
 def assert_close(got: list[Tensor], want: list[Tensor]) -> None:
@@ -136,6 +136,20 @@ PLANTED: dict[str, Bug] = {
     "a slab that is too small": (
         *("blend_backward.cu", "SHARED(Packed, slabs, kTileThreads);", "SHARED(Packed, slabs, 127);"),
         "out of range: .*of shared memory; kernel blend_backward_kernel",
+    ),
+    "lanes without a pixel leave before the sum": (
+        "triangle_shade.cu",
+        "    __syncwarp();\n    const Halves",
+        "    if (sums[0] == 0) return;\n    const Halves",
+        "deadlock: .*has left; kernel (attribute|weight|force)_sums_kernel",
+    ),
+    "a sum that is not written": (
+        *("triangle_shade.cu", "if (at >= 0) out[number", "if (at > 0) out[number"),
+        "reads memory that nothing has written; kernel (attributes|vertices)_kernel",
+    ),
+    "a texel too many": (
+        *("texture.cu", "if (texel >= int64_t(a.width) * a.height) return;", ""),
+        "out of range: ",
     ),
     "a row too many": (
         *("project.cu", "if (i >= a.count) return;", "if (i > a.count) return;"),

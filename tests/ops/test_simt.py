@@ -108,6 +108,18 @@ PLANTED = {
         *("tiles.cu", "atomicAdd(&totals[base + owner], tiles)", "totals[base + owner] += tiles"),
         r"race: .*tiles\.cu:\d+.* and .*tiles\.cu:\d+.*count_tiles_kernel",
     ),
+    "a minimum that is not atomic": (
+        *("triangle_draw.cu", "atomicMin(pixel, key);", "if (key < *pixel) *pixel = key;"),
+        r"race: .*triangle_draw\.cu:\d+.* and .*triangle_draw\.cu:\d+.*draw_cells_kernel",
+    ),
+    "lanes without a pixel leave before the sum": (
+        *(
+            "triangle_shade.cu",
+            "    __syncwarp();\n    const Halves",
+            "    if (sums[0] == 0) return;\n    const Halves",
+        ),
+        r"deadlock: .*(attribute|weight|force)_sums_kernel",
+    ),
     "a mask without the caller": (
         *("tiles.cu", "__shfl_sync(kFull, end, kWarp - 1)", "__shfl_sync(0xffffu, end, 15)"),
         r"shuffle \(tiles\.cu:\d+\) is called by a lane that its mask does not name",

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
+from raster_scenes import device_of, on_every_backend
 from torch import Tensor
 from triangle_scenes import at_pixels, cameras_around, giants, rays, soup, sphere
 
 from sctd import ops
-from sctd.errors import InputError, TooLarge
-from sctd.ops import triangles
+from sctd.errors import BackendUnavailable, InputError, TooLarge
+from sctd.ops import _backend, triangles
 
-NATIVE = ["cpu"]
-ALL = ["reference", *NATIVE]
+with_reference = pytest.mark.parametrize(
+    "backend", ["reference", "cpu", "cuda-simt", pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+
+
+def rasterize(vertices: Tensor, faces: Tensor, height: int, width: int, backend: str) -> triangles.Fragments:
+    """On the backend's device; the fragments on the CPU."""
+    device = device_of(backend)
+    found = triangles.rasterize(vertices.to(device), faces.to(device), height, width, backend=backend)
+    return triangles.Fragments(found.triangles.cpu(), found.barycentrics.cpu(), found.depth.cpu())
 
 
 def fragments_equal(a: triangles.Fragments, b: triangles.Fragments) -> bool:
@@ -29,15 +40,15 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("backend", NATIVE)
+@on_every_backend
 @pytest.mark.parametrize("name", SCENES)
 def test_the_same_bits_as_the_definition(name: str, backend: str) -> None:
     scene = SCENES[name]
     dtypes = [torch.float32, torch.float64] if backend == "cpu" else [torch.float32]
     for dtype in dtypes:
         inputs = (scene.vertices.to(dtype), *scene[1:])
-        got = triangles.rasterize(*inputs, backend=backend)
-        want = triangles.rasterize(*inputs, backend="reference")
+        got = rasterize(*inputs, backend)
+        want = rasterize(*inputs, "reference")
         assert want.covered.any()
         assert fragments_equal(got, want), dtype
 
@@ -62,7 +73,7 @@ def test_rays_meet_what_is_seen(name: str, backend: str) -> None:
     torch.testing.assert_close(got.depth[0][at], deep, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ALL)
+@with_reference
 def test_a_rectangle_between_pixel_centres_and_on_them(backend: str) -> None:
     """Left and top edges through pixel centres belong, right and bottom ones do not; the diagonal once."""
     for x0, y0, x1, y1 in ((2.5, 1.5, 6.5, 5.5), (2.25, 1.75, 6.5, 5.0), (2.51, 1.49, 6.49, 5.51)):
@@ -74,15 +85,12 @@ def test_a_rectangle_between_pixel_centres_and_on_them(backend: str) -> None:
                 pixels[j, i] = x0 <= i + 0.5 < x1 and y0 <= j + 0.5 < y1
         for faces in ([[0, 1, 2], [0, 2, 3]], [[2, 1, 0], [0, 2, 3]], [[1, 2, 3], [3, 0, 1]]):
             drawn = torch.stack(
-                [
-                    triangles.rasterize(corners, torch.tensor([f]), 8, 9, backend=backend).covered[0]
-                    for f in faces
-                ]
+                [rasterize(corners, torch.tensor([f]), 8, 9, backend).covered[0] for f in faces]
             )
             assert torch.equal(drawn.sum(0), pixels.long()), (faces, x0)
 
 
-@pytest.mark.parametrize("backend", ALL)
+@with_reference
 def test_every_pixel_of_a_closed_fan_is_covered_once(backend: str) -> None:
     """Spokes through pixel centres and through none, long thin faces among them; the rim is outside."""
     g = torch.Generator().manual_seed(5)
@@ -97,11 +105,11 @@ def test_every_pixel_of_a_closed_fan_is_covered_once(backend: str) -> None:
         corners = at_pixels(points, size, size)[None]
         count = torch.zeros(size, size, dtype=torch.long)
         for face in faces:
-            count += triangles.rasterize(corners, face[None], size, size, backend=backend).covered[0]
+            count += rasterize(corners, face[None], size, size, backend).covered[0]
         assert torch.equal(count, torch.ones_like(count))
 
 
-@pytest.mark.parametrize("backend", ALL)
+@with_reference
 def test_a_cut_by_the_near_plane_leaves_no_gap(backend: str) -> None:
     """A floor of many faces, from behind the camera to far away: one face a pixel below the horizon."""
     x, z = torch.meshgrid(torch.linspace(-20, 20, 7), torch.linspace(-5, 30, 8), indexing="ij")
@@ -113,30 +121,29 @@ def test_a_cut_by_the_near_plane_leaves_no_gap(backend: str) -> None:
     vertices = triangles.clip_space(points, torch.eye(4)[None], k, 32, 24, near=0.1, far=50)
     count = torch.zeros(24, 32, dtype=torch.long)
     for face in faces:
-        count += triangles.rasterize(vertices, face[None], 24, 32, backend=backend).covered[0]
+        count += rasterize(vertices, face[None], 24, 32, backend).covered[0]
     rows = torch.arange(24) + 0.5
     depth = 20 / (rows - 12)  # of the floor at a row
     full = (rows > 12) & (depth < 29.9) & (depth > 0.2)
     assert full.sum() > 8
     assert torch.equal(count[full], torch.ones_like(count[full]))
     assert not count[rows < 12].any()
-    whole = triangles.rasterize(vertices, faces, 24, 32, backend=backend)
-    camera_z = triangles.interpolate(points[:, 2:], vertices, faces, whole, backend=backend)[0, ..., 0]
+    there = [t.to(device_of(backend)) for t in (points[:, 2:], vertices, faces)]
+    whole = triangles.rasterize(*there[1:], 24, 32, backend=backend)
+    camera_z = triangles.interpolate(*there, whole, backend=backend)[0, ..., 0].cpu()
     want = depth[full, None].expand(-1, 32)
     torch.testing.assert_close(camera_z[full], want, rtol=2e-5, atol=0)
 
 
-@pytest.mark.parametrize("backend", ALL)
+@with_reference
 def test_of_equal_depths_the_lower_number_is_seen(backend: str) -> None:
     points = torch.tensor([[1.0, 1, 0.5], [7, 1, 0.5], [1, 7, 0.5]])
     vertices = at_pixels(points, 8, 8)[None]
-    got = triangles.rasterize(
-        vertices, torch.tensor([[2, 1, 0], [0, 1, 2], [1, 2, 0]]), 8, 8, backend=backend
-    )
+    got = rasterize(vertices, torch.tensor([[2, 1, 0], [0, 1, 2], [1, 2, 0]]), 8, 8, backend)
     assert set(got.triangles.unique().tolist()) == {-1, 0}
 
 
-@pytest.mark.parametrize("backend", ALL)
+@with_reference
 def test_nothing_to_see(backend: str) -> None:
     """No faces, no vertices, no area, behind the camera, outside, between the pixels: empty pictures."""
     none = torch.zeros(0, 3, dtype=torch.int64)
@@ -153,12 +160,14 @@ def test_nothing_to_see(backend: str) -> None:
         (outside, face),
         (between, torch.tensor([[0, 1, 2]])),
     ):
+        device = device_of(backend)
+        vertices, faces = vertices.to(device), faces.to(device)
         got = triangles.rasterize(vertices, faces, 8, 8, backend=backend)
         assert (got.triangles == -1).all()
         assert not got.barycentrics.any()
         assert not got.depth.any()
         vertices = vertices.clone().requires_grad_()
-        colors = torch.ones(vertices.shape[1], 3, requires_grad=True)
+        colors = torch.ones(vertices.shape[1], 3, device=device, requires_grad=True)
         picture = triangles.interpolate(colors, vertices, faces, got, backend=backend)
         picture = triangles.edge_gradient(picture, vertices, faces, got, backend=backend)
         (picture + 1).square().sum().backward()
@@ -167,7 +176,8 @@ def test_nothing_to_see(backend: str) -> None:
         assert colors.grad is None or not colors.grad.any()
 
 
-def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks() -> None:
+@on_every_backend
+def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks(backend: str) -> None:
     """As on a GPU, where looking would wait: the kernels draw the other faces."""
     from sctd.ops import _triangle_ops as native
 
@@ -177,8 +187,9 @@ def test_a_vertex_that_is_not_finite_hides_its_faces_alone_where_nobody_looks() 
         [(0, torch.nan), (1, torch.inf), (2, -torch.inf), (3, torch.inf), (3, torch.nan)]
     ):
         vertices[0, 3 * row, column] = value
-    got = native.rasterize(vertices, scene.faces, 20, 20, "cpu")
-    want = native.rasterize(vertices, scene.faces[5:].contiguous(), 20, 20, "cpu")
+    vertices, faces = vertices.to(device_of(backend)), scene.faces.to(device_of(backend))
+    got = native.rasterize(vertices, faces, 20, 20, backend)
+    want = native.rasterize(vertices, faces[5:].contiguous(), 20, 20, backend)
     assert torch.equal(got[0], torch.where(want[0] >= 0, want[0] + 5, -1))
     assert torch.equal(got[1], want[1])
 
@@ -210,6 +221,24 @@ def test_results_do_not_depend_on_threads() -> None:
     for a, b in zip(*found, strict=True):
         assert a.any()
         assert torch.equal(a, b)
+
+
+def test_a_gpu_s_kernels_draw_there_and_without_them_the_slow_way_is_said_once() -> None:
+    class Elsewhere:
+        device, dtype = torch.device("cuda"), torch.float32
+
+    try:
+        _backend._runnable_cuda(Elsewhere.device)
+        want, why = "cuda", ""
+    except BackendUnavailable as exc:
+        want, why = "reference", str(exc)
+    _backend._say_slow.cache_clear()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        chosen = [_backend.choose("auto", Elsewhere(), triangles.KERNELS) for _ in range(2)]  # type: ignore[arg-type]
+    assert chosen == [want, want]
+    slow = [f"{why}; until then plain torch is used, which is slow"] if why else []
+    assert [str(w.message) for w in said] == slow
 
 
 # --- what is refused ----------------------------------------------------------------------------------------

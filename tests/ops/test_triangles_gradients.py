@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from raster_scenes import device_of, on_every_backend
 from torch import Tensor
 from triangle_scenes import at_pixels, cameras_around, soup, sphere
 
 from sctd.errors import Unsupported
 from sctd.ops import triangles
-
-BACKENDS = ["cpu"]
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -57,27 +56,30 @@ def test_texture_against_finite_differences(wrap: str, backend: str) -> None:
     assert torch.autograd.gradcheck(lambda i, p: triangles.texture(i, p, wrap, backend=backend), (image, uv))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@on_every_backend
 def test_texture_at_texels_and_between_them(backend: str) -> None:
     texels = torch.arange(12.0).reshape(3, 4, 1)
     uv = torch.tensor(
         [[0.5 / 4, 0.5 / 3], [3.5 / 4, 2.5 / 3], [2 / 4, 1.5 / 3], [1.0, 0.5 / 3], [-0.125, 2.5 / 3]]
     )
+    texels, uv = texels.to(device_of(backend)), uv.to(device_of(backend))
     for wrap, want in (("repeat", [0, 11, 5.5, 1.5, 11]), ("clamp", [0, 11, 5.5, 3, 8])):
-        got = triangles.texture(texels, uv, wrap, backend=backend)[:, 0]
+        got = triangles.texture(texels, uv, wrap, backend=backend)[:, 0].cpu()
         torch.testing.assert_close(got, torch.tensor(want, dtype=torch.float32), rtol=0, atol=1e-5)
-    lost = triangles.texture(texels, torch.tensor([[torch.nan, 0.5], [0.5, torch.inf]]), backend=backend)
+    nowhere = uv.new_tensor([[torch.nan, 0.5], [0.5, torch.inf]])
+    lost = triangles.texture(texels, nowhere, backend=backend)
     assert not lost.isfinite().any()
 
 
 def every_gradient(dtype: torch.dtype, backend: str, channels: int = 3) -> list[Tensor]:
     """Two cameras on a textured sphere, all four ops, gradients of everything."""
     points, faces = sphere(9, 14)
-    views, k = cameras_around(2, 24, 30)
+    faces = faces.to(device_of(backend))
+    views, k = (t.to(device_of(backend), dtype) for t in cameras_around(2, 24, 30))
     leaves = [points, random(2, len(points), channels, seed=4), 3 * random(len(points), 2, seed=5)]
     leaves += [random(6, 5, channels, seed=6)]
-    p, colors, uv, texels = (t.to(dtype).requires_grad_() for t in leaves)
-    vertices = triangles.clip_space(p, views.to(dtype), k.to(dtype), 30, 24)
+    p, colors, uv, texels = (t.to(views).requires_grad_() for t in leaves)
+    vertices = triangles.clip_space(p, views, k, 30, 24)
     vertices.retain_grad()
     drawn = triangles.rasterize(vertices, faces, 24, 30, backend=backend)
     shaded = triangles.interpolate(colors, vertices, faces, drawn, backend=backend)
@@ -85,13 +87,13 @@ def every_gradient(dtype: torch.dtype, backend: str, channels: int = 3) -> list[
     picture = shaded * triangles.texture(texels, at, backend=backend)
     picture = torch.where(drawn.covered[..., None], picture, 0.3)
     picture = triangles.edge_gradient(picture, vertices, faces, drawn, backend=backend)
-    weight = random(*picture.shape, seed=7).to(dtype)
+    weight = random(*picture.shape, seed=7).to(views)
     (weight * picture.square()).sum().backward()
     found = [picture.detach(), *(t.grad for t in (vertices, p, colors, uv, texels))]
-    return [t.double() for t in found if t is not None]
+    return [t.double().cpu() for t in found if t is not None]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@on_every_backend
 def test_gradients_are_the_definition_s(backend: str) -> None:
     """Float32 rounds positions of 30 pixels to 2^-19, and a difference of depths decides who is in front."""
     want = every_gradient(torch.float64, "reference")
@@ -104,7 +106,7 @@ def test_gradients_are_the_definition_s(backend: str) -> None:
             assert error <= tolerance, (i, dtype, float(error))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@on_every_backend
 def test_many_channels(backend: str) -> None:
     for a, b in zip(
         every_gradient(torch.float32, backend, 7), every_gradient(torch.float64, "reference", 7), strict=True
@@ -192,7 +194,7 @@ def silhouettes() -> dict[str, Move]:
     }
 
 
-@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", silhouettes())
 def test_silhouettes_against_a_supersampled_scene(name: str, backend: str) -> None:
     """One oblong of one colour. The fragment is up to a pixel from the edge that it stands for, 1/12 of the
@@ -241,7 +243,7 @@ def crossings() -> dict[str, tuple[Move, bool]]:
     }
 
 
-@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("name", crossings())
 def test_two_surfaces_against_a_supersampled_scene(name: str, backend: str) -> None:
     move, changes = crossings()[name]
@@ -252,7 +254,7 @@ def test_two_surfaces_against_a_supersampled_scene(name: str, backend: str) -> N
     assert abs(got - want) <= 0.08 * abs(want) + 1e-6, (got, want)
 
 
-@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
+@pytest.mark.parametrize("backend", ["reference", *on_every_backend.args[1]])
 def test_faces_of_one_surface_have_no_edge_between_them(backend: str) -> None:
     """A fan of all colours that fills the picture, with depths of all kinds: nothing to gain by moving."""
     spokes = 12
@@ -261,9 +263,11 @@ def test_faces_of_one_surface_have_no_edge_between_them(backend: str) -> None:
     depth = 0.3 * random(spokes + 1, seed=8)
     number = torch.arange(spokes)
     faces = torch.stack([0 * number, 1 + number, 1 + (number + 1) % spokes], -1)
-    vertices = at_pixels(torch.cat([xy, depth[:, None]], -1), 32, 32)[None].float().requires_grad_()
+    device = device_of(backend)
+    vertices = at_pixels(torch.cat([xy, depth[:, None]], -1), 32, 32)[None].to(device, torch.float32)
+    vertices, faces = vertices.requires_grad_(), faces.to(device)
     drawn = triangles.rasterize(vertices, faces, 32, 32, backend=backend)
-    picture = random(spokes, 3, seed=9).float()[drawn.triangles.long()]
+    picture = random(spokes, 3, seed=9).to(vertices)[drawn.triangles.long()]
     assert drawn.covered.all()
     triangles.edge_gradient(picture, vertices, faces, drawn, backend=backend).square().sum().backward()
     assert vertices.grad is not None

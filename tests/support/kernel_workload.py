@@ -17,8 +17,9 @@ from collections.abc import Iterator
 import torch
 from raster_scenes import Scene, device_of, make_scene
 from torch import Tensor
+from triangle_scenes import soup
 
-from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization
+from sctd.ops import AdamGroup, adam_schedule, adam_step_, rasterization, triangles
 from sctd.ops._backend import native_simt
 
 
@@ -57,6 +58,24 @@ def optimised(backend: str) -> list[Tensor]:
     return [norms, *(t for group in groups for t in group)]
 
 
+def triangle_values(backend: str) -> list[Tensor]:
+    """The triangle ops and their gradients: faces that cross, that the near plane cuts, a texture."""
+    device = device_of(backend)
+    scene = soup(9, 18, 21, cameras=2, seed=5, behind=0.15)
+    vertices, faces = scene.vertices.to(device).requires_grad_(), scene.faces.to(device)
+    texels, attributes = (
+        torch.linspace(-1, 1, math.prod(shape), device=device).reshape(shape).requires_grad_()
+        for shape in ((4, 5, 5), (27, 7))
+    )
+    drawn = triangles.rasterize(vertices, faces, 18, 21, backend=backend)
+    shaded = triangles.interpolate(attributes, vertices, faces, drawn, backend=backend)
+    picture = shaded[..., 2:] * triangles.texture(texels, shaded[..., :2], backend=backend)
+    picture = triangles.edge_gradient(picture, vertices, faces, drawn, backend=backend)
+    picture.square().sum().backward()
+    found = (picture.detach(), drawn.depth, vertices.grad, texels.grad, attributes.grad)
+    return [t for t in found if t is not None]
+
+
 def main(repetitions: int, backend: str = "cuda-simt") -> None:
     torch.use_deterministic_algorithms(True)
     for seed in range(repetitions):
@@ -67,7 +86,7 @@ def main(repetitions: int, backend: str = "cuda-simt") -> None:
             for value in values(scene, options, backend):
                 assert value.isfinite().all(), f"a value that is not finite, repetition {seed}"
                 digest.update(value.cpu().numpy().tobytes())
-        for value in optimised(backend):
+        for value in (*optimised(backend), *triangle_values(backend)):
             digest.update(value.cpu().numpy().tobytes())
         print(digest.hexdigest())
 
