@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
-from sctd.formats.meshes.surface import Surface, Triangles, mixed
+from sctd.formats.meshes.surface import Triangles, mixed
 from sctd.formats.srgb import linear_to_srgb
 from sctd.ops.triangles import Topology, clip_space, rasterize, topology
 
@@ -95,9 +95,10 @@ class _Scene:
         """Linear colours [n, 3] in faces [n] of all at barycentric weights [n, 3]."""
         colors = torch.empty(len(face), 3, dtype=torch.float64)
         owner = torch.searchsorted(self._ends, face, right=True)
-        for k in torch.nonzero(owner.bincount()).flatten().tolist():
-            surface: Surface = self._surfaces[k]
-            here = torch.nonzero(owner == k).flatten()
-            first = int(self._ends[k]) - len(surface.faces)
-            colors[here] = surface.colors_at(surface.faces[face[here] - first], weights[here])
+        counts = owner.bincount(minlength=len(self._surfaces)).tolist()
+        samples = owner.argsort().split(counts)
+        for surface, end, here in zip(self._surfaces, self._ends.tolist(), samples, strict=True):
+            if len(here):
+                faces = surface.faces[face[here] - (end - len(surface.faces))]
+                colors[here] = surface.colors_at(faces, weights[here])
         return colors
