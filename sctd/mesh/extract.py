@@ -8,7 +8,7 @@ import numpy as np
 
 from sctd.config.mesh import MeshSettings
 from sctd.gaussians import Gaussians
-from sctd.mesh.surface import REACH, surface_of
+from sctd.mesh.surface import REACH, distances, surface_of
 from sctd.mesh.texture import baked
 from sctd.mesh.triangles import Dropped, decimated, largest_piece, open_edges, smoothed, vertex_normals
 from sctd.mesh.unwrap import unwrapped
@@ -57,12 +57,12 @@ def extract(gaussians: Gaussians, wish: MeshSettings | None = None) -> Extracted
     wish = wish or MeshSettings()
     box, inside = box_of(gaussians)
     views = look(inside, cameras_round(box, wish.views, wish.view_size))
-    vertices, faces, step = surface_of(views, box, wish.resolution)
-    vertices, faces, dropped = largest_piece(vertices, faces)
+    field = distances(views, box, wish.resolution)
+    vertices, faces, dropped = largest_piece(*surface_of(field))
     vertices, faces = decimated(smoothed(vertices, faces), faces, wish.faces)
     normals = vertex_normals(vertices, faces)
     layout = unwrapped(vertices, faces, wish.texture)
-    picture, unseen = baked(vertices, normals, layout, views, wish.texture, REACH * step)
+    picture, unseen = baked(vertices, normals, layout, views, wish.texture, REACH * field.step)
     mesh = Mesh(
         vertices[layout.source].astype(np.float32),
         normals[layout.source].astype(np.float32),
