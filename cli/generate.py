@@ -15,7 +15,7 @@ from sctd.extras import need_viser
 
 from . import inputs
 from .failures import FAILED, Interrupted
-from .options import Card, ConfigFile, Device, MethodName, Overrides, Preset, PriorName, Seed, Steps
+from .options import Card, ConfigFile, Device, MethodName, Overrides, Preset, PriorName, Seed, Stages, Steps
 from .view import WithViewer
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def generate(
     ] = None,
     seed: Seed = None,
     steps: Steps = None,
+    stages: Stages = None,
     preset: Preset = None,
     card: Card = None,
     config: ConfigFile = None,
@@ -80,10 +81,11 @@ def generate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
-    """Make a 3D asset from a prompt; prints the path of asset.ply."""
+    """Make a 3D asset from a prompt; prints the path of asset.ply, or of a mesh, asset.glb."""
     if view:
         need_viser("--view")
     options: dict[str, Any] = {"seed": seed, "iterations": steps, "method": method, "device": device}
+    options["stages"] = stages
     options["prior"] = inputs.prior_options(prior, lora, textual_inversion, compile_)
     options["output"] = inputs.given(
         progress_every=progress_every,
@@ -185,8 +187,8 @@ def _run(settings: Config, folder: Path, report: Reporter, *, resume: bool, over
     for what, path in made.items():
         if path is not None:
             report.message(f"{what}: {path}")
+    what = f"{result.n_gaussians} Gaussians" if result.asset_ply else "a mesh"
     report.message(
-        f"{result.n_gaussians} Gaussians, {result.iterations} iterations, {result.seconds:.0f} s; "
-        f"everything is in {result.folder}"
+        f"{what}, {result.iterations} iterations, {result.seconds:.0f} s; everything is in {result.folder}"
     )
-    return Path(result.asset_ply)
+    return Path(result.asset)

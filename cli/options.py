@@ -20,6 +20,10 @@ Preset = Annotated[
         "[default: sd21 with Stable Diffusion, else embedded]"
     ),
 ]
+Stages = Annotated[
+    str | None,
+    typer.Option(help="Named stages of the run: magic3d, Gaussians and then a mesh; docs/stages.md."),
+]
 Card = Annotated[
     str | None,
     typer.Option(help="Settings for a graphics card's memory: 8gb, 12gb, 16gb or 24gb; docs/gpu.md."),

@@ -15,6 +15,7 @@ from sctd import diary as diaries
 from sctd import initial, preflight
 from sctd.config import Config, with_absolute_paths
 from sctd.export.asset import orbit, write_asset
+from sctd.gaussians import Gaussians
 from sctd.machine import device as devices
 from sctd.machine.allocator import keep_freed_memory
 from sctd.machine.waiting import considerate
@@ -34,7 +35,8 @@ class RunResult:
     """What a finished run left behind."""
 
     folder: Path
-    asset_ply: Path
+    asset_ply: Path | None
+    """None where a mesh was made."""
     turntable_mp4: Path | None
     """None when output.turntable_frames is 0."""
     contact_png: Path | None
@@ -47,12 +49,22 @@ class RunResult:
     seconds: float
     """Time of the loop, all sittings together."""
     n_gaussians: int
+    """0 where a mesh was made."""
     progress_mp4: Path | None = None
     """None when output.progress_every is 0."""
     losses_png: Path | None = None
     """None unless output.plot."""
     mesh_glb: Path | None = None
     """None unless output.mesh, and where the asset has no surface."""
+    asset_glb: Path | None = None
+    """None where Gaussians were made."""
+
+    @property
+    def asset(self) -> Path:
+        """The asset, of either kind."""
+        made = self.asset_ply or self.asset_glb
+        assert made is not None
+        return made
 
 
 def generate(
@@ -110,7 +122,7 @@ def generate(
         found = _latest(folder, report) if resume else None
         parts, first = config.parts(), found.counters.get("stage", 0) if found else 0
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
-        start = Start.at(config, found) if found else _start(config, device, report)
+        start = Start.at(parts[first], found) if found else _start(config, device, report)
         trainer = Trainer(parts[first], prior or _load(parts[first], report), start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
         if not resume:
@@ -128,7 +140,7 @@ def generate(
                     break
                 with _interrupted("stopped between two stages", interrupts, folder, report):
                     same = prior is not None or part.prior == trainer.config.prior
-                    start, loaded = trainer.next_start(part), trainer.prior if same else None
+                    start, loaded = trainer.next_start(), trainer.prior if same else None
                     del trainer  # before another prior is loaded
                     trainer = Trainer(part, loaded or _load(part, report), start=start)
             with _interrupted("stopped while the asset was written", interrupts, folder, report):
@@ -218,9 +230,10 @@ def _loop(
             settle(1)  # the one before, while the device is at this one
             if diary.due(trainer.done):
                 settle(0)
-                views = orbit(trainer.gaussians, run, diaries.VIEWS, max(16, run.output.size // 2))
+                views = orbit(trainer.result, run, diaries.VIEWS, max(16, run.output.size // 2))
                 diary.sheet(trainer.done, views)
-            window.show(trainer.done, lambda: trainer.gaussians)
+            splats = trainer.config.representation == "gaussians"  # a viewer shows these alone
+            window.show(trainer.done, (lambda: trainer.gaussians) if splats else None)
             began += window.pause(lambda: interrupts.pending or stop())
             stopping = interrupts.pending or stop() or window.wants_stop
             last = trainer.iteration == trainer.config.iterations
@@ -254,7 +267,8 @@ def _finish(
     trainer: Trainer, folder: RunFolder, report: Reporter, seconds: float, diary: diaries.Diary
 ) -> RunResult:
     """Write the asset and its pictures."""
-    made = write_asset(folder.path, trainer.gaussians, trainer.config, report)
+    result = trainer.result
+    made = write_asset(folder.path, result, trainer.config, report)
     if trainer.config.output.progress_every or trainer.config.output.plot:
         report.stage("writing the time-lapse and the curves")
     return RunResult(
@@ -266,8 +280,9 @@ def _finish(
         trainer.done,
         trainer.left_out,
         seconds,
-        len(trainer.gaussians),
+        len(result) if isinstance(result, Gaussians) else 0,
         diary.timelapse(),
         diary.plot(),
         made.mesh_glb,
+        made.asset_glb,
     )

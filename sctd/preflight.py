@@ -12,6 +12,7 @@ from pathlib import Path
 from sctd import initial, registry
 from sctd.config import Config
 from sctd.config.prior import PriorSettings
+from sctd.config.surface import SHAPING
 from sctd.errors import InputError, PromptError
 from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
 from sctd.machine import device as devices
@@ -77,6 +78,7 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
     """
     for part in config.parts():
         registry.check(part.method)
+    check_representations(config)
     if config.output.plot:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
@@ -85,6 +87,39 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
         need_mesh("output.mesh")
     if not resume:
         initial.check(config.gaussians)
+
+
+def check_representations(config: Config) -> None:
+    """Refuse a mesh that has nothing to begin with, and what cannot follow it.
+
+    Raises:
+        InputError: one line with the remedy.
+    """
+    before: Config | None = None
+    for k, part in enumerate(config.parts()):
+        stage = config.stages[k] if config.stages else None
+        who = f"stage {stage.name!r}" if stage else "the run"
+        if part.representation != "mesh":
+            if before is not None and before.representation == "mesh":
+                raise InputError(f"{who} makes Gaussians after a mesh, which has none; put the mesh last")
+            before = part
+            continue
+        need_mesh("representation = mesh")
+        if before is None and part.gaussians.init in initial.SHAPES:
+            raise InputError(
+                f"{who} makes a mesh of nothing: gaussians.init is {part.gaussians.init}; put a stage of "
+                "Gaussians before it, such as --stages magic3d does, or begin with a file (--init)"
+            )
+        unread = [key for key in ("gaussians", "densify") if stage and key in stage.settings]
+        if unread:
+            raise InputError(f"{who} makes a mesh, which does not read {', '.join(unread)}; leave it out")
+        if before is not None and before.representation == "mesh":
+            changed = [key for key in SHAPING if getattr(before.surface, key) != getattr(part.surface, key)]
+            if changed:
+                raise InputError(
+                    f"{who} goes on with the mesh of the stage before; surface.{changed[0]} must be the same"
+                )
+        before = part
 
 
 def check_prior(settings: PriorSettings) -> None:

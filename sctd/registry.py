@@ -1,4 +1,4 @@
-"""The table of distillation methods: their names, settings and code. No torch: the command line loads it.
+"""Tables of distillation methods and of representations. No torch: the command line loads them.
 
 Other packages add a method without an edit here, by an entry point of the group ``sctd.methods`` that names
 the method's class; docs/methods_of_your_own.md shows a whole one.
@@ -35,6 +35,12 @@ METHODS = {
     "gcs": Method("sctd.config.methods:GcsSettings", "sctd.methods.gcs:Gcs"),
 }
 """Those of this package, by the name that ``--method`` takes."""
+
+REPRESENTATIONS = {
+    "gaussians": "sctd.splats.trained:Splats",
+    "mesh": "sctd.mesh.trained.trained:TrainedMesh",
+}
+"""What a stage optimises, by name: a :class:`sctd.representation.Representation` as "module:name"."""
 
 
 @cache

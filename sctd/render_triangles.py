@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
-from sctd.formats.meshes.surface import Surface, Triangles
+from sctd.formats.meshes.surface import Triangles, mixed
 from sctd.formats.srgb import linear_to_srgb
 from sctd.ops.triangles import Topology, clip_space, rasterize, topology
 
@@ -41,8 +41,7 @@ def render_triangles(triangles: Triangles, cameras: CameraBatch, background: Ten
         background: colour behind everything, [C, 3], 0..1.
     """
     scene = _Scene(triangles)
-    pool = torch.nn.functional.avg_pool2d
-    means = torch.stack([pool(scene.samples(cameras, i), SUPERSAMPLE) for i in range(len(cameras))])
+    means = torch.stack([scene.view(cameras, i) for i in range(len(cameras))]).permute(0, 3, 1, 2)
     colors, alpha, depth, normals = means.split((3, 1, 1, 3), dim=1)
     behind = background.detach().cpu().float()[:, :, None, None]
     return Picture(
@@ -63,41 +62,43 @@ class _Scene:
         faces = [surface.faces + first for surface, first in zip(self._surfaces, counts, strict=False)]
         self._mesh: Topology = topology(torch.cat(faces), len(self._vertices))
         self._ends = torch.tensor([len(surface.faces) for surface in self._surfaces]).cumsum(0)
+        corners = self._vertices[self._mesh.faces.long()]
+        self._first = corners[:, 0]
+        normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        self._normals = torch.nn.functional.normalize(normals, dim=1, eps=1e-300)
 
-    def samples(self, cameras: CameraBatch, i: int) -> Tensor:
-        """Samples of one camera: colours, coverage, depth, normals, [8, 2 H, 2 W]; 0 where nothing is."""
+    def view(self, cameras: CameraBatch, i: int) -> Tensor:
+        """Colours, coverage, depth, normals of a camera, [H, W, 8]: means of samples, 0 where nothing is."""
         width, height = SUPERSAMPLE * cameras.width, SUPERSAMPLE * cameras.height
         viewmat, K = cameras.viewmats[i].detach().cpu().double(), cameras.Ks[i].detach().cpu().double()
         fine = K * K.new_tensor([SUPERSAMPLE, SUPERSAMPLE, 1])[:, None]
         near = cameras.near_plane
         clip = clip_space(self._vertices, viewmat[None], fine[None], width, height, near, 1e4 * near)
         found = rasterize(clip, self._mesh, height, width)
-        samples = torch.zeros(8, height * width)
         where = torch.nonzero(found.covered.flatten()).flatten()
         face, weights = found.triangles.flatten()[where].long(), found.barycentrics.reshape(-1, 3)[where]
-        corners = self._vertices[self._mesh.faces[face].long()]
-        samples[:3, where] = linear_to_srgb(self._colors(face, weights)).float().T
-        samples[3, where] = 1
-        places = (weights[:, :, None] * corners).sum(1)
-        samples[4, where] = (places @ viewmat[2, :3] + viewmat[2, 3]).float()
+        corners = self._mesh.faces[face].long()
         eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
-        samples[5:, where] = _normals(corners, eye - places).float().T
-        return samples.reshape(8, height, width)
+        sides = torch.where(((eye - self._first) * self._normals).sum(1, keepdim=True) < 0, -1.0, 1.0)
+        seen = (
+            linear_to_srgb(self._colors(face, weights)),
+            torch.ones(len(face), 1),
+            mixed(clip[0, :, 3:], corners, weights),
+            (sides * self._normals)[face],
+        )
+        samples = torch.zeros(height * width, 8)
+        samples[where] = torch.cat([values.float() for values in seen], dim=1)
+        apart = samples.reshape(cameras.height, SUPERSAMPLE, cameras.width, SUPERSAMPLE, 8)
+        return apart.mean(dim=(1, 3))
 
     def _colors(self, face: Tensor, weights: Tensor) -> Tensor:
         """Linear colours [n, 3] in faces [n] of all at barycentric weights [n, 3]."""
         colors = torch.empty(len(face), 3, dtype=torch.float64)
         owner = torch.searchsorted(self._ends, face, right=True)
-        for k in owner.unique().tolist():
-            surface: Surface = self._surfaces[k]
-            here = torch.nonzero(owner == k).flatten()
-            first = int(self._ends[k]) - len(surface.faces)
-            colors[here] = surface.colors_at(surface.faces[face[here] - first], weights[here])
+        counts = owner.bincount(minlength=len(self._surfaces)).tolist()
+        samples = owner.argsort().split(counts)
+        for surface, end, here in zip(self._surfaces, self._ends.tolist(), samples, strict=True):
+            if len(here):
+                faces = surface.faces[face[here] - (end - len(surface.faces))]
+                colors[here] = surface.colors_at(faces, weights[here])
         return colors
-
-
-def _normals(corners: Tensor, towards: Tensor) -> Tensor:
-    """Of triangles [n, 3, 3], of length 1, on the side of directions [n, 3]."""
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    sides = torch.where((normals * towards).sum(1, keepdim=True) < 0, -1.0, 1.0)
-    return torch.nn.functional.normalize(sides * normals, dim=1, eps=1e-300)

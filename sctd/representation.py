@@ -1,6 +1,7 @@
 """The interface between the trainer and the optimised object: drawing, its own losses, updates.
 
-Gaussians are one: :class:`sctd.splats.trained.Splats`.
+Gaussians are one, :class:`sctd.splats.trained.Splats`; meshes are another,
+:class:`sctd.mesh.trained.trained.TrainedMesh`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
-from sctd.gaussians import Gaussians
+from sctd.config import Config
 from sctd.machine import transfer
 from sctd.stages import Observer
 
@@ -73,9 +74,10 @@ class Update(NamedTuple):
 
 
 P = TypeVar("P", bound=Picture)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Representation(Protocol[P]):
+class Representation(Protocol[P, R_co]):
     """A thing in memory that a run makes; all randomness comes from the generator that is handed in."""
 
     observer: Observer
@@ -120,6 +122,26 @@ class Representation(Protocol[P]):
         """Go back to a state of :meth:`state_dict`."""
         ...
 
-    def result(self) -> Gaussians:
-        """The run's result, without gradient."""
+    def result(self) -> R_co:
+        """The run's result, without gradient; the next stage begins with it."""
+        ...
+
+
+class Maker(Protocol):
+    """A class of representations: an entry of :data:`sctd.registry.REPRESENTATIONS`."""
+
+    def __call__(self, first: Any, config: Config, backend: str) -> Representation[Any, Any]:
+        """Begins with the result of another representation, on the device to train on.
+
+        Args:
+            config: paced.
+            backend: which kernels draw and optimise.
+
+        Raises:
+            InputError: it cannot begin with that.
+        """
+        ...
+
+    def first_of(self, state: Mapping[str, dict[str, Tensor]], config: Config) -> Any:
+        """A result as it was at a :meth:`Representation.state_dict`."""
         ...

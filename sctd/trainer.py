@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sctd import methods
+from sctd import methods, registry
 from sctd.cameras import sample_cameras
 from sctd.config import Config
 from sctd.errors import TrainingFailure
@@ -18,13 +18,13 @@ from sctd.gaussians import Gaussians
 from sctd.initial.start import initialise
 from sctd.latents import render_to_latents
 from sctd.machine import transfer
+from sctd.mesh.trained.colored import ColoredMesh
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior
-from sctd.representation import Representation, Term
+from sctd.representation import Maker, Representation, Term
 from sctd.run.checkpoint import Checkpoint
 from sctd.splats.augment import sample_background
 from sctd.splats.regularisers import reconstruction
-from sctd.splats.trained import Splats
 from sctd.stages import (
     METHOD,
     REGULARISERS,
@@ -42,6 +42,14 @@ BAD_STEPS_IN_A_ROW = 10
 """After so many non-finite steps in a row the run ends."""
 
 Scalars = dict[str, float | str]
+Result = Gaussians | ColoredMesh
+"""What representations make."""
+
+
+def _maker(config: Config) -> Maker:
+    """The class of the representation that is optimised."""
+    maker: Maker = registry.named(registry.REPRESENTATIONS[config.representation])
+    return maker
 
 
 def random_streams(seed: int) -> dict[str, torch.Generator]:
@@ -55,9 +63,10 @@ def random_streams(seed: int) -> dict[str, torch.Generator]:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run or a stage of it begins: first Gaussians, and the random streams once these are drawn."""
+    """Where a run or a stage of it begins, and the random streams once first Gaussians are drawn."""
 
-    gaussians: Gaussians
+    first: Result
+    """First Gaussians, or what the stage before has made."""
     random: dict[str, torch.Generator]
     stage: int = 0
     """Which one of the run, 0-based."""
@@ -77,10 +86,14 @@ class Start:
 
     @classmethod
     def at(cls, config: Config, checkpoint: Checkpoint) -> Start:
-        """For a trainer that goes back to a checkpoint: no file or Shap-E is needed again."""
+        """For a trainer that goes back to a checkpoint: no file or Shap-E is needed again.
+
+        Args:
+            config: of the checkpoint's stage.
+        """
         counters = checkpoint.counters
         return cls(
-            Gaussians.from_state_dict(checkpoint.tensors["gaussians"]),
+            _maker(config).first_of(checkpoint.tensors, config),
             random_streams(config.seed),
             stage=counters.get("stage", 0),  # checkpoints from before there were stages name none
             before=counters.get("before", 0),
@@ -137,7 +150,9 @@ class Trainer:
         self.as_latent: float = section.as_latent
         self.flip: float = section.flip
         self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
-        self.asset: Representation[Any] = Splats(start.gaussians.to(prior.traits.device), config, backend)
+        self.asset: Representation[Any, Result] = _maker(config)(
+            start.first.to(prior.traits.device), config, backend
+        )
         self.observer: Observer = SILENT
 
     @property
@@ -150,19 +165,25 @@ class Trainer:
         """As many of those as were left without an update."""
         return self.skipped_before + self.skipped
 
-    def next_start(self, config: Config) -> Start:
+    def next_start(self) -> Start:
         """Where the next stage begins: with what this one has made."""
-        gaussians = self.asset.result().with_sh_degree(config.gaussians.sh_degree)
-        return Start(gaussians, self.random, self.stage + 1, self.done, self.left_out)
+        return Start(self.result, self.random, self.stage + 1, self.done, self.left_out)
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of every stage from now on; :data:`sctd.stages.SILENT` ends it."""
         self.observer = self.asset.observer = observer
 
     @property
-    def gaussians(self) -> Gaussians:
+    def result(self) -> Result:
         """What the run would leave behind if it ended now."""
         return self.asset.result()
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """The result of a trainer of Gaussians."""
+        result = self.result
+        assert isinstance(result, Gaussians)
+        return result
 
     def step(self) -> Scalars:
         """One iteration, finished; what to log of it. :meth:`launch` and :meth:`settle` at once."""
@@ -280,7 +301,7 @@ class Trainer:
         return {"offender": offender, "skipped": float(self.skipped)}
 
     def check_any_step(self) -> None:
-        """Raises TrainingFailure where every iteration was skipped: no Gaussian was changed.
+        """Raises TrainingFailure where every iteration was skipped: nothing was changed.
 
         A run of few iterations gets to its end before there are too many of them in a row.
         """
@@ -322,7 +343,7 @@ class Trainer:
 def _likely_cause(offender: str, dtype: torch.dtype) -> str:
     half = dtype in (torch.float16, torch.bfloat16)
     if offender == "rendering":
-        return "the Gaussians themselves ran away; lower the learning rates (optim.*.start)"
+        return "what is optimised ran away itself; lower its learning rates (optim.*.start, surface.*.start)"
     if offender.startswith("gradient of"):
         wider = "set dtype=float32 or " if half else ""
         return f"the backward pass overflowed; {wider}lower the method's guidance_weight"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fresh import loaded_by
 
 import sctd
 from sctd.machine import environment
@@ -175,10 +176,8 @@ def test_documentation_names_commands_that_exist() -> None:
 
 
 def test_importing_the_package_is_cheap() -> None:
-    code = "import sctd, sctd.config, sctd.errors, sctd.embedded.world, sys; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert not loaded & {"torch", "numpy", "diffusers", "transformers", "sctd._native"}
+    code = "import sctd, sctd.config, sctd.errors, sctd.embedded.world"
+    assert not loaded_by(code, "torch", "numpy", "diffusers", "transformers", "sctd._native")
 
 
 def test_ci_runs_the_tests_of_the_makefile() -> None:

@@ -7,8 +7,8 @@ adam.cu - one Adam step over all groups of parameters, in three launches: norms,
   out  per group: param, exp_avg, exp_avg_sq [n], in place   norms [groups, and 1 where watched] double, before clipping
 
 The numbers that change from step to step are read from device memory, so a captured graph can be replayed with new ones.
-Gradients are clipped group by group. Rows that are not visible keep parameter and moments. All do where skip is set, and where
-any of the gradients is not finite, which its norm tells (float32 squares do not overflow a double).
+Gradients are clipped group by group. Rows that are not visible keep parameter and moments. All rows keep them where skip is set
+or a gradient is not finite: then its norm is not finite either (squares of float32 do not overflow a double).
 A group's blocks follow each other in the grid; a thread takes kPerThread elements, a block's width apart.
 
 Limits   kMaxAdamGroups groups of at most 2^31 - 1 elements.

@@ -74,9 +74,9 @@ struct Two {
     __device__ __forceinline__ bool stop() const { return fminf(t[0], t[1]) <= float(kTransmittanceMin); }
 };
 
-// Blends footprints into the lane's pixels, two at a time; where their number is odd, one more that is none. True when every
-// pixel of the warp is done. The inner loop has no branch but two that all lanes take together: out of it where two footprints
-// would finish a pixel of the warp, and at the end.
+// Blends footprints into the lane's pixels, two at a time; an odd number is padded with one that is never drawn. True when every
+// pixel of the warp is done. The inner loop has two branches, and all lanes take them together: one leaves the loop where two
+// footprints would finish a pixel of the warp, the other ends it.
 template <int D>
 __device__ __forceinline__ bool blend_slab(const Packed* g, const Packed* end, float x,
                                            Pixel<D> (&pixel)[kPixels]) {

@@ -4,9 +4,9 @@ project.cu - 3D Gaussians to 2D footprints on every camera, with colours from sp
   in   means [N,3]  quats [N,4] wxyz  scales [N,3]  opacities [N]  sh [N,K,3] or [C,N,K,3]  viewmats [C,4,4]  Ks [C,3,3]
   out  means2d [C,N,2] px  depths [C,N]  conics [C,N,3] 1/px^2  opacities [C,N]  colors [C,N,3]  radii [C,N,2] px, 0 = unseen
 
-Forward: a thread for each (camera, Gaussian). Backward: first the colours, then the rest; a thread for each Gaussian, cameras in
-their order, so a Gaussian's gradient is a sum in fixed order in one thread; the cameras' own gradient is summed over a block's warps in order, written as
-one row a block, and the rows are added in order by a last kernel.
+Forward: a thread for each (camera, Gaussian). Backward: one kernel for the colours, then one for the rest, with a thread for each
+Gaussian. The thread walks the cameras in their order, so a Gaussian's gradient is a sum in fixed order. For the gradient of the
+cameras each block adds its warps in order and writes one row; a last kernel adds the rows in order.
 An unseen Gaussian has zero outputs and exactly zero gradient.
 
 Repeats  bit for bit.
@@ -157,7 +157,7 @@ __device__ __forceinline__ void write_bases(float* row, bool vectors, const floa
     for (int j = 0; j < 3 * Used; ++j) row[j] = values[j];
 }
 
-// From the gradient of a Gaussian's colour on a camera, g: that of the direction of view.
+// The gradient of the direction of view, from that of a Gaussian's colour on a camera, g.
 template <int Degree>
 __device__ __forceinline__ void direction_gradient(const float* row, bool vectors, const float* d,
                                                    float length, const float* g, float* out) {
@@ -178,8 +178,8 @@ __device__ __forceinline__ void direction_gradient(const float* row, bool vector
 }
 
 // The gradient of the colours: a thread for each Gaussian, which sums over the cameras in registers. The direction of view
-// moves with the Gaussian: its share goes to a.g_means, for project_backward_kernel to add to; and with the camera: where
-// poses are wanted it goes to a.g_directions [C,N,3] too.
+// moves with the Gaussian, so its gradient goes to a.g_means, to which project_backward_kernel adds. It moves with the camera
+// too: where poses are wanted its gradient also goes to a.g_directions [C,N,3].
 template <int Degree>
 __global__ void __launch_bounds__(kBlock, Degree == 3 ? 3 : 5) sh_backward_kernel(ProjectArgs a) {
     constexpr int kUsed = bases_of(Degree);

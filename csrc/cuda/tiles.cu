@@ -4,14 +4,14 @@ tiles.cu - which footprint touches which 16 x 16 tile and which of its 8 x 8 sub
   in   means2d [C,N,2]  conics [C,N,3]  opacities, depths [C,N]  radii [C,N,2]
   out  order, rank_start, tile_start, pair_index, pair_slot, pair_mask, records (kernels.h)
 
-1 a record of every footprint, which all that follows reads, blends too; sort by depth, once for all cameras; equal depths
-  keep their order, unseen ones come last
+1 write a record of every footprint, which all later kernels and the blends read; sort by depth, once for all cameras; equal
+  depths keep their order, unseen footprints come last
 2 count every rank's tiles, exactly; prefix sum                             tiles_count ends here
 3 emit (tile, slot) in depth order; stable sort by tile; starts             tiles_write
-Counting and emitting share the work of a warp: its 32 ranks are cut into tile rows (bands), a lane takes a band, so that one
-large footprint occupies all lanes. A band's extent is exact, the ellipse's span along rows of pixel centres: the left edge is
-a convex function of the row, so its minimum over a range of rows lies on one of the two rows about its turning point, moved
-into the range; the right edge is the same, mirrored.
+Counting and emitting share the work of a warp: it cuts its 32 ranks into tile rows (bands) and gives each lane a band, so that
+one large footprint occupies all lanes. A band's extent is exact: the ellipse's span along rows of pixel centres. Its left edge
+is a convex function of the row, so the minimum over a range of rows lies on one of the two rows about the turning point, moved
+into the range. The right edge is the same, mirrored.
 
 Limits   2^31 - 2 pairs and 2^31 - 1 footprints; slots beyond the capacity are not written, the prefix sum tells how many were
          wanted, 2^31 - 1 where these were more.
@@ -225,7 +225,7 @@ __device__ __forceinline__ uint32_t nibbles(const Extent& x) {
     return all;
 }
 
-// Keeps the warp's bands for emit_pairs_kernel, unless they are too many or too wide: it finds those again.
+// Keeps the warp's bands for emit_pairs_kernel, which finds them again where they are too many or too wide to keep.
 __global__ void __launch_bounds__(kBlock) count_tiles_kernel(TilesArgs a, int32_t* counts) {
     SHARED(Ellipse, slabs, kBlock);
     SHARED(int, ends, kBlock);
@@ -276,7 +276,7 @@ __device__ __forceinline__ void emit(const TilesArgs& a, const Slots& slots, int
     next += __shfl_sync(kFull, upto, kWarp - 1);
 }
 
-// A thread for each rank and for each slot. What no rank writes gets a tile beyond all others.
+// A thread for each rank and for each slot. A slot that no rank writes gets a tile beyond all others.
 __global__ void __launch_bounds__(kBlock) emit_pairs_kernel(TilesArgs a, Slots slots, uint32_t beyond) {
     SHARED(Ellipse, slabs, kBlock);
     SHARED(int, ends, kBlock);

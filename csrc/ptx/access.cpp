@@ -1,5 +1,5 @@
 /*
-access.cpp - ld, st, atom and red: every lane's access is looked up before it is made. See memory.h.
+access.cpp - ld, st, atom and red, which check every lane's access before they make it. See memory.h.
 */
 #include <algorithm>
 #include <type_traits>

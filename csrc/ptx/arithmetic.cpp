@@ -117,7 +117,7 @@ void order(const std::string& type) {
     compare<T>("ge", type, [](T a, T b) { return a >= b; });
 }
 
-// The comparisons that a number which is none passes.
+// The comparisons that NaN passes.
 template <typename T>
 void unordered(const std::string& type) {
     compare<T>("equ", type, [](T a, T b) { return !(a < b || a > b); });
@@ -131,7 +131,7 @@ void unordered(const std::string& type) {
 }
 
 template <typename T>
-T lesser(T a, T b) {  // the number, where the other is none; -0 is less than 0
+T lesser(T a, T b) {  // the number, where the other is NaN; -0 is less than 0
     if (a != a) return b;
     if (b != b) return a;
     if (a == b) return std::signbit(a) ? a : b;
@@ -185,7 +185,7 @@ void pairs_of_floats() {
     });
 }
 
-// What hardware computes approximately: how many ulps it may be off is PTX's.
+// Approximate instructions; PTX says by how many ulps they may be off.
 void approximate() {
     const auto with_and_without_ftz = [](const std::string& name, auto f) {
         using F = decltype(f);

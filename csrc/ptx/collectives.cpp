@@ -1,6 +1,6 @@
 /*
-collectives.cpp - what lanes of a warp do together. The schedule runs these for all lanes of their mask at once.
-The mask is each one's last operand.
+collectives.cpp - what lanes of a warp do together. The schedule runs these for all lanes of their mask at once. The mask is
+their last operand.
 */
 #include "table.h"
 

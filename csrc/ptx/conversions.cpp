@@ -40,7 +40,7 @@ void from_all(const std::string& to) {
     between<To, int64_t>(to, "s64"), between<To, uint64_t>(to, "u64");
 }
 
-// Out of range is the nearest that the type has; what is no number becomes 0.
+// A value out of range becomes the nearest of the type; NaN becomes 0.
 template <typename I, typename F>
 I to_integer(F rounded) {
     if (rounded != rounded) return 0;

@@ -1,5 +1,5 @@
 /*
-machine.cpp - groups of lanes, warps, blocks: who goes next. See ptx.h.
+machine.cpp - schedules groups of lanes, warps and blocks. See ptx.h.
 */
 #include <algorithm>
 #include <climits>
@@ -30,7 +30,7 @@ class WarpRun {
 public:
     explicit WarpRun(Warp& w) : w_(w), code_(w.block->kernel->code) {}
 
-    // Lets one group go on, as the schedule has it. False where none can.
+    // Runs one group, which the schedule picks. False where none can run.
     bool step() {
         release();
         const int chosen = choose();
@@ -105,7 +105,7 @@ private:
         }
     }
 
-    // No group is ready: right if all that are left wait for the block.
+    // No group is ready: that is right where all that are left wait for the block.
     bool stuck() {
         for (const Group& g : w_.groups) {
             if (g.state != Group::kWaits) continue;

@@ -2,8 +2,9 @@
 memory.h - what a kernel may touch: the arrays that its launch was given, shared memory, each thread's own, the parameters.
 
 Addresses of arrays are those of the host. The other spaces have windows of their own in the generic space, where no host
-address lies. An array that nobody has filled yet is tracked byte by byte, as shared memory and threads' own are: reading what was not
-written is an error. Of a vector a part may be missing, since compilers read a struct's padding along: that part is not a number.
+address lies. An array that nobody has filled yet is tracked byte by byte, as shared memory and threads' own are: reading a byte
+that nothing wrote is an error. Vectors are an exception, since compilers read a struct's padding with its fields: an unwritten
+part of one becomes NaN.
 */
 #pragma once
 
@@ -22,15 +23,15 @@ struct Array {
     uint8_t* written = nullptr;  // one note a byte; null: all of it is
 };
 
-// The arrays of the next launches, in place of those before. `fresh`: a number of its own for memory that started unwritten, whose
-// notes are kept from call to call under it; 0: written.
+// The arrays of the next launches, in place of those before. `fresh`: memory that started unwritten has a number of its own, under
+// which its notes are kept from call to call; 0: all of it is written.
 struct Known {
     uint64_t address, bytes, fresh;
 };
 void know(const std::vector<Known>& arrays);
-// Forgets the notes of an array that is no more.
+// Forgets the notes of an array that has been freed.
 void forget(uint64_t fresh);
-// The host itself has written there.
+// Notes that the host itself has written there.
 void wrote(const void* at, size_t bytes);
 
 enum class Access : uint8_t { kRead, kWrite, kBoth };
@@ -41,7 +42,7 @@ struct Spot {
     uint8_t* written;
 };
 
-// Fails where the access may not be made.
+// Fails where the access is not allowed.
 Spot locate(Warp& warp, Space space, int lane, uint64_t address, int bytes, Access access);
 
 // Adds the 32-byte sectors of a warp's global accesses to the counts.

@@ -2,7 +2,7 @@
 parser.cpp - PTX text to kernels. See ptx.h.
 
 Every operand becomes a place in the warp's file: a register its own, an immediate or a symbol's address one that holds the
-value for all lanes, a special register one that is filled when the warp starts. What is not understood is an error.
+value for all lanes, a special register one that is filled when the warp starts. The parser refuses what it does not understand.
 */
 #include <algorithm>
 #include <cstdlib>

@@ -2,8 +2,8 @@
 ptx.h - executes PTX, the text that nvcc and Triton compile kernels to, on the CPU. For tests; nothing here is ever a time.
 
 The emulation (csrc/simt) runs the .cu sources under g++. This runs what the GPU's own compilers made of them: their contractions,
-their order of operations, their code for divergence and half precision. Only ptxas, which turns PTX into machine code, and CUB,
-which stays the emulation's stand-in, are not seen.
+their order of operations, their code for divergence and half precision. Two things are not seen: ptxas, which turns PTX into
+machine code, and CUB, whose stand-in in the emulation runs here too.
 
   text.h .cpp       text in statements, words, declarations
   parser.cpp        those => Kernel: registers become places in a file, immediates too, instructions an array
@@ -16,16 +16,16 @@ which stays the emulation's stand-in, are not seen.
 
 A warp executes an instruction for all its lanes that stand at it. Lanes that part become groups, each with a place in the code.
   lockstep   the group that is furthest behind goes first, and joins the group that it meets: what hardware mostly does
-  hostile    seeded: any group of any warp for a few instructions, blocks in any order, and lanes part anywhere. What is right
-             only because lanes happen to stay together fails here.
+  hostile    seeded: any group of any warp for a few instructions, blocks in any order, and lanes part anywhere. Code that is
+             right only while lanes happen to stay together fails here.
 A hostile schedule is what CUDA allows since sm_70; `jitter` moves the results of approximate instructions (ex2, rcp, div.full,
 ...) by as many ulps as PTX lets them be wrong.
 
 Errors, with the kernel, block, thread and line of the PTX: an opcode or form that the table does not have; an access outside the
 arrays that were passed, or misaligned; a read of bytes that nothing wrote; a lane outside its own mask; a shuffle from a lane
 outside the mask; a collective for lanes that have left or wait elsewhere; a barrier that part of the block never reaches.
-Stricter than PTX: lanes of a collective must stand at one instruction, threads that left do not count as arrived.
-Registers that nothing wrote are no error, but not a number.
+Stricter than PTX: lanes of a collective must stand at one instruction, and threads that left do not count as arrived.
+A register that nothing wrote holds NaN; reading it is no error.
 Not modelled: memory order weaker than sequential, more than one block at a time, textures, functions, global variables.
 
 Counted for each kernel: instructions that warps executed, 32-byte sectors of its global loads and stores, global atomics.

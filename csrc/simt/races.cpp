@@ -2,12 +2,12 @@
 races.cpp - finds two threads of a launch that touch the same byte without a barrier between them.
 
 The kernels are compiled with -fsanitize=thread, which calls a __tsan_* function before every access to memory; these
-functions are defined here instead of libtsan's, which knows nothing of warps and blocks. For every byte the last
-write and the last reads are remembered with the place of their thread in the order that barriers give (Moment). Two accesses
-of different threads, one of them a write and not both atomic, race unless
+functions are defined here instead of libtsan's, which knows nothing of warps and blocks. For every byte they remember the
+last write and the last reads, each with its thread's place in the order that barriers give (Moment). Two accesses of
+different threads, one of them a write and not both atomic, race unless
     they are in one block and __syncthreads lies between them, or
     they are in one warp and a __syncwarp of all its lanes lies between them.
-Shuffles and votes order no memory. Stacks and the emulation's own variables are not looked at.
+Shuffles and votes order no memory. The check leaves out stacks and the emulation's own variables.
 */
 #include <dlfcn.h>
 

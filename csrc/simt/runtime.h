@@ -1,5 +1,5 @@
 /*
-runtime.h - what the emulation offers to its tests beside the kernels: seeds, counters, the race check.
+runtime.h - what tests use of the emulation beside the kernels: seeds, counters, the race check.
 */
 #pragma once
 
@@ -12,7 +12,7 @@ runtime.h - what the emulation offers to its tests beside the kernels: seeds, co
 namespace sctd::simt {
 
 void set_seed(uint64_t seed);  // order of warps, lanes and blocks from the next launch on; 0: ascending
-// COUNT_WARP's, and "warps <kernel>": warps launched of each; all start again from zero.
+// Counters of COUNT_WARP, and "warps <kernel>", the warps launched of each; taking them sets them to zero.
 std::map<std::string, int64_t> take_counters();
 
 // A thread's position in the order of barriers, which the race check compares.

@@ -82,11 +82,11 @@ def _make(entry: Entry, store: Store, monitor: Monitor, stop: Callable[[], bool]
     begun = (folder / CONFIG).is_file()
     report = _Report(entry.name, monitor, stop, store)
     result = generate(entry.config, folder, resume=begun, report=report, prior=prior, stop=stop, alone=False)
-    written = [result.asset_ply, result.turntable_mp4, result.contact_png, result.page_html]
+    written = [result.asset, result.turntable_mp4, result.contact_png, result.page_html]
     written += [result.progress_mp4, result.losses_png, result.mesh_glb]
     made = [path.name for path in written if path]
     sums = checksums(folder, made)
-    store.finish(entry.name, last=result.asset_ply.name)
+    store.finish(entry.name, last=result.asset.name)
     return Outcome(entry.name, "done", seconds=result.seconds, iterations=result.iterations, checksums=sums)
 
 

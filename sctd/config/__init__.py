@@ -10,6 +10,7 @@ from sctd.config.load import (
     load_config,
     load_tree,
     preset_names,
+    stages_names,
     with_absolute_paths,
 )
 from sctd.config.run import PHASES, Config, build_config, differences
@@ -26,5 +27,6 @@ __all__ = [
     "load_config",
     "load_tree",
     "preset_names",
+    "stages_names",
     "with_absolute_paths",
 ]

@@ -22,6 +22,7 @@ from sctd.texts import GivenTwice, read_yaml
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 CARDS_FOLDER = PRESETS_FOLDER / "cards"
+STAGES_FOLDER = PRESETS_FOLDER / "stages"
 DEFAULT_PRESET = "embedded"
 
 
@@ -33,6 +34,11 @@ def preset_names() -> list[str]:
 def card_names() -> list[str]:
     """Names that ``load_config(card=...)`` takes, small cards first."""
     return sorted((p.stem for p in CARDS_FOLDER.glob("*.yaml")), key=lambda name: (len(name), name))
+
+
+def stages_names() -> list[str]:
+    """Names that the setting ``stages`` takes instead of a list."""
+    return sorted(p.stem for p in STAGES_FOLDER.glob("*.yaml"))
 
 
 def load_config(
@@ -50,7 +56,8 @@ def load_config(
         file: a YAML file with any part of the settings, for example a run's config.yaml.
         card: a name of :func:`card_names`: settings that fit a graphics card of that size.
         overrides: "key=value" or "section.key=value"; the value is read as YAML, null and [a, b] included.
-        direct: top-level settings such as prompt="a red mushroom"; None means not given.
+        direct: top-level settings such as prompt="a red mushroom"; None means not given. ``stages`` may be a
+            name of :func:`stages_names`, here as in a file and the overrides.
 
     Raises:
         InputError: unknown preset or key, value out of range, unreadable file; one line that names the key.
@@ -83,6 +90,8 @@ def config_of(tree: Mapping[str, Any], overrides: Sequence[str], direct: Mapping
     for text in overrides:
         merge(whole, _parse_override(text))
     merge(whole, direct)
+    if isinstance(whole.get("stages"), str):
+        whole |= _read_named(whole["stages"], STAGES_FOLDER, stages_names(), "stages")
     return with_absolute_paths(build_config(whole))
 
 
@@ -136,7 +145,7 @@ def _read(path: Path, what: str) -> dict[str, Any]:
 
 
 def _read_named(name: str, folder: Path, known: Sequence[str], what: str) -> dict[str, Any]:
-    """A preset's or card's tree; `extends: NAME` in it merges it over another one of its kind."""
+    """The tree of a preset, a card or stages; `extends: NAME` in it merges it over another of its kind."""
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; choose one of: {', '.join(known)}")
     tree = deepcopy(_read(folder / f"{name}.yaml", what))

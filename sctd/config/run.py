@@ -27,10 +27,11 @@ from sctd.config.explain import explain
 from sctd.config.mesh import MeshSettings
 from sctd.config.prior import PriorSettings, spelled_out
 from sctd.config.stages import StageSettings, lengths
+from sctd.config.surface import SurfaceSettings
 from sctd.config.views import DEFAULT_NEGATIVE_PROMPT, ViewSettings
 from sctd.errors import InputError
 from sctd.names import first_control, with_plain_spaces
-from sctd.registry import METHODS, outside, settings_of
+from sctd.registry import METHODS, REPRESENTATIONS, outside, settings_of
 
 PHASES = (
     "cameras.ease_every",
@@ -65,6 +66,11 @@ class _General(Section):
         "sctd",
         min_length=1,
         description=f"{', '.join(METHODS)}, or an installed one; its section has its name",
+    )
+    representation: str = Field(
+        "gaussians",
+        pattern=f"^({'|'.join(REPRESENTATIONS)})$",
+        description="gaussians or mesh: what is optimised (docs/meshes.md)",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     dtype: str = Field(
@@ -106,12 +112,14 @@ class Config(_WithMethods):
     optim: OptimSettings = Field(default_factory=OptimSettings)
     densify: DensifySettings = Field(default_factory=DensifySettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
+    surface: SurfaceSettings = Field(default_factory=SurfaceSettings)
     mesh: MeshSettings = Field(default_factory=MeshSettings)
     stages: tuple[StageSettings, ...] = Field(
         default=(),
         max_length=16,
         description="stages of the run, one after the other, each with a `name`, a `share` of the "
-        "iterations and `settings` that differ from the run's (docs/stages.md); [] is one stage",
+        "iterations and `settings` that differ from the run's (docs/stages.md), or the name magic3d; [] is "
+        "one stage",
     )
 
     @field_validator("prompt", "negative_prompt", mode="before")

@@ -81,5 +81,5 @@ def read_triangles(path: Path, up: Up | None, say: Callable[[str], None]) -> Tri
     except InputError as exc:
         raise InputError(f"cannot read {path}: {exc}") from exc
     if clear := sum(surface.opacity is not None for surface in surfaces):
-        say(f"{path}: {clear} of its {len(surfaces)} parts are not opaque all over; they are shown as if")
+        say(f"{path}: {clear} of its {len(surfaces)} parts let light through somewhere; all is shown opaque")
     return Triangles(tuple(surfaces))

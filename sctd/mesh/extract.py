@@ -1,4 +1,4 @@
-"""Gaussians => a textured mesh: the four steps one after the other, and what is to be said of the result."""
+"""Gaussians => a textured mesh: the four steps one after the other, and a report of what they left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from sctd.config.mesh import MeshSettings
 from sctd.gaussians import Gaussians
-from sctd.mesh.surface import REACH, surface_of
+from sctd.mesh.surface import REACH, distances, surface_of
 from sctd.mesh.texture import baked
 from sctd.mesh.triangles import Dropped, decimated, largest_piece, open_edges, smoothed, vertex_normals
 from sctd.mesh.unwrap import unwrapped
@@ -18,19 +18,19 @@ from sctd.triangle_mesh import Mesh
 
 @dataclass(frozen=True)
 class Extracted:
-    """A mesh, and what it leaves out."""
+    """A mesh, and what extraction dropped or guessed."""
 
     mesh: Mesh
     dropped: Dropped
     outside: int
-    """Gaussians too far away to be of the object."""
+    """Gaussians that were dropped as too far from the object."""
     open_edges: int
-    """Edges without a face on either side; 0: the mesh is watertight."""
+    """Edges that lack a face on one side; 0: the mesh is watertight."""
     unseen: float
     """Share of the surface that no view sees, whose colour is guessed, 0..1."""
 
     def told(self) -> str:
-        """All of it in one line."""
+        """The report, one line."""
         mesh, height = self.mesh, self.mesh.texture.shape[0]
         parts = [f"{len(mesh.faces)} triangles, a texture of {height} x {height}"]
         parts.append(
@@ -52,17 +52,17 @@ def extract(gaussians: Gaussians, wish: MeshSettings | None = None) -> Extracted
     """A mesh of the object that Gaussians show, on any device.
 
     Raises:
-        InputError: there are none, a value is not finite, or nothing of it is opaque enough.
+        InputError: there are no Gaussians, a value is not finite, or the object is nowhere opaque enough.
     """
     wish = wish or MeshSettings()
     box, inside = box_of(gaussians)
     views = look(inside, cameras_round(box, wish.views, wish.view_size))
-    vertices, faces, step = surface_of(views, box, wish.resolution)
-    vertices, faces, dropped = largest_piece(vertices, faces)
+    field = distances(views, box, wish.resolution)
+    vertices, faces, dropped = largest_piece(*surface_of(field))
     vertices, faces = decimated(smoothed(vertices, faces), faces, wish.faces)
     normals = vertex_normals(vertices, faces)
     layout = unwrapped(vertices, faces, wish.texture)
-    picture, unseen = baked(vertices, normals, layout, views, wish.texture, REACH * step)
+    picture, unseen = baked(vertices, normals, layout, views, wish.texture, REACH * field.step)
     mesh = Mesh(
         vertices[layout.source].astype(np.float32),
         normals[layout.source].astype(np.float32),

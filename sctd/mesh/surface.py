@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +20,18 @@ Vertices = NDArray[np.float64]
 Faces = NDArray[np.int32]
 
 
-def surface_of(views: Views, box: Box, resolution: int) -> tuple[Vertices, Faces, float]:
-    """Vertices [V, 3] in world units, faces [F, 3] counter-clockwise from outside, and the grid's step.
+class Field(NamedTuple):
+    """Signed distances on a grid, cut to REACH steps."""
+
+    distance: NDArray[np.float32]
+    """[x, y, z], world units, below 0 inside; the border is outside."""
+    origin: NDArray[np.float64]
+    """Of the first point, [3], world units."""
+    step: float
+
+
+def distances(views: Views, box: Box, resolution: int) -> Field:
+    """What the views tell of every point of a grid round the box.
 
     Args:
         resolution: points of the grid along the longest side of the box.
@@ -27,8 +39,6 @@ def surface_of(views: Views, box: Box, resolution: int) -> tuple[Vertices, Faces
     Raises:
         InputError: nowhere is the object opaque enough to have a surface.
     """
-    from skimage.measure import marching_cubes
-
     extent = (box.high - box.low).numpy()
     step = float(extent.max()) / (resolution - 1)
     size = [int(np.ceil(side / step)) + 1 + 2 * MARGIN for side in extent]
@@ -50,5 +60,13 @@ def surface_of(views: Views, box: Box, resolution: int) -> tuple[Vertices, Faces
             "no mesh can be made: the object is nowhere opaque enough to have a surface, "
             f"it covers {float(views.alpha.max()):.0%} of a pixel at most"
         )
-    vertices, faces, _, _ = marching_cubes(distance, 0.0, allow_degenerate=False)
-    return origin + step * vertices.astype(np.float64), faces.astype(np.int32), step
+    return Field(distance, origin, step)
+
+
+def surface_of(field: Field) -> tuple[Vertices, Faces]:
+    """Where the distance is zero: vertices [V, 3] in world units, faces [F, 3] counter-clockwise from
+    outside."""
+    from skimage.measure import marching_cubes
+
+    vertices, faces, _, _ = marching_cubes(field.distance, 0.0, allow_degenerate=False)
+    return field.origin + field.step * vertices.astype(np.float64), faces.astype(np.int32)

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from sctd.mesh.surface import Vertices
-from sctd.mesh.texels import covered_texels
+from sctd.mesh.texels import Texels, covered_texels
 from sctd.mesh.unwrap import Layout
 from sctd.mesh.views import Views
 
@@ -26,16 +26,38 @@ def baked(
 ) -> tuple[NDArray[np.uint8], float]:
     """The picture [size, size, 3] in sRGB, and the share of the surface that no view sees, 0..1.
 
-    Each texel is the mean of what the views see there, by the cosine to the power SHARPNESS. A view sees a
-    place that its depth is not before by more than ``tolerance``, world units. What no view sees has the
-    colour of the nearest place that one does; beside the triangles colours go on.
+    Each texel has the colour that :func:`seen_colors` finds. Colours continue beyond the triangles.
     """
     texels = covered_texels(layout.uvs, layout.faces, size)
+    places, directions = (on_texels(values, layout, texels) for values in (vertices, normals))
+    colors, unseen = seen_colors(places, directions, views, tolerance)
+    return picture_of(colors, texels, size), unseen
+
+
+def on_texels(values: Vertices, layout: Layout, texels: Texels) -> Tensor:
+    """Values of vertices [V, 3] at the texels of a layout: [T, 3], float32."""
     corners = layout.source[layout.faces[texels.face]]
-    places, directions = (
-        torch.from_numpy(np.einsum("tk,tkd->td", texels.weights, values[corners])).float()
-        for values in (vertices, normals)
-    )
+    return torch.from_numpy(np.einsum("tk,tkd->td", texels.weights, values[corners])).float()
+
+
+def picture_of(colors: Tensor, texels: Texels, size: int) -> NDArray[np.uint8]:
+    """Colours of texels [T, 3], 0..255, as a picture [size, size, 3]; colours continue beyond them."""
+    picture = np.zeros((size * size, 3), np.uint8)
+    picture[texels.index] = colors.round().clamp(0, 255).to(torch.uint8).numpy()
+    return _spread(picture.reshape(size, size, 3), texels.index)
+
+
+def seen_colors(places: Tensor, directions: Tensor, views: Views, tolerance: float) -> tuple[Tensor, float]:
+    """Colours of places on the surface [T, 3], 0..255, and the share of them that no view sees, 0..1.
+
+    Each is the mean of the colours that the views see there, weighted by the cosine to the power SHARPNESS. A
+    view sees a place unless its depth lies more than ``tolerance``, world units, before it. A place that no
+    view sees takes the colour of the nearest seen one.
+
+    Args:
+        places: [T, 3], world units.
+        directions: of the surface there, [T, 3], of any length.
+    """
     colors, weights = torch.zeros(len(places), 3), torch.zeros(len(places))
     for least in COSINES:
         left = torch.nonzero(weights == 0).flatten()
@@ -46,13 +68,10 @@ def baked(
             weights.index_add_(0, left[seen], weight)
     known = weights > 0
     colors = colors / weights.clamp_min(1e-12)[:, None]
-    unseen = 1 - float(known.float().mean())
     if not bool(known.all()) and bool(known.any()):
         _, nearest = cKDTree(places[known].numpy()).query(places[~known].numpy())
         colors[~known] = colors[known][torch.from_numpy(nearest)]
-    picture = np.zeros((size * size, 3), np.uint8)
-    picture[texels.index] = colors.round().clamp(0, 255).to(torch.uint8).numpy()
-    return _spread(picture.reshape(size, size, 3), texels.index), unseen
+    return colors, 1 - float(known.float().mean())
 
 
 class Planes:
@@ -74,7 +93,7 @@ class Planes:
 def _sight(
     planes: Planes, views: Views, i: int, least: float, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its say in them, [n]."""
+    """Which places a view sees, [n], their colours there, [n, 3], 0..255, and its weight in them, [n]."""
     viewmat, K, size = views.cameras.viewmats[i], views.cameras.Ks[i], views.cameras.width
     facing, cosine = planes.facing(-viewmat[:3, :3].T @ viewmat[:3, 3], least)
     x, y, z = (planes.places[facing] @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(dim=1)

@@ -1,4 +1,4 @@
-"""Step 3 of 4: one piece of the surface, smoother and of fewer triangles."""
+"""Step 3 of 4: the largest piece of the surface, smoothed, with fewer triangles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sctd.mesh.surface import Faces, Vertices
 SMOOTHING = ((0.5, -0.53),) * 4
 """Steps towards the neighbours' mean and back: the second one keeps the size (Taubin 1995)."""
 HASTE = 5.0
-"""How soon large errors are accepted while faces merge; above it more is pinched together."""
+"""How soon the merging accepts large errors; higher values pinch more sheets together."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """What the largest piece is without."""
+    """The pieces beside the largest one."""
 
     pieces: int
     area: float
@@ -26,7 +26,7 @@ class Dropped:
 
 
 def largest_piece(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces, Dropped]:
-    """The connected piece of the largest area, and what else there was."""
+    """The connected piece of the largest area, and what was dropped for it."""
     rows, columns = faces.ravel(), np.roll(faces, 1, axis=1).ravel()
     links = sparse.coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(vertices),) * 2)
     count, piece = sparse.csgraph.connected_components(links, directed=False)
@@ -38,13 +38,13 @@ def largest_piece(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces, Dr
 
 
 def compact(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Without the vertices that no face names."""
+    """The mesh without the vertices that no face uses."""
     used, renamed = np.unique(faces, return_inverse=True)
     return vertices[used], renamed.reshape(faces.shape).astype(np.int32)
 
 
 def smoothed(vertices: Vertices, faces: Faces) -> Vertices:
-    """Without the steps that the grid leaves, and not smaller.
+    """The surface without the steps of the grid; smoothing does not shrink it.
 
     Source: Taubin 1995, "A Signal Processing Approach to Fair Surface Design", with equal weights.
     """
@@ -73,10 +73,10 @@ def decimated(vertices: Vertices, faces: Faces, count: int) -> tuple[Vertices, F
 
 
 def unpinched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """The same with sheets apart that merely touch.
+    """The same surface, with sheets separated that merely touch.
 
-    Merging edges leaves leaves of two faces back to back, and edges where two sheets of two faces each meet.
-    The former go. At the latter every vertex becomes as many as there are fans of faces round it.
+    Merging edges leaves pairs of faces back to back, and edges where two sheets of two faces each meet. The
+    pairs are removed. Each vertex on such an edge is copied for every fan of faces round it.
     """
     _, leaf, times = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
     faces = faces[times[leaf.reshape(-1)] == 1]
@@ -112,7 +112,7 @@ def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:
 
 
 def open_edges(faces: Faces) -> int:
-    """Edges without exactly one face on either side, which turn round alike; 0: the mesh is watertight."""
+    """Edges that are not shared by exactly two faces of one orientation; 0: the mesh is watertight."""
     starts, ends = faces.ravel().astype(np.int64), np.roll(faces, -1, axis=1).ravel().astype(np.int64)
     base = int(faces.max()) + 1
     there, count = np.unique(starts * base + ends, return_counts=True)

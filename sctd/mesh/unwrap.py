@@ -1,6 +1,6 @@
 """Step 4 of 4, first half: the triangles laid out flat in a picture.
 
-uvunwrap is ten times as fast and cuts half as many seams, but wants Python 3.11; xatlas is there for 3.10.
+uvunwrap is ten times as fast and cuts half as many seams, but needs Python 3.11; Python 3.10 uses xatlas.
 """
 
 from __future__ import annotations

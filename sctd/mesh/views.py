@@ -1,4 +1,4 @@
-"""Step 1 of 4: what cameras all round an object see of it, and how deep."""
+"""Step 1 of 4: colours, coverage and depth of an object from cameras all round it."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ class Views:
 def box_of(gaussians: Gaussians) -> tuple[Box, Gaussians]:
     """Where the object is, and the Gaussians whose centres are there.
 
-    The box holds two standard deviations round every Gaussian that is not faint. What reaches farther than
-    half the size of all others beyond them, a hundredth along each axis at most, is no part of the object.
+    The box holds two standard deviations round every Gaussian that is not faint. Gaussians far outside are
+    no part of the object: along each axis at most a hundredth of them, those that reach beyond all others by
+    more than half the others' size.
 
     Raises:
-        InputError: there are none, all are faint, or a number is not finite.
+        InputError: there are no Gaussians, all are faint, or a number is not finite.
     """
     for name, values in gaussians.parameters().items():
         bad = int((~torch.isfinite(values)).sum())
@@ -112,10 +113,10 @@ def cameras_round(box: Box, count: int, size: int) -> CameraBatch:
 def look(gaussians: Gaussians, cameras: CameraBatch) -> Views:
     """Render the pictures, one after the other.
 
-    Depth is that of the near side. Soft Gaussians blend over some length of a ray, and their mean depth lies
-    behind what the outline of the same object shows. So for the depth alone they are made denser, as if
-    DENSER of them lay at each place; and of what is still blended it is the mean less the standard deviation,
-    in which each has its own extent along the view.
+    Depth is that of the near side. Soft Gaussians blend over some length of a ray, so their mean depth lies
+    behind the surface that the outline shows. Two corrections apply to the depth alone: each Gaussian
+    counts as DENSER. Where several still blend, the depth is their mean less its standard deviation,
+    which includes each Gaussian's own extent along the ray.
     """
     means, quats, scales, opacities, colors, _ = gaussians.activated()
     axes = rotations(quats) * scales[:, None]

@@ -1,6 +1,6 @@
 """The triangle ops on the native cores: gradients for autograd, and how each core is called.
 
-Tensors are checked by :mod:`sctd.ops.triangles`; here they are made contiguous and outputs are allocated.
+:mod:`sctd.ops.triangles` checks the tensors; this module makes them contiguous and allocates outputs.
 """
 
 from __future__ import annotations

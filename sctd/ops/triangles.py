@@ -42,7 +42,7 @@ KERNELS = ("cpu", "cuda", "cuda-simt", "cuda-ptx")
 class Topology:
     """Faces that have been checked, and what the gradients need of them; made once for many pictures.
 
-    Wherever an op takes ``faces``, it takes one of these; with a tensor it makes one, every time.
+    Every op accepts one in place of ``faces``; given a tensor, it makes one at each call.
     """
 
     faces: Tensor
@@ -62,7 +62,8 @@ class Topology:
 def topology(faces: Tensor, vertices: int) -> Topology:
     """Check faces [F, 3] over so many vertices.
 
-    Any mesh will do: open, not manifold, faces twice, corners equal (a face without area is never seen).
+    Any mesh is allowed: open, not manifold, with repeated faces or equal corners (a face without area is
+    never seen).
 
     Raises:
         InputError: not of integers, of another shape, or an index is not in 0 .. vertices - 1.
@@ -268,11 +269,11 @@ def edge_gradient(
     *,
     backend: str = "auto",
 ) -> Tensor:
-    """The image, unchanged; backward, what its edges give the vertices is added to their gradient.
+    """The image, unchanged; the backward pass adds the gradient of its edges to that of the vertices.
 
-    Neighbouring pixels that show different surfaces have an edge between them; what a loss gains by moving it
-    goes to the surface in front, or to both where they intersect (Pidhorskyi et al. 2024, "Rasterized Edge
-    Gradients"; derived in csrc/include/triangle.h). Faces that share a vertex are one surface, so meshes of
+    Neighbouring pixels that show different surfaces have an edge between them. The gradient of moving that
+    edge goes to the surface in front, or to both where they intersect (Pidhorskyi et al. 2024, "Rasterized
+    Edge Gradients"; derived in csrc/include/edges.h). Faces that share a vertex are one surface, so meshes of
     any topology will do. A picture is right where the faces are larger than a pixel.
 
     Args:

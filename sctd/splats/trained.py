@@ -54,7 +54,12 @@ class Splats:
         self.observer: Observer = SILENT
         self.capacity = PairCapacity()
         self._config, self._backend = config, backend
-        self._begin(first)
+        self._begin(first.with_sh_degree(config.gaussians.sh_degree))
+
+    @staticmethod
+    def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> Gaussians:
+        """The Gaussians of a state of :meth:`state_dict`."""
+        return Gaussians.from_state_dict(state["gaussians"])
 
     def _begin(self, first: Gaussians) -> None:
         self.optimiser = GaussianAdam(first, self._config.optim, self._config.iterations)
@@ -132,7 +137,7 @@ class Splats:
 
     def load_state_dict(self, state: Mapping[str, dict[str, Tensor]]) -> None:
         """See :class:`sctd.representation.Representation`."""
-        self._begin(Gaussians.from_state_dict(state["gaussians"]).to(self.gaussians.means.device))
+        self._begin(self.first_of(state, self._config).to(self.gaussians.means.device))
         self.optimiser.load_state_dict(state["adam"])
         self.strategy.load_state_dict(state.get("statistics", {}))
 

@@ -78,19 +78,19 @@ class Window:
         """Whether the viewer wants the run to save a checkpoint and end."""
         return self._wish.stop
 
-    def show(self, iteration: int, gaussians: Callable[[], Gaussians]) -> None:
+    def show(self, iteration: int, gaussians: Callable[[], Gaussians] | None) -> None:
         """Called after each launch; at intervals copies the Gaussians, and writes them at the next call.
 
         Args:
             iteration: number of iterations done.
-            gaussians: called only if there is a viewer.
+            gaussians: called only if there is a viewer; None: there are none to show now.
         """
         if self._asked is not None:
             self._write()
         now = time.perf_counter()
         if now < self._look_at or not self._look():
             return
-        if now >= self._show_at:
+        if gaussians is not None and now >= self._show_at:
             # A copy, as the next iteration changes them in place; from a GPU without waiting for it.
             copies = {name: p.detach().clone() for name, p in gaussians().parameters().items()}
             self._asked = iteration, Readback(copies)

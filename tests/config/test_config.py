@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from fresh import loaded_by
 
 from sctd.config import (
     PHASES,
@@ -213,12 +212,8 @@ def test_every_setting_is_described() -> None:
 
 
 def test_settings_load_without_torch() -> None:
-    code = (
-        "import sys, sctd, sctd.config, sctd.run.folder, sctd.methods; sctd.load_config(prompt='x'); "
-        "print(sorted({'torch', 'numpy', 'sctd.ops', 'sctd._native'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    code = "import sctd, sctd.config, sctd.run.folder, sctd.methods; sctd.load_config(prompt='x')"
+    assert not loaded_by(code, "torch", "numpy", "sctd.ops", "sctd._native")
 
 
 def test_build_config_takes_a_tree() -> None:

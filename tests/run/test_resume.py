@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from killed import kill_after
 from small import ORIGINAL, Slow, small_run
 
 from sctd.run.folder import LOG, PAGE, read_log
@@ -21,27 +20,6 @@ def log_without_times(folder: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder / LOG)]
 
 
-def kill_after(out: Path, iteration: int, overrides: tuple[str, ...], *, resume: bool) -> None:
-    """Start the run in a process of its own and SIGKILL it once it reports an iteration, or later."""
-    script = Path(__file__).parents[1] / "support" / "small.py"
-    command = [sys.executable, str(script), str(out), str(ITERATIONS), *overrides]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
-    with subprocess.Popen(
-        [*command, "--resume"] if resume else command, stdout=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if int(line) >= iteration:
-                break
-        else:
-            pytest.fail(f"the child ended by itself with {child.wait()} before iteration {iteration}")
-        child.send_signal(signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
-
-
 @pytest.mark.parametrize("overrides", [(), ORIGINAL], ids=["relocate", "original"])
 def test_kill_and_resume_is_bit_identical(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     whole = small_run(tmp_path / "whole", ITERATIONS, *overrides)
@@ -50,8 +28,8 @@ def test_kill_and_resume_is_bit_identical(tmp_path: Path, overrides: tuple[str, 
     first = draws.randrange(1, ITERATIONS // 2)
     second = draws.randrange(first + 1, ITERATIONS)
     killed = tmp_path / "killed"
-    kill_after(killed, first, overrides, resume=False)
-    kill_after(killed, second, overrides, resume=True)
+    kill_after(killed, first, overrides, iterations=ITERATIONS, resume=False)
+    kill_after(killed, second, overrides, iterations=ITERATIONS, resume=True)
     result = small_run(killed, ITERATIONS, *overrides, resume=True)
 
     where = f"killed after iterations {first} and {second}"
@@ -66,7 +44,7 @@ def test_kill_and_resume_is_bit_identical(tmp_path: Path, overrides: tuple[str, 
 
 def test_kill_before_the_first_checkpoint_starts_over(tmp_path: Path) -> None:
     killed = tmp_path / "killed"
-    kill_after(killed, 1, ("output.checkpoint_every=100",), resume=False)
+    kill_after(killed, 1, ("output.checkpoint_every=100",), iterations=ITERATIONS, resume=False)
     assert list((killed / "checkpoints").iterdir()) == []
     result = small_run(killed, ITERATIONS, "output.checkpoint_every=100", resume=True)
     whole = small_run(tmp_path / "whole", ITERATIONS)

@@ -11,7 +11,8 @@ from small_assets import lopsided
 from sctd.config import load_config
 from sctd.config.asset import OptimSettings, RateSettings
 from sctd.gaussians import Gaussians
-from sctd.splats.optim import GaussianAdam, clip_norm, learning_rate
+from sctd.rates import learning_rate
+from sctd.splats.optim import GaussianAdam, clip_norm
 
 
 def set_gradients(gaussians: Gaussians, seed: int, rows: torch.Tensor | None = None) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from painted import painted_mesh
 from small import small_config, small_prior, small_run
 
 from sctd.errors import InputError
+from sctd.formats.meshes.surface import Triangles
+from sctd.formats.write_mesh_glb import write_triangles_glb
 from sctd.gaussians import Gaussians
 from sctd.pipeline import generate
 from sctd.run.claims import Held
-from sctd.run.folder import ASSET
+from sctd.run.folder import ASSET, ASSET_MESH, CONFIG
 from sctd.run.report import Silent
 from sctd.viewer import window
 from sctd.viewer.visit import Seen, Visit
@@ -187,3 +190,16 @@ def test_a_finished_run_is_its_asset(tmp_path: Path) -> None:
         assert visit.news() is None
     assert (tmp_path / "run" / ASSET).exists()
     assert not (tmp_path / "run" / VIEW).exists()
+
+
+def test_a_finished_run_may_be_a_mesh(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text(small_config(1).to_yaml())
+    with Visit(tmp_path, print) as visit:
+        assert visit.news() is None
+        write_triangles_glb(tmp_path / ASSET_MESH, painted_mesh())
+        seen = visit.news()
+        assert seen is not None
+        assert (seen.says, seen.running) == ("finished", False)
+        assert isinstance(seen.asset, Triangles)
+        assert len(seen.asset) == 38
+        assert visit.news() is None

@@ -1,1 +1,1 @@
-"""A module a world; ``sctd/embedded/world.py`` finds them by name."""
+"""One module for each world; ``sctd/embedded/world.py`` finds them by name."""

@@ -142,7 +142,8 @@ class Triangles:
 
 def mixed(values: Tensor, faces: Tensor, weights: Tensor) -> Tensor:
     """Values at the vertices, [V, k], interpolated in faces [n, 3] at weights [n, 3]: [n, k]."""
-    return (weights[:, :, None] * values[faces].double()).sum(1)
+    a, b, c = (weights[:, k, None] * values[faces[:, k]].double() for k in range(3))
+    return a + b + c
 
 
 _QUARTER_TURNS: dict[Up, int] = {"y": 0, "z": 1, "-y": 2}

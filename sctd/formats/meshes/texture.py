@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from typing import Literal
 
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from sctd.formats.srgb import srgb_to_linear
+from sctd.ops.triangles import texture
 
 Wrap = Literal["repeat", "clamp", "mirror"]
 
@@ -40,31 +42,30 @@ class Texture:
         Source: glTF 2.0 specification, sections 3.8.4.2 to 3.8.4.5.
         """
         size = torch.tensor(self.pixels.shape[1::-1])
-        place = torch.stack([_NEARER[w](uv[:, i]) for i, w in enumerate(self.wrap)], dim=1) * size
+        folded = torch.stack([_FOLDED[w](uv[:, i], int(size[i])) for i, w in enumerate(self.wrap)], dim=1)
         if self.nearest:
-            near, share = place.floor().long()[:, None], torch.ones(len(uv), 1, 1, dtype=torch.float64)
-        else:
-            place = place - 0.5  # texel centres at whole numbers
-            near = place.floor().long()[:, None] + torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-            share = (1 - (place[:, None] - near).abs()).prod(-1, keepdim=True)
-        column, row = (_INSIDE[w](near[..., i], int(size[i])) for i, w in enumerate(self.wrap))
-        texels = self.pixels[row, column].long()
+            folded = ((folded * size).floor() + 0.5) / size
+        found = texture(self._linear, folded.float()).double()
+        return found[:, :3], found[:, 3]
+
+    @cached_property
+    def _linear(self) -> Tensor:
+        """Linear colours and opacity, [H, W, 4], float32."""
         levels = torch.arange(256, dtype=torch.float64) / 255
-        light = srgb_to_linear(levels)[texels[..., :3]]
-        return (share * light).sum(1), (share[..., 0] * levels[texels[..., 3]]).sum(1)
+        light = srgb_to_linear(levels).float()[self.pixels[..., :3].long()]
+        return torch.cat((light, levels.float()[self.pixels[..., 3:].long()]), dim=-1)
 
 
-# Moved near 0..1 first, since an integer holds no coordinate of 1e30; then whole texels are wrapped, so
-# that the texels that a border mixes are the right ones.
-_NEARER: dict[Wrap, Callable[[Tensor], Tensor]] = {
-    "repeat": lambda u: u % 1,
-    "clamp": lambda u: u.clamp(-1, 2),
-    "mirror": lambda u: u % 2,
-}
-_INSIDE: dict[Wrap, Callable[[Tensor, int], Tensor]] = {
-    "repeat": lambda i, n: i % n,
-    "clamp": lambda i, n: i.clamp(0, n - 1),
-    "mirror": lambda i, n: torch.minimum(i % (2 * n), 2 * n - 1 - i % (2 * n)),
+def _clamped(u: Tensor, texels: int) -> Tensor:
+    return u.clamp(0.5 / texels, 1 - 0.5 / texels)
+
+
+# A repeated picture of so many texels, read here, has what the wrap mode wants. Moved near 0..1 in float64,
+# since float32 holds no share of a texel far away.
+_FOLDED: dict[Wrap, Callable[[Tensor, int], Tensor]] = {
+    "repeat": lambda u, texels: u % 1,
+    "clamp": _clamped,
+    "mirror": lambda u, texels: _clamped(1 - (1 - u % 2).abs(), texels),
 }
 
 

@@ -11,8 +11,8 @@ def unit(vectors: Tensor) -> Tensor:
     square = vectors.square().sum(-1, keepdim=True)
     there = square > 0
     length = torch.where(there, square, 1.0).sqrt()
-    scaled: Tensor = vectors / length
-    return scaled.where(there, torch.zeros_like(vectors))
+    found: Tensor = torch.where(there, vectors / length, 0.0)
+    return found
 
 
 def face_crosses(vertices: Tensor, faces: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ _STUFF = {
 
 
 def adopt(s: Sculpture, m: Material, kind: str) -> None:
-    """Add a kind of the small world; ``m``: of its body."""
+    """Add a kind of the small world; ``m``: the material of its body."""
     scene, names = scene_of(kind), list(PALETTE)
     for shape, number, params, turn, center in zip(
         scene.shapes, scene.materials, scene.params, scene.rotations, scene.centers, strict=True

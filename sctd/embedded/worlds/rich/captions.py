@@ -1,4 +1,4 @@
-"""Says subjects of the rich world in many ways that its grammar reads back."""
+"""Writes captions for subjects of the rich world; its grammar reads each of them back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RIDES = {"boat": "rowing", "biplane": "flying"}
 
 
 def caption(subject: Subject, rng: random.Random) -> str:
-    """One way to say a subject, without a view."""
+    """One caption of a subject, without a view."""
     text = _thing(subject.thing, rng)
     if subject.other is not None:
         how = subject.relation
@@ -103,7 +103,7 @@ def _with_article(words: str) -> str:
 
 
 def every_caption() -> Iterator[str]:
-    """A stream that holds every word of the world many times; what the tokenizer is made from."""
+    """Captions that hold every word of the world many times; the tokenizer is made from them."""
     rng, views = random.Random(0), list(VIEW_WORDS)
     for _ in range(20_000):
         yield with_view(caption(draw(rng), rng), rng.choice(views), rng)

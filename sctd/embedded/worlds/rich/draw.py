@@ -1,4 +1,4 @@
-"""Random subjects of the rich world to learn from, without the combinations of Table 1.
+"""Random subjects of the rich world for training, without the combinations of Table 1.
 
 What a prompt of Table 1 asks of a kind (a hat on a corgi, a blue lobster, a panda in a boat) is never drawn
 together with that kind, in this wording or another: corgis are drawn, and top hats, but no corgi in a top
@@ -31,7 +31,7 @@ Trait = tuple[str, str, str]
 
 
 def held_out(subject: Subject) -> bool:
-    """Whether it shows a combination of Table 1, which training must not."""
+    """Whether the subject shows a combination of Table 1; training never draws one."""
     return not _combinations().isdisjoint(_traits(subject, shown=True))
 
 

@@ -1,4 +1,4 @@
-"""Subjects => sculptures: creatures are dressed and armed, things are coloured, and two are put together."""
+"""Subjects => sculptures: this module dresses and equips creatures, colours things and joins two of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UPRIGHT = {"armour", "puffy jacket", "tutu", "robe", "clown suit", "gown", "plai
 
 
 def sculpture_of(subject: Subject) -> Sculpture:
-    """The whole scene of a subject, at whatever size it comes out."""
+    """The whole scene of a subject, not yet scaled."""
     if subject.other is None:
         return _several(subject.thing)
     return _PLACED[subject.relation](subject.thing, subject.other)
@@ -48,7 +48,7 @@ def _several(thing: Thing) -> Sculpture:
 
 
 def _side_by_side(a: Sculpture, b: Sculpture) -> Sculpture:
-    """Both on one floor, a little turned towards each other."""
+    """Both things on one floor, turned a little towards each other."""
     s = Sculpture()
     (low_a, high_a), (low_b, _) = a.bounds(), b.bounds()
     s.include(a, Frame.at((-high_a[0] - 0.04, -low_a[1], 0)))
@@ -57,7 +57,7 @@ def _side_by_side(a: Sculpture, b: Sculpture) -> Sculpture:
 
 
 def pose_of(thing: Thing, kind: Kind) -> str:
-    """The pose that a thing's props, garments or words ask for; else the species' own stance."""
+    """The pose that a thing's props, garments or words imply, else the species' own stance."""
     _, held = COSTUMES.get(thing.costume, ((), ""))
     prop = thing.holds.name if thing.holds else held
     if prop:

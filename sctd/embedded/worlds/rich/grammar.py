@@ -1,4 +1,7 @@
-"""Free phrases => subjects of the rich world: the longest known phrase at each word, then a small machine."""
+"""Free phrases => subjects of the rich world.
+
+A scanner takes the longest known phrase at each word; a small state machine reads the phrases.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,7 @@ def describe() -> str:
 
 @dataclass
 class _Reader:
-    """Where the reading is: the things so far, adjectives that wait for a noun, and what noun comes next."""
+    """The state of the machine: the things so far, adjectives that wait for a noun, the next noun."""
 
     things: list[Thing] = field(default_factory=list)
     relation: str = ""
@@ -174,7 +177,7 @@ class _Reader:
             raise refused(f"'{token.text}' has nothing before it")
 
     def _noun(self, roles: dict[str, str]) -> bool:
-        """Take a noun for what is wanted; whether it was taken."""
+        """Take a noun for the expected role; returns whether it was taken."""
         if self.wanted == "wear" and "wear" in roles:
             self._clothes(Worn(roles["wear"], self._adjectives()))
         elif self.wanted in ("wear", "hold") and "hold" in roles:
@@ -205,13 +208,13 @@ class _Reader:
         self.wanted = "kind"
 
     def _adjectives(self) -> str:
-        """The colour that waits for a garment; its style is lost on one."""
+        """The colour that waits for a garment; garments take no style."""
         color, self.color = self.color, ""
         self.wanted = "wear"
         return color
 
     def _adjective(self, what: str, value: str) -> None:
-        """Before its noun it waits; behind one, a style is of the last thing, all else of the first."""
+        """Before a noun it waits. After one, a style applies to the last thing, all else to the first."""
         if not self.things or (self.loose and what == "style"):
             setattr(self, what, self._once(what, getattr(self, what), value))
         else:

@@ -1,4 +1,4 @@
-"""All kinds of the rich world: how each is built, in what colour and stuff, and what can sit on it."""
+"""All kinds of the rich world: how each is built, its usual material, and what can sit on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sctd.embedded.worlds.rich.species import SPECIES, Species
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind. A creature has a species, a figure (robot, astronaut) its own flesh on their bones."""
+    """One kind. A creature has a species; a figure (robot, astronaut) has its own body on their skeleton."""
 
     build: Callable[[Sculpture, Material], None] | None = None
     species: Species | None = None
@@ -51,7 +51,7 @@ class Kind:
         return self.build is None
 
     def material(self, color: str) -> Material:
-        """Its main material in a colour, or as usual."""
+        """Its main material, in a colour or in the usual one."""
         if not color and self.usual is not None:
             return self.usual
         return self.stuff(COLORS[color or self.color])

@@ -133,7 +133,7 @@ def _luminance(color: Triple) -> float:
 
 
 def _shaded(base: Material, spread: float) -> Style:
-    """All of one stuff; what was dark stays a little darker, so that eyes and buttons are still seen."""
+    """One material for all parts; dark ones stay a little darker, so that eyes and buttons remain visible."""
 
     def style(m: Material, number: int) -> Material:
         del number
@@ -206,7 +206,7 @@ STYLES = (*_CHANGED, *_STUFFS)
 
 
 def style_of(name: str, color: str = "") -> Style:
-    """What a style makes of every material of a thing; one stuff is stained where a colour is asked for."""
+    """What a style makes of each material of a thing; one of a single material is stained in the colour."""
     if name in _CHANGED:
         return _CHANGED[name]
     base, spread = _STUFFS[name]

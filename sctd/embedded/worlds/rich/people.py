@@ -1,4 +1,4 @@
-"""Robots and astronauts: the creatures' skeleton with other flesh."""
+"""Robots and astronauts: bodies of their own on the creatures' skeleton."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def robot(s: Sculpture, bones: Skeleton, m: Material) -> Body:
 
 
 def vegetable_robot(s: Sculpture, bones: Skeleton) -> Body:
-    """A robot put together from a market's stall."""
+    """A robot made of vegetables."""
     torso, v = torso_frame(ROBOT, bones), VEGETABLES
     length = float(np.linalg.norm(np.asarray(bones.chest) - np.asarray(bones.pelvis))) / torso.scale
     pea = plain((0.46, 0.72, 0.24), 0.35)

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from sctd.embedded.words import Table
+from sctd.embedded.words import SMALL, Table
 
+_OF_BOTH = (
+    "chair",
+    "table",
+    "sofa",
+    "house",
+    "ball",
+    "cube",
+    "cone",
+    "cactus",
+    "lamp",
+    "mug",
+    "tree",
+    "vase",
+)
+"""Everyday kinds, by the phrases of the small world."""
 KINDS: Table = {
     "bear": ("bear", "teddy bear"),
     "panda": ("panda", "panda bear", "giant panda"),
@@ -73,18 +88,7 @@ KINDS: Table = {
     "eyeglasses": ("eyeglasses", "glasses", "spectacles"),
     "headphones": ("headphones",),
     "teapot": ("teapot",),
-    "chair": ("chair",),
-    "table": ("table", "desk"),
-    "sofa": ("sofa", "couch"),
-    "house": ("house", "cottage"),
-    "ball": ("ball", "sphere"),
-    "cube": ("cube", "box"),
-    "cone": ("cone", "traffic cone"),
-    "cactus": ("cactus",),
-    "lamp": ("lamp", "table lamp"),
-    "mug": ("mug", "cup"),
-    "tree": ("tree", "fir tree"),
-    "vase": ("vase",),
+    **{kind: SMALL.kinds[kind] for kind in _OF_BOTH},
 }
 PLURALS = {
     "mouse": "mice",
@@ -104,18 +108,9 @@ PLURALS = {
 }
 NO_PLURAL = ("tacos", "eyeglasses", "glasses", "spectacles", "headphones", "taco")
 COLORS: Table = {
-    "red": ("red", "crimson", "scarlet"),
-    "orange": ("orange",),
-    "yellow": ("yellow",),
-    "green": ("green",),
-    "cyan": ("cyan", "turquoise", "teal"),
-    "blue": ("blue",),
-    "purple": ("purple", "violet"),
-    "pink": ("pink",),
-    "brown": ("brown",),
-    "white": ("white",),
-    "grey": ("grey", "gray"),
-    "black": ("black",),
+    **SMALL.colors,
+    "red": (*SMALL.colors["red"], "scarlet"),
+    "cyan": (*SMALL.colors["cyan"], "teal"),
 }
 _MADE = ("made of", "made out of", "made from")
 
@@ -222,51 +217,65 @@ MAPS: Table = {
     "normal": ("normal map of", "normals of", "normal map"),
     "albedo": ("albedo of", "albedo map of", "albedo"),
 }
-FILLERS: Table = {
-    "": (
-        *("a", "an", "the", "of", "two", "his", "her", "its", "that", "is", "color", "colored", "coloured"),
-        *(
-            "photo of",
-            "dslr photo of",
-            "dslr photo",
-            "photo",
-            "picture of",
-            "picture",
-            "image of",
-            "image",
-            "rendering of",
-        ),
-        *(
-            "render of",
-            "rendering",
-            "render",
-            "3d model of",
-            "3d model",
-            "highly detailed",
-            "high detail",
-            "detailed",
-        ),
-        *(
-            "highly realistic",
-            "realistic",
-            "delicious",
-            "ripe",
-            "cute",
-            "beautiful",
-            "tasty",
-            "plate of",
-            "pair of",
-        ),
-        *(
-            "animated movie character",
-            "movie character",
-            "character",
-            "high quality",
-            "baby",
-            "little",
-            "small",
-            "big",
-        ),
-        *("4k", "8k", "hd", "object", "toy"),
-    )
-}
+_LITTLE = (
+    "a",
+    "an",
+    "the",
+    "of",
+    "two",
+    "his",
+    "her",
+    "its",
+    "that",
+    "is",
+    "color",
+    "colored",
+    "coloured",
+)
+"""Words that join others or say how many."""
+_PICTURE = (
+    "photo of",
+    "dslr photo of",
+    "dslr photo",
+    "photo",
+    "picture of",
+    "picture",
+    "image of",
+    "image",
+    "rendering of",
+    "render of",
+    "rendering",
+    "render",
+    "3d model of",
+    "3d model",
+)
+"""What kind of picture it is."""
+_PRAISE = (
+    "highly detailed",
+    "high detail",
+    "detailed",
+    "highly realistic",
+    "realistic",
+    "delicious",
+    "ripe",
+    "cute",
+    "beautiful",
+    "tasty",
+    "plate of",
+    "pair of",
+    "animated movie character",
+    "movie character",
+    "character",
+    "high quality",
+    "baby",
+    "little",
+    "small",
+    "big",
+    "4k",
+    "8k",
+    "hd",
+    "object",
+    "toy",
+)
+"""Adjectives and nouns that no picture shows."""
+FILLERS: Table = {"": (*_LITTLE, *_PICTURE, *_PRAISE)}

@@ -1,4 +1,4 @@
-"""Builds scenes for the rich world's tracer: solids in frames, joined softly, carved and painted.
+"""Builds scenes for the rich world's tracer from solids, which it places, joins softly, carves and paints.
 
 Axes as in docs/conventions.md: y up, the front faces +z, the object's left is +x. Angles in degrees.
 """
@@ -156,12 +156,12 @@ class Sculpture:
 
     @contextmanager
     def carving(self, blend: float = 0.0) -> Iterator[None]:
-        """Parts are taken away from the group so far."""
+        """The parts that follow are carved out of the group so far."""
         yield from self._using("carve", blend)
 
     @contextmanager
     def painting(self, soft: float = 0.008) -> Iterator[None]:
-        """Parts paint the group's surface, with an edge this soft."""
+        """The parts that follow paint the group's surface, with an edge this soft."""
         yield from self._using("paint", soft)
 
     def _using(self, use: str, blend: float) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Creatures by numbers: what tells a corgi from a panda is a row of this table."""
+"""Creatures by numbers: each species is a row of this table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ WHITE, CREAM, BLACK, PINK = (0.94, 0.93, 0.90), (0.93, 0.86, 0.72), (0.075, 0.07
 
 @dataclass(frozen=True)
 class Species:
-    """Lengths in units of the rig, in which an upright creature is about 1.6 tall; of the head's features, in
-    units of the head's radius."""
+    """Lengths in units of the rig, in which an upright creature is about 1.6 tall. Lengths of the head's
+    features are in units of the head's radius."""
 
     coat: Triple
     belly: Triple | None = None

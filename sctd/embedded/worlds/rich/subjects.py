@@ -1,4 +1,4 @@
-"""What a prompt of the rich world asks for: one thing or two, what they wear, do and are made of."""
+"""What a prompt of the rich world asks for: one or two things, their clothes, poses and materials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAPS = ("", "normal", "albedo")
 
 @dataclass(frozen=True)
 class Worn:
-    """A hat, a garment or a held thing, in a colour of its own or as usual."""
+    """A hat, a garment or a held thing, in a colour of its own or in the usual one."""
 
     name: str
     color: str = ""
@@ -21,7 +21,7 @@ class Worn:
 
 @dataclass(frozen=True)
 class Thing:
-    """One kind with all that is said of it; empty is as usual."""
+    """One kind and what the prompt says of it; empty fields mean the usual."""
 
     kind: str
     color: str = ""
@@ -38,7 +38,7 @@ class Thing:
 
     @property
     def shown_color(self) -> str:
-        """The colour that is seen: the one asked for, or the kind's usual one."""
+        """The visible colour: the one asked for, or the kind's usual one."""
         return self.color or KINDS[self.kind].color
 
 

@@ -1,4 +1,4 @@
-"""Tails, and what else grows on a creature's back."""
+"""Tails, spikes and wings."""
 
 from __future__ import annotations
 

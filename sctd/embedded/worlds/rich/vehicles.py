@@ -138,7 +138,7 @@ def bulldozer(s: Sculpture, m: Material) -> None:
 
 
 def scaled_of(m: Material, factor: float) -> Material:
-    """The same, darker."""
+    """The same material, darker or lighter by a factor."""
     return Material(scaled(m.first, factor), gloss=m.gloss, exponent=m.exponent, metal=m.metal)
 
 

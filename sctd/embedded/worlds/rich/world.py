@@ -1,6 +1,6 @@
-"""The rich world: eighty kinds, dressed, posed, of many stuffs, one or two at a time.
+"""The rich world: eighty kinds, dressed, posed, in many materials, one or two at a time.
 
-No weights know it yet.
+No weights have been trained on it yet.
 """
 
 from __future__ import annotations

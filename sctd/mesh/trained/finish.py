@@ -1,0 +1,43 @@
+"""A surface with colours => triangles with a texture, for a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sctd.config.mesh import MeshSettings
+from sctd.errors import InputError
+from sctd.mesh.extract import Extracted
+from sctd.mesh.texels import covered_texels
+from sctd.mesh.texture import on_texels, picture_of
+from sctd.mesh.trained.colored import ColoredMesh
+from sctd.mesh.triangles import decimated, largest_piece, open_edges, vertex_normals
+from sctd.mesh.unwrap import unwrapped
+from sctd.triangle_mesh import Mesh
+
+
+@torch.no_grad()
+def finished(mesh: ColoredMesh, wish: MeshSettings) -> Extracted:
+    """The mesh with its colours as a texture, for a file: its largest piece, of so many triangles at most.
+
+    Raises:
+        InputError: it has no triangles.
+    """
+    shape = mesh.surface().shape()
+    if not len(shape.faces):
+        raise InputError("no mesh can be made: the surface has no triangles left")
+    vertices = shape.vertices.cpu().double().numpy()
+    vertices, faces, dropped = largest_piece(vertices, shape.faces.cpu().numpy().astype(np.int32))
+    vertices, faces = decimated(vertices, faces, wish.faces)
+    layout = unwrapped(vertices, faces, wish.texture)
+    texels = covered_texels(layout.uvs, layout.faces, wish.texture)
+    places = on_texels(vertices, layout, texels).to(mesh.colors.values.device)
+    picture = picture_of(255 * mesh.colors.at(places).cpu(), texels, wish.texture)
+    made = Mesh(
+        vertices[layout.source].astype(np.float32),
+        vertex_normals(vertices, faces)[layout.source].astype(np.float32),
+        layout.uvs,
+        layout.faces,
+        picture,
+    )
+    return Extracted(made, dropped, 0, open_edges(faces), 0.0)

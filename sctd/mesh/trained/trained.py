@@ -1,0 +1,164 @@
+"""A mesh in training: drawn, regularised, optimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sctd.cameras import CameraBatch
+from sctd.config import Config
+from sctd.errors import TrainingFailure
+from sctd.gaussians import Gaussians
+from sctd.mesh.trained.colored import ColoredMesh, Seen, drawn
+from sctd.mesh.trained.colors import ColorGrid
+from sctd.mesh.trained.start import first_mesh
+from sctd.mesh.trained.surfaces import Shape
+from sctd.ops import AdamGroup, adam_schedule, adam_step_
+from sctd.rates import learning_rate
+from sctd.representation import Term, Update
+from sctd.stages import OPTIMISER, REGULARISERS, RENDER, SILENT, Observer
+
+
+class DrawnMesh:
+    """A rendering, with the shape that it shows."""
+
+    def __init__(self, seen: Seen, shape: Shape) -> None:
+        self.rgb, self.disparity = seen
+        self.shape = shape
+
+
+class TrainedMesh:
+    """Implements :class:`sctd.representation.Representation`."""
+
+    def __init__(self, first: Gaussians | ColoredMesh, config: Config, backend: str = "auto") -> None:
+        """Begins with a mesh, or with the surface of Gaussians, on the device to train on.
+
+        Args:
+            config: paced.
+            backend: of the triangle ops; see :func:`sctd.ops.triangles.rasterize`.
+
+        Raises:
+            InputError: the Gaussians are nowhere opaque enough to have a surface.
+        """
+        self.observer: Observer = SILENT
+        self._config, self._backend = config, backend
+        self._begin(first if isinstance(first, ColoredMesh) else first_mesh(first, config.surface))
+
+    @staticmethod
+    def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> ColoredMesh:
+        """The mesh of a state of :meth:`state_dict`."""
+        return ColoredMesh(config.surface, state["surface"], ColorGrid(**state["colors"]))
+
+    def _begin(self, first: ColoredMesh) -> None:
+        """Optimise a mesh, with the settings of this stage."""
+        self._surface = replace(first, settings=self._config.surface).surface()
+        values = first.colors.values.detach().clone().requires_grad_()
+        self._colors = ColorGrid(values, first.colors.box)
+        self._moments = {
+            name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self._parameters().items()
+        }
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {**self._surface.parameters, "colors": self._colors.values}
+
+    def draw(
+        self,
+        cameras: CameraBatch,
+        background: Tensor,
+        iteration: int,
+        generator: torch.Generator,
+        *,
+        disparity: bool,
+    ) -> DrawnMesh:
+        """See :class:`sctd.representation.Representation`.
+
+        Raises:
+            TrainingFailure: the surface has no triangles left.
+        """
+        with self.observer.within(RENDER):
+            shape = self._surface.shape()
+            if not len(shape.faces):
+                raise TrainingFailure(
+                    "the surface has vanished: it has no triangles left; lower its learning rates "
+                    "(surface.*.start), or begin with Gaussians that show the object"
+                )
+            seen = drawn(
+                shape,
+                self._colors,
+                cameras,
+                background,
+                supersample=self._config.surface.supersample,
+                disparity=disparity,
+                backend=self._backend,
+            )
+        return DrawnMesh(seen, shape)
+
+    def complete(self, picture: DrawnMesh) -> bool:
+        """Always."""
+        return True
+
+    def terms(self, picture: DrawnMesh) -> list[Term]:
+        """Normal consistency and the Laplacian, where one has a weight."""
+        c = self._config.surface
+        weights = {"normals": c.normals, "laplacian": c.laplacian}
+        if not any(weights.values()):
+            return []
+        return [Term(weights, self._surface.roughness(picture.shape)[None])]
+
+    def update(self, picture: DrawnMesh, iteration: int, grad: Tensor, generator: torch.Generator) -> Update:
+        """One step of Adam, and the bounds."""
+        c, parameters = self._config, self._parameters()
+        groups = {}
+        for name, p in parameters.items():
+            gradient = torch.zeros_like(p) if p.grad is None else p.grad
+            groups[name] = AdamGroup(p.detach(), gradient, *self._moments[name])
+        rates = [learning_rate(getattr(c.surface, name), iteration, c.iterations) for name in groups]
+        beta1, beta2, eps = c.optim.beta1, c.optim.beta2, c.optim.eps
+        schedule = adam_schedule(rates, step=iteration + 1, beta1=beta1, beta2=beta2, device=grad.device)
+        watched = grad.to(self._colors.values.dtype)
+        with self.observer.within(OPTIMISER):
+            norms = adam_step_(
+                list(groups.values()), schedule, beta1=beta1, beta2=beta2, eps=eps, watched=watched
+            )
+        with self.observer.within(REGULARISERS), torch.no_grad():
+            self._surface.keep_in_bounds()
+            self._colors.values.clamp_(0, 1)
+        for p in parameters.values():
+            p.grad = None
+        return Update([*groups, "z0"], norms, {"faces": float(len(picture.shape.faces))}, None)
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """The surface, the colours and Adam's moments."""
+        result = self.result()
+        return {
+            "surface": dict(result.tensors),
+            "colors": {"values": result.colors.values, "box": result.colors.box},
+            "adam": {
+                f"{moment}.{name}": pair[k]
+                for name, pair in self._moments.items()
+                for k, moment in enumerate(("exp_avg", "exp_avg_sq"))
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, dict[str, Tensor]]) -> None:
+        """See :class:`sctd.representation.Representation`."""
+        device = self._colors.values.device
+        there: dict[str, dict[str, Any]] = {
+            part: {name: t.to(device) for name, t in tensors.items()} for part, tensors in state.items()
+        }
+        self._begin(self.first_of(there, self._config))
+        for name, pair in self._moments.items():
+            for moment, kept in zip(pair, ("exp_avg", "exp_avg_sq"), strict=True):
+                moment.copy_(there["adam"][f"{kept}.{name}"])
+
+    def result(self) -> ColoredMesh:
+        """The mesh without gradient."""
+        tensors = {
+            name: t.detach() for name, t in {**self._surface.parameters, **self._surface.fixed}.items()
+        }
+        colors = ColorGrid(self._colors.values.detach(), self._colors.box)
+        return ColoredMesh(self._config.surface, tensors, colors)

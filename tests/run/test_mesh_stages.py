@@ -1,0 +1,172 @@
+"""Runs that end with a mesh: what they write, killed and resumed in each stage, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from killed import kill_after
+from shells import shell, sphere, sphere_points
+from small import small_config, small_prior
+
+from sctd.config import Config, load_config
+from sctd.config.load import stages_names
+from sctd.errors import InputError
+from sctd.formats.assets import read_asset
+from sctd.formats.write_ply import write_ply
+from sctd.pipeline import RunResult, generate
+from sctd.preflight import check_settings
+from sctd.run import checkpoint as checkpoints
+from sctd.run.folder import ASSET_MESH, CHECKPOINTS, CONTACT, LOG, read_log
+from sctd.run.report import Silent
+
+ITERATIONS, FIRST = 12, 6
+"""Of the run, and of its first stage, of Gaussians; two stages with a mesh follow."""
+STAGES = (
+    "stages=[{name: coarse, share: 2}, {name: refine, share: 1, settings: {representation: mesh}},"
+    " {name: more, share: 1, settings: {representation: mesh, method: sds, surface: {normals: 3}}}]"
+)
+
+
+class Heard(Silent):
+    """What a run says."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Of a run that begins with a ball."""
+    path = tmp_path_factory.mktemp("first") / "ball.ply"
+    write_ply(path, sphere(torch.zeros(3), 0.5, count=400))
+    small = ("surface.resolution=8", "surface.color_resolution=8", "surface.views=16", "surface.view_size=64")
+    small = (*small, "mesh.texture=64", "mesh.faces=500")
+    first = (
+        "gaussians.init=file",
+        f"gaussians.init_path={path}",
+        "gaussians.count=400",
+        "densify.strategy=none",
+    )
+    return (*first, *small, STAGES, "output.checkpoint_every=2")
+
+
+def run(
+    out: Path, overrides: tuple[str, ...], *, resume: bool = False, stop: Callable[[], bool] | None = None
+) -> tuple[RunResult, list[str]]:
+    heard = Heard()
+    config = small_config(ITERATIONS, *overrides)
+    made = generate(config, out, resume=resume, prior=small_prior(), stop=stop, report=heard)
+    return made, heard.messages
+
+
+Whole = tuple[RunResult, list[str], tuple[str, ...]]
+"""The result, what was said, and the settings."""
+
+
+@pytest.fixture(scope="module", params=["tetrahedra", "triangles"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, overrides: tuple[str, ...]
+) -> Whole:
+    settings = (*overrides, f"surface.kind={request.param}")
+    return *run(tmp_path_factory.mktemp("mesh") / "whole", settings), settings
+
+
+def test_a_run_leaves_a_mesh_and_its_pictures(whole: Whole) -> None:
+    made, messages, _ = whole
+    assert made.asset == made.asset_glb == made.folder / ASSET_MESH
+    assert (made.asset_ply, made.mesh_glb, made.n_gaussians) == (None, None, 0)
+    assert made.contact_png is not None
+    assert made.page_html is not None
+    assert len(read_asset(made.asset)) <= 500
+    assert any(text.startswith("asset.glb: ") and "watertight" in text for text in messages)
+    data = made.asset.read_bytes()
+    length = struct.unpack("<I", data[12:16])[0]
+    assert json.loads(data[20 : 20 + length])["extensionsUsed"] == ["KHR_materials_unlit"]
+    rows = read_log(made.folder / LOG)
+    assert [row["iteration"] for row in rows] == list(range(ITERATIONS))
+    assert all("gaussians" in row and "faces" not in row for row in rows[:FIRST])
+    assert all(float(row["faces"] or 0) > 50 and float(row["normals"] or 0) > 0 for row in rows[FIRST:])
+    assert all(row["evaluations"] == 4 for row in rows[9:]), "the last stage has a method of its own"
+    assert (made.iterations, made.skipped) == (ITERATIONS, 0)
+
+
+def test_stopped_and_killed_in_each_stage_it_ends_with_the_same_bits(tmp_path: Path, whole: Whole) -> None:
+    """Stopped where the mesh is about to begin; killed with each of its two stages under way."""
+    made, _, settings = whole
+    asked = count(1)
+    with pytest.raises(KeyboardInterrupt, match=f"after iteration {FIRST} of {ITERATIONS}"):
+        run(tmp_path / "run", settings, stop=lambda: next(asked) >= FIRST)
+    for at, stage in ((9, 1), (11, 2)):
+        kill_after(tmp_path / "run", at, settings, iterations=ITERATIONS, resume=True)
+        found, _ = checkpoints.latest(tmp_path / "run" / CHECKPOINTS)
+        assert found is not None
+        assert found.counters["stage"] == stage
+    again, _ = run(tmp_path / "run", settings, resume=True)
+    for name in (ASSET_MESH, CONTACT):
+        assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
+
+
+def of(*settings: str) -> Config:
+    return load_config(prompt="a red ball", overrides=settings)
+
+
+MESH = "representation: mesh"
+NOTHING = r"makes a mesh of nothing: gaussians\.init is ball; put a stage of Gaussians before it"
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ([MESH], f"stage '0' {NOTHING}"),
+        (["", MESH, ""], "stage '2' makes Gaussians after a mesh, which has none; put the mesh last"),
+        (["", f"{MESH}, densify: {{every: 3}}"], "stage '1' makes a mesh, which does not read densify"),
+        (
+            ["", MESH, f"{MESH}, surface: {{resolution: 9}}"],
+            r"stage '2' goes on with the mesh of the stage before; surface\.resolution must be the same",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_torch_is_loaded(stages: list[str], told: str) -> None:
+    given = ", ".join(f"{{name: '{k}', settings: {{{settings}}}}}" for k, settings in enumerate(stages))
+    with pytest.raises(InputError, match=told):
+        check_settings(of(f"stages=[{given}]"))
+
+
+def test_a_run_of_a_mesh_alone_needs_a_file() -> None:
+    with pytest.raises(InputError, match=f"the run {NOTHING}"):
+        check_settings(of("representation=mesh"))
+
+
+def test_another_representation_is_refused() -> None:
+    with pytest.raises(InputError, match="'representation' must be gaussians or mesh"):
+        of("representation=cloud")
+
+
+def test_gaussians_that_nobody_sees_make_no_mesh(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    path = tmp_path / "faint.ply"
+    points = sphere_points(50)
+    write_ply(path, shell(0.5 * points, points, torch.full((50, 3), 0.5), 0.1, opacity=0.05))
+    settings = (*overrides, f"gaussians.init_path={path}", "stages=[]", "representation=mesh")
+    with pytest.raises(InputError, match="no mesh can be made: the object is nowhere opaque enough"):
+        run(tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_named_stages_are_a_list() -> None:
+    assert stages_names() == ["magic3d"]
+    named, spelled = of("stages=magic3d"), load_config(prompt="a red ball", stages="magic3d")
+    assert named == spelled
+    assert [part.representation for part in named.parts()] == ["gaussians", "mesh"]
+    assert load_config(prompt="a red ball").representation == "gaussians"
+    check_settings(named)
+    with pytest.raises(InputError, match="unknown stages 'nerf'; choose one of: magic3d"):
+        of("stages=nerf")
