@@ -16,6 +16,7 @@ Maths    include/triangle.h, edges.h. A face's sums are in double.
 #include "simd_rows.h"  // first: the formulas below are instantiated with its vectors
 
 #include "../include/edges.h"
+#include "channels.h"
 #include "triangle_mesh.h"
 
 #include <cstring>
@@ -27,9 +28,9 @@ constexpr int64_t kFaces = 512, kVertices = 4096, kRows = 8;  // of one unit of 
 
 // --- forward ---
 
-template <typename S>
-void interpolate(const InterpolateArgs<S>& a) {
-    const int64_t rows = a.mesh.cameras * a.mesh.height, width = a.mesh.width, n = a.channels;
+template <typename S, typename Channels>
+void interpolate_channels(const InterpolateArgs<S>& a, Channels n) {
+    const int64_t rows = a.mesh.cameras * a.mesh.height, width = a.mesh.width;
     auto work = [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
             const int64_t camera = row / a.mesh.height;
@@ -49,6 +50,11 @@ void interpolate(const InterpolateArgs<S>& a) {
         }
     };
     parallel_ranges(rows, kRows, work);
+}
+
+template <typename S>
+void interpolate(const InterpolateArgs<S>& a) {
+    with_channels(a.channels, [&](auto n) { interpolate_channels(a, n); });
 }
 
 // --- gathering ---
@@ -133,9 +139,10 @@ SCTD_HD void to_clip(const double g[4], int width, int height, S* out) {
 
 // --- interpolate's gradient ---
 
-template <typename S>
-void interpolate_backward(const InterpolateArgs<S>& a) {
-    const int64_t n = a.channels, pixels = int64_t(a.mesh.width) * a.mesh.height, moved = a.g_clip ? 3 : 0;
+// Moved: numbers of a corner's own gradient, 0 where nobody wants it.
+template <typename S, typename Channels, typename Moved>
+void interpolate_backward_channels(const InterpolateArgs<S>& a, Channels n, Moved moved) {
+    const int64_t pixels = int64_t(a.mesh.width) * a.mesh.height;
     const int64_t numbers = moved + n, count = a.mesh.vertices * n;
     const bool shared = !a.per_camera && a.g_attributes;
     Scratch<double> total(shared ? count : 0);
@@ -175,6 +182,16 @@ void interpolate_backward(const InterpolateArgs<S>& a) {
         sum_vertices(mesh.vertices, numbers, a.lists, faces, write);
     }
     for (int64_t i = 0; shared && i < count; ++i) a.g_attributes[i] = S(total[i]);
+}
+
+template <typename S>
+void interpolate_backward(const InterpolateArgs<S>& a) {
+    with_channels(a.channels, [&](auto n) {
+        if (a.g_clip)
+            interpolate_backward_channels(a, n, std::integral_constant<int64_t, 3>());
+        else
+            interpolate_backward_channels(a, n, std::integral_constant<int64_t, 0>());
+    });
 }
 
 // --- edges ---
