@@ -45,14 +45,6 @@ STAGES = {
     "project backward": ("project_backward",),
 }
 """Name => beginnings of its kernels' names."""
-TARGETS = (
-    ((100_000, 512), "forward", 30.43, 21),
-    ((100_000, 512), "backward", 89.38, 80),
-    ((100_000, 512), "count + emit", 13.81, 5),
-    ((100_000, 128), "count + emit", 12.13, 4),
-)
-"""Picture, stage, M instructions that it took at first, and at most so many that it was to take."""
-
 Counts = dict[str, dict[str, int]]
 """Counts by name, for each kernel."""
 
@@ -128,45 +120,12 @@ def differences(now: dict[str, Any], committed: dict[str, Any]) -> list[str]:
     ]
 
 
-def stages(counts: Counts) -> list[str]:
-    """M instructions of each stage."""
-    totals = (
-        sum(of["instructions"] for kernel, of in counts.items() if kernel.startswith(begins))
-        for begins in STAGES.values()
-    )
-    return [f"{total / 1e6:.2f}" for total in totals]
-
-
-def against_targets(found: dict[tuple[int, int], Counts]) -> list[str]:
-    """Markdown: each target, what its stage took at first and takes now."""
-    lines = ["| Gaussians, edge | stage | at first, M | target, M | now, M |", "|---|---|---|---|---|"]
-    for picture, stage, first, target in TARGETS:
-        now = dict(zip(STAGES, stages(found[picture]), strict=True))[stage]
-        lines.append(f"| {picture[0]}, {picture[1]} | {stage} | {first:.2f} | {target:.2f} | {now} |")
-    return lines
-
-
-def kernel_table(counts: Counts) -> list[str]:
-    """Markdown: what each kernel executes."""
-    lines = ["| kernel | warps | instructions, M | sectors, M | atomics, M |", "|---|---|---|---|---|"]
-    for kernel, of in sorted(counts.items()):
-        numbers = " | ".join(f"{of[what] / 1e6:.2f}" for what in WHAT)
-        lines.append(f"| `{kernel}` | {of['warps']} | {numbers} |")
-    return lines
-
-
-def tables() -> list[str]:
-    """Markdown: stages of every picture, their targets, then kernels of the largest."""
-    found = {workload: executed_counts(*workload) for workload in SHOWN}
-    return [
-        f"| Gaussians, edge | {' | '.join(f'{stage}, M' for stage in STAGES)} |",
-        "|---" * (len(STAGES) + 1) + "|",
-        *(f"| {count}, {size} | {' | '.join(stages(of))} |" for (count, size), of in found.items()),
-        "",
-        *against_targets(found),
-        "",
-        *kernel_table(found[SHOWN[-1]]),
-    ]
+def stages(counts: Counts) -> dict[str, int]:
+    """Instructions of each stage."""
+    return {
+        stage: sum(of["instructions"] for kernel, of in counts.items() if kernel.startswith(begins))
+        for stage, begins in STAGES.items()
+    }
 
 
 def main() -> None:

@@ -15,14 +15,16 @@ import math
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks import executed, triton_static
+from benchmarks.pages import Results, save
+from benchmarks.pages.kernels import markdown
 from benchmarks.sass import Loop, blend_loop, disassemble, working_path
 from sctd.ops._backend import native_simt
 
@@ -58,71 +60,10 @@ PTXAS = (
     r".*?Used (\d+) registers([^\n]*)"
 )
 WORKLOADS = ((1_000, 512), (100_000, 128), (100_000, 512))
-MAX_MODELLED = (26.0, 90.0)
-"""Warp instructions of the blend loops at 100,000 Gaussians on 512 x 512 pixels, forward and backward, M."""
+MAX_MODELLED = (26e6, 90e6)
+"""Warp instructions of the blend loops at 100,000 Gaussians on 512 x 512 pixels, forward and backward."""
 A100_ISSUES = 108 * 4 * 1.41e9  # warp instructions a second: SMs, schedulers, clock of the datasheet
 MAX_REGISTERS, MAX_SHUFFLES, MAX_ATOMICS = 64, 12, 9
-
-
-INTRODUCTION = """\
-# The CUDA kernels, as the compiler sees them
-
-Written by `SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) python -m
-benchmarks.static_report --page docs/kernels.md`; no GPU took part, nothing here is a time. Budgets, for
-three channels on sm_80 and sm_90: no spills, at most 64 registers in the blend kernels, at most 20
-instructions a (pixel, Gaussian) forward and 60 backward, at most 12 shuffles and one atomic instruction (9
-lanes) for each (sub-tile, Gaussian); no stack, but for faces that planes cut and the two faces of an edge.
-`tests/ops/test_cuda_static.py` holds the kernels to them, and this
-page to the kernels, where nvcc is of the release that made it: {release}.
-"""
-MODEL = """
-Warp instructions of the blend loops for one picture of the common workload (`sctd/bench/workload.py`), as
-rasterizers are modelled: items, (8x8 sub-tile, Gaussian) that the emulation counted, times all instructions
-of a turn.
-"""
-TRITON = """
-The Triton kernels, compiled ahead of time by Triton {version} (`python -m benchmarks.triton_static`); no
-spills, which would stand in the column of the stack:
-"""
-EXECUTED = """
-What warps execute of the kernels for a picture of that workload, its gradient and an Adam step, counted by
-running nvcc's PTX for sm_80 in lockstep (`csrc/ptx`, `python -m benchmarks.executed`): whole kernels with
-all their loops, in PTX instructions. Machine instructions differ: a turn of the backward loop has 154 of PTX
-and fewer than 120 of the machine, a division or a root is one of PTX and many of the machine. Then 32-byte
-sectors of global loads and stores, and atomic instructions. `tests/benchmarks/test_executed.py` holds the
-counts of two small pictures; the last table is of the largest.
-"""
-MESHES = """
-The same of the triangle kernels (`triangle_draw.cu`, `triangle_shade.cu`, `texture.cu`): a textured sphere of
-{count} faces on {size} x {size} pixels, drawn, its edges included, and the gradient of its vertices,
-attributes and texels. The sort of the texture's places and the prefix sum of the faces' cells are CUB's and
-not counted.
-"""
-STEPS = """
-What brought them there, M instructions of the picture of 10000 Gaussians on 256 x 256 pixels:
-
-| step | forward | backward | count + emit |
-|---|---|---|---|
-| at first | 5.05 | 16.27 | 1.45 |
-| a 32-byte record; the exponent as two squares; edges at turning points | 4.10 | 15.21 | 0.60 |
-| lookups kept at hand; a choice by bits is one instruction | 3.99 | 11.52 | 0.60 |
-| a warp gathers 32 footprints before it packs them; pixels end without branches | 3.83 | 11.52 | 0.60 |
-| one loop less nested, one comparison less | 3.78 | 11.52 | 0.60 |
-| counting keeps what it found for emitting | 3.78 | 11.52 | 0.50 |
-
-The Adam step went from 0.22 to 0.11 there: factors once, norms by as many blocks as the size asks for. Most
-of the backward pass's second step changes the PTX alone: the compiler had made one machine instruction of it
-before. The forward pass misses its target by 5%: of the 82 instructions of a turn 8 are negations, which
-the machine does not have, and the rest loads two footprints, blends them at two pixels, ends and counts.
-Unrolling the loop once more made the pass longer, 23.2 M, and was left out.
-"""
-BOUND = """
-What a picture with its gradient and one Adam step cannot do without, {count} Gaussians on {size} x {size}
-pixels on sm_80: warps that the emulation counted, times the fewest instructions of a warp that stores its
-result; of the blend kernels only their loop, a shorter turn for items that are not drawn. The bound is the
-time in which an A100 could issue so many, if nothing waited: a **lower bound, no measurement**. The sort and
-the prefix sum are CUB's and not counted; loops elsewhere count as passed by.
-"""
 
 
 @dataclass(frozen=True)
@@ -228,29 +169,13 @@ def broken_budgets(kernels: list[Kernel]) -> list[str]:
     return lines
 
 
-def table(kernels: list[Kernel]) -> list[str]:
-    """Markdown: resources of every kernel, then the inner loops of the blend kernels."""
-    lines = [
-        "| kernel | sm | registers | stack, bytes | spills, bytes | shared, bytes | occupancy |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for k in kernels:
-        lines.append(
-            f"| `{k.name}` | {k.arch} | {k.registers} | {k.stack} | {k.spills} | {k.shared} "
-            f"| {k.occupancy:.0%} |"
-        )
-    lines += [
-        "",
-        "| inner loop | sm | instructions | pairs a turn | instructions a pair | of which |",
-        "|---|---|---|---|---|---|",
-    ]
-    for k in kernels:
-        if k.loop is None:
-            continue
-        parts = ", ".join(f"{n} {name}" for name, n in k.loop.kinds.most_common())
-        counts = f"{k.loop.instructions} | {k.loop.pairs} | {k.loop.per_pair:.1f}"
-        lines.append(f"| `{k.name}` | {k.arch} | {counts} | {parts} |")
-    return lines
+def facts(kernel: Kernel) -> dict[str, Any]:
+    """A kernel's figures, as the page shows them."""
+    shown = ("name", "arch", "registers", "stack", "spills", "shared")
+    numbers = {name: getattr(kernel, name) for name in shown}
+    loop = kernel.loop
+    turn = None if loop is None else {"pairs": loop.pairs, "kinds": dict(loop.kinds.most_common())}
+    return {**numbers, "occupancy": kernel.occupancy, "loop": turn}
 
 
 def emulated_counts(count: int, size: int) -> dict[str, int]:
@@ -262,23 +187,10 @@ def emulated_counts(count: int, size: int) -> dict[str, int]:
 
 
 def modelled(kernels: list[Kernel], counts: dict[str, int]) -> tuple[float, float]:
-    """Warp instructions of the blend loops, forward and backward, M: an item is two pixels a lane."""
+    """Warp instructions of the blend loops, forward and backward: an item is two pixels a lane."""
     loops = {k.name: k.loop for k in kernels if k.arch == "80" and k.loop is not None}
-    forward, backward = (2 * loops[name].per_pair / 1e6 for name in BUDGETS)
+    forward, backward = (2 * loops[name].per_pair for name in BUDGETS)
     return counts["forward_items"] * forward, counts["backward_items"] * backward
-
-
-def model(kernels: list[Kernel], counted: dict[tuple[int, int], dict[str, int]]) -> list[str]:
-    """Markdown: the modelled instructions."""
-    lines = [
-        "| Gaussians, edge | (tile, Gaussian) pairs | items | forward, M | backward, M |",
-        "|---|---|---|---|---|",
-    ]
-    for (count, size), counts in counted.items():
-        forward, backward = modelled(kernels, counts)
-        items = f"{counts['pairs']} | {counts['forward_items']}"
-        lines.append(f"| {count}, {size} | {items} | {forward:.1f} | {backward:.1f} |")
-    return lines
 
 
 def fewest_instructions(kernel: Kernel, warps: int, counts: dict[str, int]) -> int:
@@ -292,9 +204,9 @@ def fewest_instructions(kernel: Kernel, warps: int, counts: dict[str, int]) -> i
     return (counts["backward_items"] - drawn) * loop.shortest + drawn * loop.instructions
 
 
-def bounds(kernels: list[Kernel], counts: dict[str, int]) -> list[str]:
-    """Markdown: the fewest instructions of every kernel, and the time in which issuing them would fit."""
-    lines = ["| kernel | warps | instructions, M, at least | bound, us |", "|---|---|---|---|"]
+def bounds(kernels: list[Kernel], counts: dict[str, int]) -> list[dict[str, Any]]:
+    """The fewest instructions of every kernel, and the time in which issuing them would fit."""
+    rows: list[dict[str, Any]] = []
     on_80 = {k.name: k for k in kernels if k.arch == "80"}
     for key, warps in sorted(counts.items()):
         if not key.startswith("warps "):
@@ -304,9 +216,9 @@ def bounds(kernels: list[Kernel], counts: dict[str, int]) -> list[str]:
             on_80[name] for name in (base, *INSTANCES) if name.split("<")[0] == base and name in on_80
         )
         fewest = fewest_instructions(kernel, warps, counts)
-        bound = fewest / A100_ISSUES * 1e6
-        lines.append(f"| `{kernel.name}` | {warps} | {fewest / 1e6:.2f} | {bound:.1f} |")
-    return lines
+        issued = {"instructions": fewest, "bound_us": fewest / A100_ISSUES * 1e6}
+        rows.append({"kernel": kernel.name, "warps": warps, **issued})
+    return rows
 
 
 def our_kernels() -> list[Kernel]:
@@ -315,32 +227,43 @@ def our_kernels() -> list[Kernel]:
     return [kernel for arch in ARCHS for kernel in compiled(arch, files)]
 
 
-def report(kernels: list[Kernel], triton_kernels: list[triton_static.Kernel]) -> str:
-    """The page."""
+def results(kernels: list[Kernel], triton_kernels: list[triton_static.Kernel]) -> Results:
+    """The numbers of the page."""
     counted = {workload: emulated_counts(*workload) for workload in WORKLOADS}
-    (count, size), counts = list(counted.items())[-1]
-    mesh = executed.executed_counts(*executed.MESH, executed.one_mesh)
-    return "\n".join(
-        [
-            *(INTRODUCTION.format(release=executed.release()), *table(kernels)),
-            *(MODEL, *model(kernels, counted), EXECUTED, *executed.tables(), STEPS),
-            *(MESHES.format(count=executed.MESH[0], size=executed.MESH[1]), *executed.kernel_table(mesh)),
-            *(BOUND.format(count=count, size=size), *bounds(kernels, counts)),
-            *(TRITON.format(version=version("triton")), *triton_static.table(triton_kernels), ""),
-        ]
-    )
+    rows = []
+    for (count, size), counts in counted.items():
+        forward, backward = modelled(kernels, counts)
+        found = {"pairs": counts["pairs"], "items": counts["forward_items"]}
+        rows.append({"gaussians": count, "edge": size, **found, "forward": forward, "backward": backward})
+    pictures = {workload: executed.executed_counts(*workload) for workload in executed.SHOWN}
+    faces, edge = executed.MESH
+    mesh = executed.executed_counts(faces, edge, executed.one_mesh)
+    return {
+        "nvcc": executed.release(),
+        "triton": version("triton"),
+        "kernels": [facts(kernel) for kernel in kernels],
+        "modelled": rows,
+        "pictures": [
+            {"gaussians": count, "edge": size, "stages": executed.stages(of)}
+            for (count, size), of in pictures.items()
+        ],
+        "executed": dict(sorted(pictures[executed.SHOWN[-1]].items())),
+        "mesh": {"faces": faces, "edge": edge, "executed": dict(sorted(mesh.items()))},
+        "bounds": bounds(kernels, counted[WORKLOADS[-1]]),
+        "triton_kernels": [asdict(kernel) for kernel in triton_kernels],
+    }
 
 
 def main(page: Annotated[Path | None, typer.Option(help="Markdown page to write.")] = None) -> None:
-    """Print the report, or write it."""
+    """Print the page, or write it with its numbers beside it."""
     kernels = our_kernels()
     triton_kernels = triton_static.in_a_process_of_its_own()
-    text = report(kernels, triton_kernels)
-    print(text)
+    found = results(kernels, triton_kernels)
+    print(markdown(found))
     for line in broken_budgets(kernels) + triton_static.broken_budgets(triton_kernels):
         print(f"over budget: {line}")
     if page is not None:
-        page.write_text(text, encoding="utf-8")
+        save(page, found, markdown)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages.kernels import triton_table
 from benchmarks.sass import tool
 
 ARCHS = (80, 90, 100)
@@ -168,17 +169,6 @@ def resources(cubin: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def table(kernels: list[Kernel]) -> list[str]:
-    """Markdown."""
-    lines = [
-        "| Triton kernel | sm | warps | registers | stack, bytes | shared, bytes |",
-        "|---|---|---|---|---|---|",
-    ]
-    for k in kernels:
-        lines.append(f"| `{k.name}` | {k.arch} | {k.warps} | {k.registers} | {k.stack} | {k.shared} |")
-    return lines
-
-
 def broken_budgets(kernels: list[Kernel]) -> list[str]:
     """Kernels that spill, compare a fused product, or exceed their warps' registers; a line each."""
     lines = [f"{k.name} on sm_{k.arch}: {k.stack} bytes of stack" for k in kernels if k.stack]
@@ -195,7 +185,7 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps([asdict(k) for k in kernels]))
     else:
-        print("\n".join(table(kernels)))
+        print("\n".join(triton_table([asdict(k) for k in kernels])))
 
 
 def in_a_process_of_its_own() -> list[Kernel]:

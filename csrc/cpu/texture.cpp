@@ -11,6 +11,7 @@ Repeats  bit for bit for any number of threads: a row of texels is the work of o
 Maths    include/texture.h.
 */
 #include "../include/texture.h"
+#include "channels.h"
 #include "kernels.h"
 #include "threads.h"
 
@@ -41,9 +42,8 @@ void each_place(const TextureArgs<S>& a, At at) {
     parallel_ranges(a.count, kPlaces, work);
 }
 
-template <typename S>
-void texture(const TextureArgs<S>& a) {
-    const int64_t n = a.channels;
+template <typename S, typename Channels>
+void look_up(const TextureArgs<S>& a, Channels n) {
     each_place(a,
                [&](int64_t i, const Footprint<S>& f, const S* top, const S* bottom, int64_t x0, int64_t x1) {
                    for (int64_t d = 0; d < n; ++d) {
@@ -55,8 +55,12 @@ void texture(const TextureArgs<S>& a) {
 }
 
 template <typename S>
-void places_gradient(const TextureArgs<S>& a) {
-    const int64_t n = a.channels;
+void texture(const TextureArgs<S>& a) {
+    with_channels(a.channels, [&](auto n) { look_up(a, n); });
+}
+
+template <typename S, typename Channels>
+void places_gradient(const TextureArgs<S>& a, Channels n) {
     each_place(
         a, [&](int64_t i, const Footprint<S>& f, const S* top, const S* bottom, int64_t x0, int64_t x1) {
             S g_x = 0, g_y = 0;
@@ -72,9 +76,9 @@ void places_gradient(const TextureArgs<S>& a) {
         });
 }
 
-template <typename S>
-void texels_gradient(const TextureArgs<S>& a) {
-    const int64_t n = a.channels, rows = a.height;
+template <typename S, typename Channels>
+void texels_gradient(const TextureArgs<S>& a, Channels n) {
+    const int64_t rows = a.height;
     const int64_t grain = a.count / kMostChunks > kPlaces ? a.count / kMostChunks : kPlaces;
     const int64_t chunks = (a.count + grain - 1) / grain;
     Scratch<Footprint<S>> at(a.count);
@@ -126,8 +130,10 @@ void texels_gradient(const TextureArgs<S>& a) {
 
 template <typename S>
 void texture_backward(const TextureArgs<S>& a) {
-    if (a.g_uv) places_gradient(a);
-    if (a.g_image) texels_gradient(a);
+    with_channels(a.channels, [&](auto n) {
+        if (a.g_uv) places_gradient(a, n);
+        if (a.g_image) texels_gradient(a, n);
+    });
 }
 
 }  // namespace

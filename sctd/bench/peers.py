@@ -128,7 +128,13 @@ def gsplat_torch(scene: Scene) -> Tensor:
     tiles = (1, -(-height // 16), -(-width // 16))
     with _stand_ins():
         images: Tensor = theirs._rasterize_to_pixels(
-            *(means2d, conics, scene["colors"][None], scene["opacities"][None], width, height, 16),
+            means2d,
+            conics,
+            scene["colors"][None],
+            scene["opacities"][None],
+            width,
+            height,
+            16,
             lists.starts[:-1].reshape(tiles).int(),
             lists.gaussians,
             backgrounds=scene["backgrounds"],

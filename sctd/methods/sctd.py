@@ -84,7 +84,12 @@ class Sctd:
 
         out_s = self._unconditional(zhat_s, s)
         grad, stats = ops.sctd_step_residual(
-            *(zhat_s, out_s, schedule.levels(s, z0), schedule.levels(e, z0), g_null, g_cond),
+            zhat_s,
+            out_s,
+            schedule.levels(s, z0),
+            schedule.levels(e, z0),
+            g_null,
+            g_cond,
             schedule.weights(t, e, rule, z0),
             rule.guidance_scale,
             prediction=kind,
@@ -122,7 +127,13 @@ class Sctd:
         kind = self._prior.traits.prediction
         out_null, out_cond, wrong, _ = self._predict(g_cond, e, towards, cameras, with_empty=False)
         _, _, guided = guided_phi(
-            *(self._schedule, g_cond, out_null, out_cond, self._scale, e, (e, e)),
+            self._schedule,
+            g_cond,
+            out_null,
+            out_cond,
+            self._scale,
+            e,
+            (e, e),
             wrong=wrong,
             prediction=kind,
         )

@@ -62,7 +62,12 @@ class TritonCore:
             else:
                 directions, weights = wrong[0].contiguous(), wrong[1].contiguous()
                 _triton_ode.perp_neg_ode_steps_kernel[(batch,)](
-                    *(z, null, cond, directions, weights, *rest),
+                    z,
+                    null,
+                    cond,
+                    directions,
+                    weights,
+                    *rest,
                     WRONG=weights.shape[1],
                     PREDICTION=prediction,
                     BLOCK=IMAGE_BLOCK,
@@ -79,9 +84,19 @@ class TritonCore:
             return grad, stats, loss
         with stream_of(z_end):
             _triton_residual.residual_kernel[(batch,)](
-                *(z, out, z_end, z_cond, weight, weight.stride(0)),
-                *(*levels, *(t.stride(0) for t in levels)),
-                *(grad, stats, loss, z_end.numel() // batch, guidance),
+                z,
+                out,
+                z_end,
+                z_cond,
+                weight,
+                weight.stride(0),
+                *levels,
+                *(t.stride(0) for t in levels),
+                grad,
+                stats,
+                loss,
+                z_end.numel() // batch,
+                guidance,
                 PREDICTION=prediction,
                 BLOCK=IMAGE_BLOCK,
                 num_warps=IMAGE_WARPS,

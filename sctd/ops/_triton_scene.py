@@ -46,7 +46,10 @@ def disparity_ranges(renders: Tensor, alphas: Tensor) -> Tensor:
     ranges = renders.new_empty(cameras, 2)
     with stream_of(renders):
         _triton_images.disparity_ranges_kernel[(cameras,)](
-            *(renders, alphas, ranges, height * width),
+            renders,
+            alphas,
+            ranges,
+            height * width,
             CHANNELS=channels,
             BLOCK=IMAGE_BLOCK,
             num_warps=IMAGE_WARPS,
@@ -61,7 +64,14 @@ def views(renders: Tensor, alphas: Tensor, ranges: Tensor, variation: bool) -> t
     count = cameras * height * width
     with stream_of(renders):
         _triton_images.views_kernel[(_programs(count),)](
-            *(renders, alphas, ranges, *out, count, height, width, *_differences(renders)),
+            renders,
+            alphas,
+            ranges,
+            *out,
+            count,
+            height,
+            width,
+            *_differences(renders),
             CHANNELS=channels,
             VARIATION=variation,
             BLOCK=BLOCK,
@@ -79,7 +89,15 @@ def views_backward(images: tuple[Tensor, Tensor, Tensor], grads: Some) -> tuple[
     count = cameras * height * width
     with stream_of(renders):
         _triton_images.views_backward_kernel[(_programs(count),)](
-            *(*images, g_rgb, g_disparity, g_sums, *_strides(g_sums), *out, count, height, width),
+            *images,
+            g_rgb,
+            g_disparity,
+            g_sums,
+            *_strides(g_sums),
+            *out,
+            count,
+            height,
+            width,
             *_differences(renders),
             CHANNELS=channels,
             HAS_RGB=g_rgb is not None,
@@ -113,7 +131,13 @@ def activate(
     if scales.shape[0]:
         with stream_of(scales):
             _triton_activation.activate_kernel[(_programs(3 * scales.shape[0]),)](
-                *(scales, opacities, sh0, higher, noise, *out, scales.shape[0]),
+                scales,
+                opacities,
+                sh0,
+                higher,
+                noise,
+                *out,
+                scales.shape[0],
                 K=higher.shape[1] + 1,
                 NOISE=noise is not None,
                 BLOCK=BLOCK,
@@ -143,7 +167,12 @@ def activate_backward(
     if n:
         with stream_of(scales):
             _triton_activation.activate_backward_kernel[(_programs(3 * n),)](
-                *(*inputs, *given, g_sums, *_strides(g_sums), *out, n),
+                *inputs,
+                *given,
+                g_sums,
+                *_strides(g_sums),
+                *out,
+                n,
                 K=higher.shape[1] + 1,
                 NOISE=noise is not None,
                 HAS_SPREAD=given[0] is not None,
@@ -163,7 +192,12 @@ def watch_screen(kept: tuple[Tensor, Tensor, Tensor], inputs: Some, half: tuple[
     if n:
         with stream_of(kept[0]):
             _triton_screen.watch_screen_kernel[(_programs(n),)](
-                *(*kept, g_means2d, radii, norms, n, *half),
+                *kept,
+                g_means2d,
+                radii,
+                norms,
+                n,
+                *half,
                 CAMERAS=g_means2d.shape[0],
                 NORMS=0 if norms is None else norms.shape[0],
                 BLOCK=BLOCK,

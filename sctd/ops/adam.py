@@ -183,7 +183,7 @@ def adam_step_(
         )
     params, grads, exp_avgs, exp_avg_sqs = (list(column) for column in zip(*groups, strict=True))
     norms: Tensor = _adam(
-        *(params, grads, exp_avgs, exp_avg_sqs, watched, schedule, visible, skip, beta1, beta2, eps, chosen)
+        params, grads, exp_avgs, exp_avg_sqs, watched, schedule, visible, skip, beta1, beta2, eps, chosen
     )
     return norms
 

@@ -71,9 +71,15 @@ def fuse_depth(
     out = depth.new_empty(*grid.size)
     core = native()
     core.fuse_depth(
-        *(depth.dtype == torch.float64, views, width, height),
+        depth.dtype == torch.float64,
+        views,
+        width,
+        height,
         core.Grid(list(grid.size), list(grid.origin), grid.step),
-        *(reach, level, hidden, carvers),
+        reach,
+        level,
+        hidden,
+        carvers,
         addresses(*held, out),
     )
     return out

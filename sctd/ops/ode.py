@@ -241,6 +241,6 @@ def cfg_ode_steps(
             z_t, out_null, out_cond, guidance_scale, start, to_s, to_e, wrong, prediction
         )
     z_s, z_e, out = _cfg_ode_steps(
-        *(z_t, out_null, out_cond, *(wrong or (None, None)), float(guidance_scale), levels, kind, chosen)
+        z_t, out_null, out_cond, *(wrong or (None, None)), float(guidance_scale), levels, kind, chosen
     )
     return z_s, z_e, out

@@ -89,7 +89,7 @@ def sctd_step_residual(
             zhat_s, out, start, end, z_end, z_cond, weight, guidance_scale, prediction
         )
     grad, stats, _ = _residual(
-        *(zhat_s, out, list(levels.values()), z_end, z_cond, weight, float(guidance_scale), kind, chosen)
+        zhat_s, out, list(levels.values()), z_end, z_cond, weight, float(guidance_scale), kind, chosen
     )
     return grad, stats
 

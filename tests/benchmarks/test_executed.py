@@ -42,4 +42,10 @@ def test_the_stages_of_the_page_are_sums_over_their_kernels() -> None:
             "project_backward_kernel": 5,
         }.items()
     }
-    assert executed.stages(counts) == ["3.00", "0.00", "12.00", "0.00", "5.00"]
+    assert executed.stages(counts) == {
+        "forward": 3_000_000,
+        "backward": 0,
+        "count + emit": 12_000_000,
+        "project forward": 0,
+        "project backward": 5_000_000,
+    }

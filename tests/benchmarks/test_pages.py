@@ -10,7 +10,16 @@ from benchmarks.pages.__main__ import page_of
 from benchmarks.pages.performance import raster_tables
 from sctd.bench.report import load
 
-NAMES = ("batch_speed", "embedded_prior", "full_size", "launches", "mesh_quality", "methods", "quality")
+NAMES = (
+    "batch_speed",
+    "embedded_prior",
+    "full_size",
+    "kernels",
+    "launches",
+    "mesh_quality",
+    "methods",
+    "quality",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

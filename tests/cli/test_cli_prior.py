@@ -331,8 +331,18 @@ def test_default_prior_and_preset(
 
 def test_settings_of_the_prior_add_up(sctd: Command) -> None:
     shown = sctd(
-        *("generate", "x", "--prior", "a/b", "--card", "8gb", "--compile", "--dry-run"),
-        *("--set", "prior.vae=full", "--set", "prior.attention=sdpa"),
+        "generate",
+        "x",
+        "--prior",
+        "a/b",
+        "--card",
+        "8gb",
+        "--compile",
+        "--dry-run",
+        "--set",
+        "prior.vae=full",
+        "--set",
+        "prior.attention=sdpa",
     )
     prior = yaml.safe_load(shown.out)["prior"]
     assert prior["compile"] is True

@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks import executed, triton_static
 from benchmarks import static_report as static
+from benchmarks.pages.kernels import markdown
 from benchmarks.sass import Loop, blend_loop, distances, successors, tool, working_path
 from sctd.ops import _backend
 
@@ -105,7 +106,7 @@ def test_the_page_shows_these_kernels(
     page = (repository / "docs" / "kernels.md").read_text()
     if f"release that made it: {executed.release()}." not in page:
         pytest.skip(f"docs/kernels.md was made by another release of nvcc than {executed.release()}")
-    assert page == static.report(kernels, triton_kernels), (
+    assert page == markdown(static.results(kernels, triton_kernels)), (
         "the kernels have changed: SCTD_SIMT_MODULE=$(make -s simt) SCTD_PTX_MODULE=$(make -s ptx) "
         "python -m benchmarks.static_report --page docs/kernels.md"
     )

@@ -81,7 +81,8 @@ CASES: dict[str, Case] = {
         lambda m, z, n, **o: m.cfg_ode_steps(
             *z[:3], 7.5, *pairs(n[:6]), wrong=(_wrong(z), -torch.stack(n[6:], 1)), **o
         ),
-        *(5, 8),
+        5,
+        8,
     ),
     "step_residual": Case(
         lambda m, z, n, **o: m.sctd_step_residual(*z[:2], *pairs(n[:4]), *z[2:], n[4], 7.5, **o), 4, 5

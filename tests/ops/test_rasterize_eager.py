@@ -16,7 +16,7 @@ def _gradients(absgrad: bool) -> list[Tensor]:
     leaves = [t.detach().requires_grad_() for t in (*s[:5], s.viewmats)]
     background = torch.rand(2, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
     renders, _, meta = rasterization(
-        *(*leaves[:5], leaves[5], s.Ks, 40, 30), backgrounds=background, render_mode="RGB+D", absgrad=absgrad
+        *leaves[:5], leaves[5], s.Ks, 40, 30, backgrounds=background, render_mode="RGB+D", absgrad=absgrad
     )
     meta["means2d"].retain_grad()
     (renders * torch.linspace(-1, 1, renders.numel()).view(renders.shape)).sum().backward()

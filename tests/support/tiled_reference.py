@@ -64,7 +64,7 @@ def blend_squares(
         radii = p.radii[s.camera, s.rows][None]
         background = backgrounds[s.camera][None]
         image, alpha = reference_raster.blend(
-            *(part[0] - corner, *part[1:], radii, background, s.width, s.height)
+            part[0] - corner, *part[1:], radii, background, s.width, s.height
         )
         at = (s.camera, slice(s.y, s.y + s.height), slice(s.x, s.x + s.width))
         ((image[0] * weights[0][at]).sum() + (alpha[0] * weights[1][at]).sum()).backward()
@@ -105,6 +105,19 @@ def project(scene: Scene, sh_degree: int | None, rasterize_mode: str) -> Project
     """The definition's projection, with the defaults of rasterization; colours where there is a degree."""
     sh = None if sh_degree is None else scene.colors
     return reference_raster.project(
-        *(scene.means, scene.quats, scene.scales, scene.opacities, sh, scene.viewmats, scene.Ks),
-        *(scene.width, scene.height, 0.01, 1e10, 0.0, 0.3, sh_degree or 0, rasterize_mode == "antialiased"),
+        scene.means,
+        scene.quats,
+        scene.scales,
+        scene.opacities,
+        sh,
+        scene.viewmats,
+        scene.Ks,
+        scene.width,
+        scene.height,
+        0.01,
+        1e10,
+        0.0,
+        0.3,
+        sh_degree or 0,
+        rasterize_mode == "antialiased",
     )

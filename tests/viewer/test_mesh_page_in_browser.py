@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from opened_page import SIZE, Opened, ours
+from opened_page import Opened, ours
 from painted import painted_mesh, quarters, repeated
 from seen import ssim
 
@@ -19,9 +17,6 @@ from sctd.render import render_images
 from sctd.viewer.caption import Caption
 from sctd.viewer.page import write_page
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
 OUTPUT = OutputSettings(elevation_deg=20.0, radius=3.0, background=(0.9, 0.95, 1.0))
 MESH = Triangles((*painted_mesh().surfaces, repeated(quarters())))
 
@@ -31,13 +26,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "asset.html"
     write_page(path, MESH, Caption("a mesh"), OUTPUT)
     return path
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Browser) -> Iterator[Opened]:
-    page = browser.new_page(viewport={"width": SIZE, "height": 2 * SIZE}, color_scheme="light")
-    yield Opened(page)
-    page.close()
 
 
 @pytest.mark.parametrize("azimuth", [0, 110])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +30,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     caption = Caption(PROMPT, {"seed": "<i>3</i>"}, "prompt: </pre><script>document.title=2</script>")
     write_page(path, ASSET, caption, OUTPUT)
     return path
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Browser) -> Iterator[Opened]:
-    """A phone's layout, in which the canvas is square."""
-    page = browser.new_page(viewport={"width": SIZE, "height": 2 * SIZE}, color_scheme="light")
-    yield Opened(page)
-    page.close()
 
 
 @pytest.mark.parametrize("azimuth", [0, 110])
