@@ -5,9 +5,8 @@ triangle_shade.cpp - attributes of vertices to pictures, and gradients of pictur
   its backward  g_image => g_attributes, g_clip [C,V,4]
   edges         image, g_image [C,H,W,D], fragments => g_clip [C,V,4] (include/edges.h)
 
-Gradients are gathered, never scattered: a face looks through the pixels of its box for those that show it and adds up what
-they give its three corners, rows from the top; a vertex then adds up its corners, faces ascending. What a face visits it has
-visited when it was drawn, so this costs no more than drawing did.
+Gradients are gathered, never scattered: spans of pixels are sorted by the face that they show (a counting sort); a face adds up what
+its pixels give its three corners, rows from the top; a vertex then adds up its corners, faces ascending.
 Edges come in two steps: the forces that the pairs with its four neighbours put on each pixel's fragment, then the same gathering.
 
 Repeats  bit for bit for any number of threads: a face and a vertex are the work of one.
@@ -59,52 +58,73 @@ void interpolate(const InterpolateArgs<S>& a) {
 
 // --- gathering ---
 
-// Calls found(pixel, x, y) for the pixels of one camera that show the face, rows from the top.
-template <typename S, typename F>
-SCTD_HD void pixels_of(const CameraMesh<S>& mesh, const int32_t* triangles, int32_t face, const Box& box,
-                       F&& found) {
+// Calls found(face, pixel, end) for every run of pixels of a row that show the same face, in the picture's order.
+template <typename F>
+SCTD_HD void each_span(const int32_t* triangles, int width, int height, F&& found) {
     using M = typename Simd<float>::M;
     constexpr int W = Simd<float>::W;
-    for (int y = box.y0; y <= box.y1; ++y) {
-        const int64_t row = int64_t(y) * mesh.width;
-        int x = box.x0;
-        for (; x + W <= mesh.width && x <= box.x1; x += W)
-            for (uint32_t hit = bits(load<M>(triangles + row + x) == face); hit; hit &= hit - 1) {
-                const int at = x + __builtin_ctz(hit);
-                found(row + at, at, y);
+    for (int32_t row = 0; row < height; ++row) {
+        int32_t at = row * width;
+        const int32_t last = at + width;
+        while (at < last) {
+            const int32_t face = triangles[at];
+            int32_t end = at + 1;
+            for (; end + W <= last; end += W) {
+                const uint32_t same = bits(load<M>(triangles + end) == face);
+                if (same + 1 == uint32_t(1) << W) continue;
+                end += __builtin_ctz(~same);
+                break;
             }
-        for (; x <= box.x1; ++x)
-            if (triangles[row + x] == face) found(row + x, x, y);
+            while (end < last && triangles[end] == face) ++end;
+            if (face >= 0) found(face, at, end);
+            at = end;
+        }
     }
 }
+
+// One camera's pixels by the face that they show: face f has the spans start[f] .. start[f + 1], rows from the top.
+struct FaceSpans {
+    Scratch<int32_t> start, first, end;
+
+    void find(const int32_t* triangles, int width, int height, int64_t faces) {
+        start.resize(faces + 2);
+        int32_t* next = start.data() + 1;  // of each face: how many, then where the next one goes
+        memset(start.data(), 0, size_t(faces + 2) * sizeof *next);
+        each_span(triangles, width, height, [&](int32_t face, int32_t, int32_t) { ++next[face + 1]; });
+        for (int64_t f = 0; f < faces; ++f) next[f + 1] += next[f];
+        first.resize(next[faces]), end.resize(next[faces]);
+        each_span(triangles, width, height, [&](int32_t face, int32_t from, int32_t to) {
+            first[next[face]] = from, end[next[face]++] = to;
+        });
+    }
+};
 
 // What a face gives its corners: sums [3, N], N numbers a corner; `seen` tells the faces that have any.
 struct FaceSums {
     Scratch<double> sum;
     Scratch<uint8_t> seen;
+    FaceSpans spans;
 };
 
 // add(face, corners, pixel, px, py, sums [3, N]) for every pixel that shows the face.
 template <typename S, typename F>
 void sum_faces(const CameraMesh<S>& mesh, const int32_t* triangles, int64_t numbers, FaceSums& out, F&& add) {
     out.sum.resize(mesh.faces * 3 * numbers), out.seen.resize(mesh.faces);
+    out.spans.find(triangles, mesh.width, mesh.height, mesh.faces);
+    const FaceSpans& spans = out.spans;
     auto work = [&](int64_t begin, int64_t end) {
         for (int64_t f = begin; f < end; ++f) {
-            Piece pieces[kMaxPieces];
-            const int count = mesh.pieces(f, pieces);
-            out.seen[f] = 0;
-            if (count == 0) continue;
-            const Box box = box_around(pieces, count);
+            out.seen[f] = spans.start[f] < spans.start[f + 1];
+            if (!out.seen[f]) continue;
             double* sums = out.sum.data() + f * 3 * numbers;
+            memset(sums, 0, size_t(3 * numbers) * sizeof *sums);
             Corner<S> corners[3];
-            pixels_of(mesh, triangles, int32_t(f), box, [&](int64_t pixel, int x, int y) {
-                if (!out.seen[f]) {
-                    out.seen[f] = 1;
-                    memset(sums, 0, size_t(3 * numbers) * sizeof *sums);
-                    mesh.corners_of(f, corners);
-                }
-                add(f, corners, pixel, S(x) + S(0.5), S(y) + S(0.5), sums);
-            });
+            mesh.corners_of(f, corners);
+            for (int32_t k = spans.start[f]; k < spans.start[f + 1]; ++k) {
+                const int32_t y = spans.first[k] / mesh.width, row = y * mesh.width;
+                for (int32_t pixel = spans.first[k]; pixel < spans.end[k]; ++pixel)
+                    add(f, corners, pixel, S(pixel - row) + S(0.5), S(y) + S(0.5), sums);
+            }
         }
     };
     parallel_ranges(mesh.faces, kFaces, work);
@@ -150,7 +170,6 @@ void interpolate_backward_channels(const InterpolateArgs<S>& a, Channels n, Move
     FaceSums faces;
     for (int64_t camera = 0; camera < a.mesh.cameras; ++camera) {
         CameraMesh<S> mesh(a.mesh, camera);
-        mesh.snap_all();
         const S* attributes = a.attributes + (a.per_camera ? camera * count : 0);
         const S *barycentrics = a.barycentrics + 3 * camera * pixels,
                 *g_image = a.g_image + n * camera * pixels;
@@ -204,7 +223,6 @@ void edge_backward(const EdgeArgs<S>& a) {
     FaceSums faces;
     for (int64_t camera = 0; camera < a.mesh.cameras; ++camera) {
         CameraMesh<S> mesh(a.mesh, camera);
-        mesh.snap_all();
         const int32_t* triangles = a.triangles + camera * pixels;
         const Picture<S> picture{mesh.width,
                                  mesh.height,
