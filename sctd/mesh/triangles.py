@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 
 from sctd.mesh.surface import Faces, Vertices
 from sctd.mesh.trained import normals
@@ -99,14 +100,14 @@ def unpinched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 def triangle_areas(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     """[F], world units squared."""
-    crosses = normals.face_crosses(torch.from_numpy(vertices), torch.from_numpy(faces).long())
+    crosses = normals.face_crosses(*_tensors(vertices, faces))
     areas: NDArray[np.float64] = (crosses.norm(dim=1) / 2).numpy()
     return areas
 
 
 def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:
     """Of length 1, [V, 3]: the mean of the faces around, by their areas; upwards where they have none."""
-    found = normals.vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces).long()).numpy()
+    found = normals.vertex_normals(*_tensors(vertices, faces)).numpy()
     return np.where(found.any(axis=1, keepdims=True), found, [0.0, 1.0, 0.0])
 
 
@@ -117,3 +118,9 @@ def open_edges(faces: Faces) -> int:
     there, count = np.unique(starts * base + ends, return_counts=True)
     back = np.isin((there % base) * base + there // base, there)
     return int(((count != 1) | ~back).sum())
+
+
+def _tensors(vertices: Vertices, faces: Faces) -> tuple[Tensor, Tensor]:
+    """Copies where rows or columns run backwards, as those of marching cubes do; torch has no such tensors."""
+    corners = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
+    return torch.from_numpy(np.ascontiguousarray(vertices)), corners

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from sctd.mesh.texels import covered_texels
-from sctd.mesh.triangles import decimated, largest_piece, open_edges, smoothed, triangle_areas, unpinched
+from sctd.mesh.triangles import (
+    decimated,
+    largest_piece,
+    open_edges,
+    smoothed,
+    triangle_areas,
+    unpinched,
+    vertex_normals,
+)
 from sctd.mesh.unwrap import UNWRAPPERS
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
@@ -35,6 +43,16 @@ def test_watertight_means_two_faces_a_side_that_turn_alike() -> None:
     turned = TETRAHEDRON.copy()
     turned[0] = turned[0, ::-1]
     assert open_edges(turned) > 0
+
+
+def test_faces_that_run_backwards_in_memory_have_their_areas_and_normals() -> None:
+    """As marching cubes gives them; a view that torch cannot have."""
+    faces = TETRAHEDRON[:, ::-1]
+    assert triangle_areas(CORNERS, faces).tolist() == pytest.approx([0.5, 0.5, 3**0.5 / 2, 0.5])
+    assert (
+        vertex_normals(CORNERS[::-1], 3 - faces).tolist()
+        == (-vertex_normals(CORNERS, TETRAHEDRON)[::-1]).tolist()
+    )
 
 
 def test_the_largest_piece_is_by_area() -> None:
