@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
 from sctd.mesh.surface import Faces, Vertices
+from sctd.mesh.trained import normals
 
 SMOOTHING = ((0.5, -0.53),) * 4
 """Steps towards the neighbours' mean and back: the second one keeps the size (Taubin 1995)."""
@@ -97,18 +99,15 @@ def unpinched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 def triangle_areas(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     """[F], world units squared."""
-    areas: NDArray[np.float64] = np.linalg.norm(_crosses(vertices, faces), axis=1) / 2
+    crosses = normals.face_crosses(torch.from_numpy(vertices), torch.from_numpy(faces).long())
+    areas: NDArray[np.float64] = (crosses.norm(dim=1) / 2).numpy()
     return areas
 
 
 def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:
-    """Of length 1, [V, 3]: the mean of the faces around, by their areas."""
-    crosses = np.repeat(_crosses(vertices, faces), 3, axis=0)
-    sums = np.stack(
-        [np.bincount(faces.ravel(), crosses[:, i], minlength=len(vertices)) for i in range(3)], axis=1
-    )
-    length = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.where(length > 0, sums / np.where(length > 0, length, 1), [0.0, 1.0, 0.0])
+    """Of length 1, [V, 3]: the mean of the faces around, by their areas; upwards where they have none."""
+    found = normals.vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces).long()).numpy()
+    return np.where(found.any(axis=1, keepdims=True), found, [0.0, 1.0, 0.0])
 
 
 def open_edges(faces: Faces) -> int:
@@ -118,9 +117,3 @@ def open_edges(faces: Faces) -> int:
     there, count = np.unique(starts * base + ends, return_counts=True)
     back = np.isin((there % base) * base + there // base, there)
     return int(((count != 1) | ~back).sum())
-
-
-def _crosses(vertices: Vertices, faces: Faces) -> Vertices:
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    crosses: Vertices = np.cross(b - a, c - a)
-    return crosses

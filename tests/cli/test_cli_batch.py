@@ -34,6 +34,22 @@ def prompts(here: Path) -> Path:
     return path
 
 
+def test_the_mesh_that_a_line_wants_is_listed_below_its_asset(sctd: Command, here: Path) -> None:
+    mesh = {"output.mesh": True, "mesh.texture": 64, "mesh.resolution": 16, "mesh.views": 16}
+    wish = {
+        "prompt": "a red ball",
+        "iterations": 2,
+        "gaussians.init_opacity": 0.9,
+        "mesh.view_size": 64,
+        **mesh,
+    }
+    (here / "p.jsonl").write_text(json.dumps(wish) + '\n{"prompt": "a blue box", "iterations": 2}\n')
+    done = sctd("batch", "p.jsonl", "--out", "night", *SMALL)
+    assert done.code == 0, done.err
+    names = ("a-red-ball-seed0/asset.ply", "a-red-ball-seed0/mesh.glb", "a-blue-box-seed0/asset.ply")
+    assert sorted(done.out.splitlines()) == sorted(f"night/{name}" for name in names)
+
+
 def test_a_list_from_start_to_end(sctd: Command, here: Path, prompts: Path) -> None:
     done = sctd("batch", str(prompts), "--out", "night", *SMALL)
     assert done.code == 1

@@ -18,12 +18,16 @@ from sctd.config import Config, load_config
 from sctd.config.load import stages_names
 from sctd.errors import InputError
 from sctd.formats.assets import read_asset
+from sctd.formats.meshes.surface import Triangles
 from sctd.formats.write_ply import write_ply
+from sctd.gaussians import Gaussians
 from sctd.pipeline import RunResult, generate
 from sctd.preflight import check_settings
 from sctd.run import checkpoint as checkpoints
 from sctd.run.folder import ASSET_MESH, CHECKPOINTS, CONTACT, LOG, read_log
 from sctd.run.report import Silent
+from sctd.viewer import window
+from sctd.viewer.visit import Seen, Visit
 
 ITERATIONS, FIRST = 12, 6
 """Of the run, and of its first stage, of Gaussians; two stages with a mesh follow."""
@@ -115,6 +119,31 @@ def test_stopped_and_killed_in_each_stage_it_ends_with_the_same_bits(tmp_path: P
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 
+def test_a_viewer_sees_the_gaussians_and_then_the_mesh(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "LOOK_S", 0.0)
+    monkeypatch.setattr(window, "SHARE", 1e9)
+    seen: list[Seen] = []
+
+    class Watching(Silent):
+        visit: Visit | None = None
+
+        def update(self, iteration: int, scalars: dict[str, float]) -> None:
+            self.visit = self.visit or Visit(tmp_path / "run", print)
+            seen.extend(filter(None, [self.visit.news()]))
+
+    report = Watching()
+    generate(small_config(ITERATIONS, *overrides), tmp_path / "run", prior=small_prior(), report=report)
+    assert report.visit is not None
+    last = report.visit.news()
+    report.visit.__exit__(None, None, None)
+    assert seen
+    assert all(isinstance(one.asset, Gaussians) for one in seen)
+    assert last is not None
+    assert (type(last.asset), last.says) == (Triangles, "finished")
+
+
 def of(*settings: str) -> Config:
     return load_config(prompt="a red ball", overrides=settings)
 
@@ -156,7 +185,9 @@ def test_gaussians_that_nobody_sees_make_no_mesh(tmp_path: Path, overrides: tupl
     points = sphere_points(50)
     write_ply(path, shell(0.5 * points, points, torch.full((50, 3), 0.5), 0.1, opacity=0.05))
     settings = (*overrides, f"gaussians.init_path={path}", "stages=[]", "representation=mesh")
-    with pytest.raises(InputError, match="no mesh can be made: the object is nowhere opaque enough"):
+    with pytest.raises(
+        InputError, match=r"no mesh can be made: the object is nowhere opaque enough.*more iterations"
+    ):
         run(tmp_path / "run", settings)
     assert not (tmp_path / "run").exists()
 

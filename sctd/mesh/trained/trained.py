@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sctd.cameras import CameraBatch
 from sctd.config import Config
-from sctd.errors import TrainingFailure
+from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
 from sctd.mesh.trained.colored import ColoredMesh, Seen, drawn
 from sctd.mesh.trained.colors import ColorGrid
@@ -46,7 +46,12 @@ class TrainedMesh:
         """
         self.observer: Observer = SILENT
         self._config, self._backend = config, backend
-        self._begin(first if isinstance(first, ColoredMesh) else first_mesh(first, config.surface))
+        try:
+            self._begin(first if isinstance(first, ColoredMesh) else first_mesh(first, config.surface))
+        except InputError as exc:
+            raise InputError(
+                f"{exc}; let the stage before take more iterations, or begin with another"
+            ) from exc
 
     @staticmethod
     def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> ColoredMesh:
