@@ -46,7 +46,7 @@ COMMON = [
 KERNELS = [
     f"csrc/cpu/{name}.cpp"
     for name in (
-        *("project", "tiles", "blend_forward", "blend_backward", "elementwise"),
+        *("project", "tiles", "blend_forward", "blend_backward", "diffusion", "variation", "adam"),
         *("triangle_draw", "triangle_shade", "texture"),
     )
 ]

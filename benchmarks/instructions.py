@@ -33,7 +33,7 @@ STAGES = (
     *("texture", "texture_backward"),
 )
 KERNELS = (
-    *("project", "tiles", "blend_forward", "blend_backward", "elementwise"),
+    *("project", "tiles", "blend_forward", "blend_backward", "diffusion", "variation", "adam"),
     *("triangle_draw", "triangle_shade", "texture"),
 )
 SHARED = ("corner_lists", "depth_sort", "dispatch", "scratch", "threads", "tiles_write")

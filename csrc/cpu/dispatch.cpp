@@ -16,7 +16,9 @@ sctd/machine/environment.py refuses it.
     void set_tiles(Kernels<float>&, Kernels<double>&);          \
     void set_blend(Kernels<float>&, Kernels<double>&);          \
     void set_blend_backward(Kernels<float>&, Kernels<double>&); \
-    void set_elementwise(Kernels<float>&, Kernels<double>&);    \
+    void set_diffusion(Kernels<float>&, Kernels<double>&);      \
+    void set_variation(Kernels<float>&, Kernels<double>&);      \
+    void set_adam(Kernels<float>&, Kernels<double>&);           \
     void set_triangle_draw(Kernels<float>&, Kernels<double>&);  \
     void set_triangle_shade(Kernels<float>&, Kernels<double>&); \
     void set_texture(Kernels<float>&, Kernels<double>&);        \
@@ -44,7 +46,9 @@ struct Table {
     ISA::set_tiles(table.f, table.d);          \
     ISA::set_blend(table.f, table.d);          \
     ISA::set_blend_backward(table.f, table.d); \
-    ISA::set_elementwise(table.f, table.d);    \
+    ISA::set_diffusion(table.f, table.d);      \
+    ISA::set_variation(table.f, table.d);      \
+    ISA::set_adam(table.f, table.d);           \
     ISA::set_triangle_draw(table.f, table.d);  \
     ISA::set_triangle_shade(table.f, table.d); \
     ISA::set_texture(table.f, table.d)

@@ -7,7 +7,8 @@ triangle_shade.cpp - attributes of vertices to pictures, and gradients of pictur
 
 Gradients are gathered, never scattered: spans of pixels are sorted by the face that they show (a counting sort); a face adds up what
 its pixels give its three corners, rows from the top; a vertex then adds up its corners, faces ascending.
-Edges come in two steps: the forces that the pairs with its four neighbours put on each pixel's fragment, then the same gathering.
+Edges come in three steps: where they are; the forces that the pairs with its four neighbours put on each pixel's fragment beside
+one; then the same gathering.
 
 Repeats  bit for bit for any number of threads: a face and a vertex are the work of one.
 Maths    include/triangle.h, edges.h. A face's sums are in double.
@@ -215,11 +216,28 @@ void interpolate_backward(const InterpolateArgs<S>& a) {
 
 // --- edges ---
 
+// Which pixels have an edge to the next one, 1, or to the one below, 2: another surface, or none, is seen there.
+void mark_edges(const int32_t* index, const int32_t* triangles, int width, int height, uint8_t* edges) {
+    auto apart = [&](int32_t p, int32_t q) {
+        return p != q && (p < 0 || q < 0 || !meet(index + 3 * int64_t(p), index + 3 * int64_t(q)));
+    };
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t y = begin; y < end; ++y)
+            for (int x = 0; x < width; ++x) {
+                const int64_t pixel = y * width + x;
+                const bool next = x + 1 < width && apart(triangles[pixel], triangles[pixel + 1]);
+                const bool below = y + 1 < height && apart(triangles[pixel], triangles[pixel + width]);
+                edges[pixel] = uint8_t(next | below << 1);
+            }
+    };
+    parallel_ranges(height, kRows, work);
+}
+
 template <typename S>
 void edge_backward(const EdgeArgs<S>& a) {
     const int64_t pixels = int64_t(a.mesh.width) * a.mesh.height, n = a.channels;
     Scratch<Force<S>> force(pixels);
-    Scratch<uint8_t> pulled(pixels);
+    Scratch<uint8_t> pulled(pixels), edges(pixels);
     FaceSums faces;
     for (int64_t camera = 0; camera < a.mesh.cameras; ++camera) {
         CameraMesh<S> mesh(a.mesh, camera);
@@ -233,11 +251,14 @@ void edge_backward(const EdgeArgs<S>& a) {
                                  a.image + camera * pixels * n,
                                  a.g_image + camera * pixels * n};
         const S* barycentrics = a.barycentrics + 3 * camera * pixels;
+        mark_edges(mesh.index, triangles, mesh.width, mesh.height, edges.data());
         auto pull = [&](int64_t begin, int64_t end) {
             for (int64_t y = begin; y < end; ++y)
                 for (int x = 0; x < mesh.width; ++x) {
                     const int64_t pixel = y * mesh.width + x;
-                    pulled[pixel] = force_at(picture, x, int(y), force[pixel]);
+                    const bool any =
+                        edges[pixel] || (x && edges[pixel - 1] & 1) || (y && edges[pixel - mesh.width] & 2);
+                    pulled[pixel] = any && force_at(picture, x, int(y), force[pixel]);
                 }
         };
         parallel_ranges(mesh.height, kRows, pull);

@@ -12,7 +12,7 @@ from sctd.ops._checks import addresses
 from sctd.ops._diffusion_core import Core, GuidedSteps, Levels, SelfStep, Three
 
 MAX_WRONG = 8
-"""Wrong directions of Perp-Neg; kMost in csrc/cpu/elementwise.cpp."""
+"""Wrong directions of Perp-Neg; kMost in csrc/cpu/diffusion.cpp."""
 
 
 class CpuCore:

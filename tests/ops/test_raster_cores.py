@@ -17,6 +17,6 @@ def test_constants_are_those_of_the_native_code(repository: Path) -> None:
         return found[1]
 
     assert int(constant("include/common.h", r"constexpr int kTile = (\d+);")) == TILE
-    assert int(constant("cpu/elementwise.cpp", r"\bkMost = (\d+);")) == MAX_WRONG
+    assert int(constant("cpu/diffusion.cpp", r"\bkMost = (\d+);")) == MAX_WRONG
     kinds = constant("include/sctd_math.h", r"enum Prediction\b[^{]*\{([^}]*)\}")
     assert len(re.findall(r"\bk[A-Z]\w*", kinds)) == len(PREDICTIONS)

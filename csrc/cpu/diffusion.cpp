@@ -1,15 +1,11 @@
 /*
-elementwise.cpp - the fused diffusion ops and the optimiser step: one pass over memory each.
+diffusion.cpp - the fused diffusion ops: one pass over memory each.
 
   noise, ode_step, cfg_ode_steps, residual   b rows of n elements, one noise level or weight per row
-  total_variation                            planes of h x w pixels, with the gradient
-  adam                                       one parameter: gradient clipping, both moments, the step
 
-Sums (norms) run over fixed pieces in double and are added in order: bit for bit, for any number of threads.
-Maths    include/sctd_math.h; Adam: Kingma and Ba 2015, algorithm 1, with torch's placement of eps.
+Sums (norms) run in double over one row and one thread: bit for bit, for any number of threads.
+Maths    include/sctd_math.h
 */
-#include <algorithm>
-
 #include "../include/sctd_math.h"
 
 #include "kernels.h"
@@ -17,8 +13,6 @@ Maths    include/sctd_math.h; Adam: Kingma and Ba 2015, algorithm 1, with torch'
 
 SCTD_BEGIN
 namespace {
-
-constexpr int64_t kGrain = 8192;  // elements of one piece: half a typical L1 cache with four streams of float
 
 // f(row, begin, end): element range inside one row.
 template <typename F>
@@ -117,84 +111,17 @@ void residual_rows(const ResidualArgs<S>& a) {
     parallel_for(a.b, work);
 }
 
-// Plane by plane; the sum of each stays in one thread and the planes are added in order.
-template <typename S>
-void total_variation_planes(const VariationArgs<S>& a) {
-    const int64_t h = a.h, w = a.w;
-    const double down = h > 1 ? 1.0 / (double(a.planes) * (h - 1) * w) : 0,
-                 across = w > 1 ? 1.0 / (double(a.planes) * h * (w - 1)) : 0;
-    Scratch<double> sums(a.planes);
-    auto work = [&](ptrdiff_t plane) {
-        const S* x = a.images + plane * h * w;
-        S* g = a.grad + plane * h * w;
-        double vertical = 0, horizontal = 0;
-        for (int64_t i = 0; i < h; ++i)
-            for (int64_t j = 0; j < w; ++j) {
-                const int64_t at = i * w + j;
-                const S below = i + 1 < h ? x[at + w] - x[at] : S(0), above = i ? x[at] - x[at - w] : S(0);
-                const S after = j + 1 < w ? x[at + 1] - x[at] : S(0), before = j ? x[at] - x[at - 1] : S(0);
-                g[at] = S(2 * down) * (above - below) + S(2 * across) * (before - after);
-                vertical += double(below) * double(below), horizontal += double(after) * double(after);
-            }
-        sums[plane] = down * vertical + across * horizontal;
-    };
-    parallel_for(a.planes, work);
-    double total = 0;
-    for (int64_t p = 0; p < a.planes; ++p) total += sums[p];
-    *a.loss = S(total);
-}
-
-template <typename S>
-double gradient_norm(int64_t n, const S* grad) {
-    const int64_t pieces = (n + kGrain - 1) / kGrain;
-    Scratch<double> sums(pieces);
-    auto work = [&](int64_t begin, int64_t end) {
-        double sum = 0;
-        for (int64_t i = begin; i < end; ++i) sum += double(grad[i]) * double(grad[i]);
-        sums[begin / kGrain] = sum;
-    };
-    parallel_ranges(n, kGrain, work);
-    double total = 0;
-    for (int64_t p = 0; p < pieces; ++p) total += sums[p];
-    return sqrt(total);
-}
-
-template <typename S>
-void adam(const AdamArgs<S>& a) {
-    const S rate = S(a.rate), root = S(a.root), eps = S(a.eps), clip = S(a.clip);
-    const S beta1 = S(a.beta1), beta2 = S(a.beta2), rest1 = S(1 - a.beta1), rest2 = S(1 - a.beta2);
-    auto update = [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            const S g = a.grad[i] * clip;
-            const S m = a.exp_avg[i] = beta1 * a.exp_avg[i] + rest1 * g;
-            const S v = a.exp_avg_sq[i] = beta2 * a.exp_avg_sq[i] + rest2 * g * g;
-            a.param[i] -= rate * m / (vsqrt(v) / root + eps);
-        }
-    };
-    auto update_visible = [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin / a.row; row * a.row < end; ++row)
-            if (a.visible[row]) update(std::max(begin, row * a.row), std::min(end, (row + 1) * a.row));
-    };
-    if (a.visible)
-        parallel_ranges(a.n, kGrain, update_visible);
-    else
-        parallel_ranges(a.n, kGrain, update);
-}
-
 template <typename S>
 void fill(Kernels<S>& k) {
     k.noise = noise_rows<S>;
     k.ode_step = ode_step_rows<S>;
     k.cfg_ode_steps = cfg_ode_steps_rows<S>;
     k.residual = residual_rows<S>;
-    k.total_variation = total_variation_planes<S>;
-    k.gradient_norm = gradient_norm<S>;
-    k.adam = adam<S>;
 }
 
 }  // namespace
 
-void set_elementwise(Kernels<float>& f, Kernels<double>& d) {
+void set_diffusion(Kernels<float>& f, Kernels<double>& d) {
     fill(f);
     fill(d);
 }
