@@ -121,6 +121,6 @@ def open_edges(faces: Faces) -> int:
 
 
 def _tensors(vertices: Vertices, faces: Faces) -> tuple[Tensor, Tensor]:
-    """Copies where rows or columns run backwards, as those of marching cubes do; torch has no such tensors."""
+    """Copies where rows or columns run backwards, as marching cubes gives them; torch has no such tensors."""
     corners = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
     return torch.from_numpy(np.ascontiguousarray(vertices)), corners
