@@ -82,7 +82,7 @@ def comparable_mb(of_memory: dict[str, Any]) -> dict[str, float]:
 
 
 def markdown(found: Results) -> str:
-    """The page, from the results of :func:`benchmarks.full_size.rehearse` with machine, dtype and gaussians."""
+    """The page of results of :func:`benchmarks.full_size.rehearse`, with machine, dtype and gaussians."""
     loading, last = found["loading"], found["iterations"][-1]
     others = "an unknown number of" if last["others_cores"] is None else f"{last['others_cores']:.1f}"
     parameters = ", ".join(f"{n / 1e6:.1f} M in the {part}" for part, n in found["parameters"].items())
