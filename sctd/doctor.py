@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import shutil
@@ -61,12 +62,12 @@ def verify() -> list[Check]:
 
     def check() -> Iterator[Check]:
         from sctd import ops
-        from sctd.ops.verify import verify_backend
+        from sctd.ops.verify import SCENES, verify_backend
 
-        for name, (available, _) in ops.backends().items():
-            if available and name != "reference":
-                right, errors = verify_backend(name)
-                yield Check(f"verify {name}", "ok" if right else "bad", errors)
+        names = [name for name, (available, _) in ops.backends().items() if available and name != "reference"]
+        for name, scene in itertools.product(names, SCENES):
+            right, errors = verify_backend(name, scene)
+            yield Check(f"verify {name}, {scene}", "ok" if right else "bad", errors)
 
     return _guarded("verify", check)
 

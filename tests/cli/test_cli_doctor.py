@@ -115,8 +115,9 @@ def test_verify_renders_and_compares(sctd: Command, monkeypatch: pytest.MonkeyPa
 
     shown = sctd("doctor", "--verify")
     lines = [line for line in shown.out.splitlines() if "verify cpu" in line]
-    assert lines[0].startswith("ok   verify cpu")
-    assert "picture off by" in lines[0]
+    for line, scene in zip(lines, verify.SCENES, strict=True):
+        assert line.startswith(f"ok   verify cpu, {scene}")
+        assert "picture off by" in line
 
     wrong = verify.rasterization
 
@@ -127,12 +128,29 @@ def test_verify_renders_and_compares(sctd: Command, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(verify, "rasterization", brighter)
     shown = sctd("doctor", "--verify")
     assert shown.code == 1
-    assert "BAD  verify cpu" in shown.out
+    assert "BAD  verify cpu, Gaussians" in shown.out
+    assert "ok   verify cpu, triangles" in shown.out
+
+
+def test_verify_notices_a_wrong_gradient_of_triangles(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sctd.ops import triangles, verify
+
+    monkeypatch.setattr(triangles, "edge_gradient", lambda picture, *args, **options: picture)
+    native = verify.SCENES["triangles"]("cpu", torch.float32, "cpu")
+    monkeypatch.undo()
+    monkeypatch.setitem(
+        verify.SCENES,
+        "triangles",
+        lambda backend, *where: native if backend == "cpu" else verify._triangles(backend, *where),
+    )
+    right, errors = verify.verify_backend("cpu", "triangles")
+    assert not right, errors
 
 
 @pytest.mark.usefixtures("simt_module")
-def test_verify_finds_the_cuda_kernels_right() -> None:
+@pytest.mark.parametrize("scene", ["Gaussians", "triangles"])
+def test_verify_finds_the_cuda_kernels_right(scene: str) -> None:
     from sctd.ops.verify import verify_backend
 
-    right, errors = verify_backend("cuda-simt")
+    right, errors = verify_backend("cuda-simt", scene)
     assert right, errors
