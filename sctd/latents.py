@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sctd.errors import InputError
 from sctd.prior.base import Prior
 
 
@@ -16,8 +17,8 @@ class Encoded(NamedTuple):
 
     z0: Tensor
     """[B, C, h, w], times the VAE's scale, differentiable."""
-    images: Tensor
-    """The encoded pictures, [B, 3, size, size], 0..1, differentiable."""
+    images: Tensor | None
+    """The encoded pictures, [B, 3, size, size], 0..1, differentiable; None where none was encoded."""
     from_disparity: bool
     """Whether these show the disparity instead of the colours."""
     mirrored: bool
@@ -30,6 +31,7 @@ def render_to_latents(
     disparity: Tensor | None,
     generator: torch.Generator,
     *,
+    latents: Tensor | None = None,
     as_latent: float = 0.0,
     flip: float = 0.0,
 ) -> Encoded:
@@ -38,10 +40,14 @@ def render_to_latents(
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.
         disparity: its picture, [B, 1, H, W] in 0..1, or None when ``as_latent`` is 0.
+        latents: [B, C, H, W], any size, in the latents' own units: they are taken instead of encoded colours.
         generator: CPU generator of the draws and of the VAE's posterior sample.
         as_latent: probability of the disparity, one draw for the whole batch.
         flip: probability of mirrored pictures, one draw for the whole batch. Source: the authors' released
             code, guidance/sctd_utils.py.
+
+    Raises:
+        InputError: the prior's latents have another number of channels than ``latents``.
     """
     from_disparity = as_latent > 0 and _happens(as_latent, generator)
     if not from_disparity:
@@ -51,9 +57,22 @@ def render_to_latents(
     else:
         images = disparity.expand(-1, 3, -1, -1)
     mirrored = flip > 0 and _happens(flip, generator)
+    if latents is not None and not from_disparity:
+        return Encoded(_as_they_are(latents.flip(-1) if mirrored else latents, prior), None, False, mirrored)
     images = resized(images.flip(-1) if mirrored else images, prior.traits.image_size)
     z0 = prior.encode_images(images, prior.posterior_noise(images, generator))
     return Encoded(z0, images, from_disparity, mirrored)
+
+
+def _as_they_are(latents: Tensor, prior: Prior) -> Tensor:
+    """Latents of any size at the prior's."""
+    channels, size, _ = prior.traits.latent_shape
+    if latents.shape[1] != channels:
+        raise InputError(
+            f"normals and coverage are {latents.shape[1]} channels, and the prior's latents have {channels}: "
+            "they cannot be its latents; set surface.latent_share=0, so that the normal map is encoded"
+        )
+    return resized(latents, size)
 
 
 def _happens(probability: float, generator: torch.Generator) -> bool:
@@ -61,7 +80,7 @@ def _happens(probability: float, generator: torch.Generator) -> bool:
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """[B, 3, H, W] => [B, 3, size, size], bilinear with antialiasing; untouched when it already fits."""
+    """[B, C, H, W] => [B, C, size, size], bilinear with antialiasing; untouched when it already fits."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)

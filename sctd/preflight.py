@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sctd import initial, registry
 from sctd.config import Config
-from sctd.config.prior import PriorSettings
+from sctd.config.prior import EMBEDDED, PriorSettings
 from sctd.config.surface import SHAPING
 from sctd.errors import InputError, PromptError
 from sctd.extras import need_matplotlib, need_mesh, need_tensorboard
@@ -65,6 +65,8 @@ def check_config(config: Config, *, resume: bool = False, prior_is_loaded: bool 
                 f"a stage has a prior of its own, {part.prior}, where one prior is loaded for the whole run; "
                 "leave it out of the stage"
             )
+    if not prior_is_loaded:
+        check_shown(config)
 
 
 def check_settings(config: Config, *, resume: bool = False) -> None:
@@ -79,6 +81,12 @@ def check_settings(config: Config, *, resume: bool = False) -> None:
     for part in config.parts():
         registry.check(part.method)
     check_representations(config)
+    for part in config.parts():
+        if _shows_normals(part) and part.rule.flip:
+            raise InputError(
+                f"a normal map (surface.shown) cannot be mirrored, and {part.method}.flip is "
+                f"{part.rule.flip:g}; set {part.method}.flip=0 in the stage"
+            )
     if config.output.plot:
         need_matplotlib("output.plot")
     if config.output.tensorboard:
@@ -120,6 +128,26 @@ def check_representations(config: Config) -> None:
                     f"{who} goes on with the mesh of the stage before; surface.{changed[0]} must be the same"
                 )
         before = part
+
+
+def check_shown(config: Config) -> None:
+    """Refuse pictures that the prior has never seen.
+
+    Args:
+        config: of a run with the priors that it names.
+
+    Raises:
+        InputError: they are normal maps, and the prior is the embedded one.
+    """
+    if any(_shows_normals(part) and part.prior.name == EMBEDDED for part in config.parts()):
+        raise InputError(
+            "surface.shown is normals, and the embedded prior has never seen a normal map; "
+            "set surface.shown=colors, or choose another prior (--prior)"
+        )
+
+
+def _shows_normals(config: Config) -> bool:
+    return config.representation == "mesh" and config.surface.shown == "normals"
 
 
 def check_prior(settings: PriorSettings) -> None:

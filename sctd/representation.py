@@ -33,6 +33,12 @@ class Picture(Protocol):
         """Its picture, [B, 1, H, W], 0..1, differentiable; None unless it was wanted."""
         ...
 
+    @property
+    def latents(self) -> Tensor | None:
+        """What to take as latents instead of encoding the colours, [B, C, H, W], differentiable, of any size;
+        None: the colours are encoded."""
+        ...
+
 
 @dataclass(frozen=True)
 class Term:

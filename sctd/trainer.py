@@ -214,6 +214,7 @@ class Trainer:
                 picture.rgb,
                 picture.disparity,
                 random["method"],
+                latents=picture.latents,
                 as_latent=self.as_latent,
                 flip=self.flip,
             )
@@ -222,7 +223,7 @@ class Trainer:
             guidance = self.method(z0, views.mirrored() if mirrored else views, i, random["method"])
         with within(REGULARISERS):
             terms = self.asset.terms(picture)
-            if not from_disparity and i % c.regularisers.reconstruction_every == 0:
+            if images is not None and not from_disparity and i % c.regularisers.reconstruction_every == 0:
                 terms += reconstruction(c.regularisers, self.prior, images, z0)
         # By now the device has the networks' work, and waiting for the rendering costs it nothing.
         if not self.asset.complete(picture):
@@ -260,17 +261,17 @@ class Trainer:
         return scalars | launched.known
 
     def _backward(
-        self, rgb: Tensor, seen: tuple[Tensor, Tensor], guidance: Guidance, terms: list[Term]
+        self, rgb: Tensor, seen: tuple[Tensor, Tensor | None], guidance: Guidance, terms: list[Term]
     ) -> None:
         """Gradients of all parameters: the method's from latents and pictures, the regularisers' beside it.
 
         Args:
             rgb: the rendering; once its gradient is complete, what follows is the rasterizer's backward pass.
-            seen: the latents, and the pictures that they encode.
+            seen: the latents, and the pictures that they encode, None where they encode none.
         """
         z0, images = seen
         ends, gradients = [z0, *(term.sums for term in terms)], [guidance.grad, *(t.gradient for t in terms)]
-        if guidance.of_pictures is not None:
+        if guidance.of_pictures is not None and images is not None:
             ends.append(images)
             gradients.append(guidance.of_pictures.to(images))
         hook = rgb.register_hook(lambda _: self.observer.turn_into(RENDER_BACKWARD))

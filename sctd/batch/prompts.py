@@ -218,6 +218,7 @@ def _config(values: Mapping[str, Any], base: Config, defaults: Defaults) -> Conf
     if shared:
         raise InputError(f"{', '.join(shared)}: the same for all assets of a batch; leave it out here")
     preflight.check_config(config, prior_is_loaded=True)
+    preflight.check_shown(config)
     preflight.check_prompt(config.prompt, config.prior)
     return config
 

@@ -92,6 +92,7 @@ def _check(job: PlannedRun) -> None:
     """Refuse a folder that holds a run of other settings, and a new run without the file it starts from."""
     begun = (job.folder / CONFIG).is_file()
     preflight.check_settings(job.config, resume=begun)
+    preflight.check_shown(job.config)
     if begun:
         check_same_settings(job.folder, job.config)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sctd.config.asset import RateSettings
-from sctd.config.base import NonNegative, Section
+from sctd.config.base import Fraction, NonNegative, Section
 
 SHAPING = ("kind", "resolution", "faces", "color_resolution", "stiffness")
 """Settings of which the surface is made; stages that go on with it have the same."""
@@ -37,6 +37,16 @@ class SurfaceSettings(Section):
         default=48, ge=16, le=400, description="pictures of the Gaussians that the first surface is made from"
     )
     view_size: int = Field(default=256, ge=64, le=2048, description="width and height of those, pixels")
+    shown: Literal["colors", "normals"] = Field(
+        default="colors",
+        description="what the prior sees: the mesh in its colours, or its normal map, which shapes the "
+        "surface and leaves the colours as they are",
+    )
+    latent_share: Fraction = Field(
+        default=0.1,
+        description="shown = normals: share of the stage's iterations, the first of them, in which normals "
+        "and coverage, made as small as latents, are the latents themselves; the rest encode the normal map",
+    )
     supersample: int = Field(
         default=2, ge=1, le=8, description="samples of a pixel along each side, which smooth the edges"
     )

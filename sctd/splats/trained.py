@@ -41,6 +41,11 @@ class Drawn:
         """See :class:`sctd.representation.Picture`."""
         return self.rendered.disparity
 
+    @property
+    def latents(self) -> None:
+        """See :class:`sctd.representation.Picture`: the colours are always encoded."""
+        return None
+
 
 class Splats:
     """Implements :class:`sctd.representation.Representation`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from sctd.cameras import CameraBatch
 from sctd.config.surface import SurfaceSettings
 from sctd.machine import transfer
 from sctd.mesh.trained.colors import ColorGrid
+from sctd.mesh.trained.normals import unit, vertex_normals
 from sctd.mesh.trained.surfaces import SURFACES, Shape, Surface
 from sctd.ops import triangles, views
 
@@ -47,6 +48,33 @@ class Seen(NamedTuple):
     """Over the background, [C, 3, H, W], 0..1."""
     disparity: Tensor | None
     """See :func:`sctd.ops.views`: [C, 1, H, W], 0..1; None unless it was wanted."""
+    coverage: Tensor | None
+    """Share of each pixel that a triangle covers, [C, 1, H, W], 0..1; None where the disparity is."""
+
+
+class Paint(NamedTuple):
+    """How the samples that a triangle covers get their colours."""
+
+    carried: Tensor
+    """What vertices carry and faces interpolate, [V, D], or [C, V, D] for each camera its own."""
+    color: Callable[[Tensor], Tensor]
+    """From that at N samples, [N, D], to their colours, [N, 3], 0..1."""
+
+
+def normal_map(shape: Shape, cameras: CameraBatch) -> Paint:
+    """Normals as colours: red, green, blue = (1 + x, 1 + y, 1 + z) / 2, as each camera sees them.
+
+    x points to the right of the picture, y up and z towards the camera: what faces the camera is
+    (0.5, 0.5, 1). Vertices have the mean of their faces' normals by area, samples that of their face's
+    vertices at length 1. They are those of the side that is outside, also where a camera sees the inside.
+    """
+    turned = (_UPRIGHT[:, None] * cameras.viewmats[:, :3, :3].cpu()).to(shape.vertices)
+    carried = vertex_normals(shape.vertices, shape.faces) @ turned.transpose(1, 2)
+    return Paint(carried, lambda seen: (1 + unit(seen)) / 2)
+
+
+_UPRIGHT = torch.tensor([1.0, -1.0, -1.0])
+"""From the cameras' axes, whose y points down and z away, to those of a normal map."""
 
 
 def drawn(
@@ -67,6 +95,23 @@ def drawn(
         disparity: whether the second result is wanted.
         backend: see :func:`sctd.ops.triangles.rasterize`.
     """
+    paint = Paint(shape.vertices, colors.at)
+    return painted(
+        shape, paint, cameras, background, supersample=supersample, disparity=disparity, backend=backend
+    )
+
+
+def painted(
+    shape: Shape,
+    paint: Paint,
+    cameras: CameraBatch,
+    background: Tensor,
+    *,
+    supersample: int,
+    disparity: bool,
+    backend: str,
+) -> Seen:
+    """Draw a shape in any colours; arguments as for :func:`drawn`."""
     device = shape.vertices.device
     cameras = cameras.to(device)
     fine = torch.tensor([supersample, supersample, 1.0], device=device)
@@ -77,18 +122,19 @@ def drawn(
     )
     faces = triangles.topology(shape.faces, len(shape.vertices))
     found = triangles.rasterize(clip, faces, height, width, backend=backend)
-    places = triangles.interpolate(shape.vertices, clip, faces, found, backend=backend)
+    carried = triangles.interpolate(paint.carried, clip, faces, found, backend=backend)
     image = transfer.to_device(background, device)[:, None, None].repeat(1, height, width, 1)
-    image[found.covered] = colors.at(places[found.covered])
+    image[found.covered] = paint.color(carried[found.covered])
     if disparity:
         depth = triangles.interpolate(clip[..., 3:], clip, faces, found, backend=backend)
         image = torch.cat((image, depth, found.covered[..., None].to(image)), dim=3)
     image = triangles.edge_gradient(image, clip, faces, found, backend=backend)
     image = F.avg_pool2d(image.permute(0, 3, 1, 2), supersample).permute(0, 2, 3, 1)
     if not disparity:
-        return Seen(image.permute(0, 3, 1, 2), None)
-    rgb, inverse, _ = views(image[..., :4].contiguous(), image[..., 4:].contiguous())
-    return Seen(rgb, inverse)
+        return Seen(image.permute(0, 3, 1, 2), None, None)
+    coverage = image[..., 4:].contiguous()
+    rgb, inverse, _ = views(image[..., :4].contiguous(), coverage)
+    return Seen(rgb, inverse, coverage.permute(0, 3, 1, 2))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from sctd.cameras import CameraBatch
 from sctd.config import Config
 from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
-from sctd.mesh.trained.colored import ColoredMesh, Seen, drawn
+from sctd.mesh.trained.colored import ColoredMesh, Seen, drawn, normal_map, painted
 from sctd.mesh.trained.colors import ColorGrid
 from sctd.mesh.trained.start import first_mesh
 from sctd.mesh.trained.surfaces import Shape
@@ -26,9 +26,10 @@ from sctd.stages import OPTIMISER, REGULARISERS, RENDER, SILENT, Observer
 class DrawnMesh:
     """A rendering, with the shape that it shows."""
 
-    def __init__(self, seen: Seen, shape: Shape) -> None:
-        self.rgb, self.disparity = seen
+    def __init__(self, seen: Seen, shape: Shape, latents: Tensor | None = None) -> None:
+        self.rgb, self.disparity, _ = seen
         self.shape = shape
+        self.latents = latents
 
 
 class TrainedMesh:
@@ -91,6 +92,8 @@ class TrainedMesh:
                     "the surface has vanished: it has no triangles left; lower its learning rates "
                     "(surface.*.start), or begin with Gaussians that show the object"
                 )
+            if self._config.surface.shown == "normals":
+                return self._normal_map(shape, cameras, iteration, disparity)
             seen = drawn(
                 shape,
                 self._colors,
@@ -101,6 +104,28 @@ class TrainedMesh:
                 backend=self._backend,
             )
         return DrawnMesh(seen, shape)
+
+    def _normal_map(self, shape: Shape, cameras: CameraBatch, iteration: int, disparity: bool) -> DrawnMesh:
+        """The geometry stage of Chen et al. 2023, "Fantasia3D": normals before black.
+
+        At first the latents are the normals themselves, -1..1, and the coverage, 0..1, in this order.
+        """
+        c = self._config
+        at_once = iteration < c.surface.latent_share * c.iterations
+        cameras = cameras.to(shape.vertices.device)
+        seen = painted(
+            shape,
+            normal_map(shape, cameras),
+            cameras,
+            torch.zeros(len(cameras), 3),
+            supersample=c.surface.supersample,
+            disparity=disparity or at_once,
+            backend=self._backend,
+        )
+        if not at_once:
+            return DrawnMesh(seen, shape)
+        assert seen.coverage is not None
+        return DrawnMesh(seen, shape, torch.cat((2 * seen.rgb - 1, seen.coverage), dim=1))
 
     def complete(self, picture: DrawnMesh) -> bool:
         """Always."""
