@@ -22,7 +22,9 @@ Preset = Annotated[
 ]
 Stages = Annotated[
     str | None,
-    typer.Option(help="Named stages of the run: magic3d, Gaussians and then a mesh; docs/stages.md."),
+    typer.Option(
+        help="Named stages of the run: magic3d or fantasia3d: Gaussians, then a mesh; docs/stages.md."
+    ),
 ]
 Card = Annotated[
     str | None,

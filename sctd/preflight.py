@@ -142,7 +142,7 @@ def check_shown(config: Config) -> None:
     if any(_shows_normals(part) and part.prior.name == EMBEDDED for part in config.parts()):
         raise InputError(
             "surface.shown is normals, and the embedded prior has never seen a normal map; "
-            "set surface.shown=colors, or choose another prior (--prior)"
+            "set surface.shown=colors, take --stages magic3d, or choose another prior (--prior)"
         )
 
 

@@ -23,16 +23,20 @@ class Mesh:
     faces: NDArray[np.int32]
     """Rows of ``vertices``, [F, 3], counter-clockwise seen from outside."""
     texture: NDArray[np.uint8]
-    """[H, W, 3], sRGB: the colours as they are to be seen, without light."""
+    """[H, W, 3], sRGB: the colours as they are to be seen, without light; with ``gloss`` the base colours."""
+    gloss: NDArray[np.uint8] | None = None
+    """[H, W, 3] of a surface that is to be lit: 255, roughness, metal, as glTF packs them; None: unlit."""
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
+        gloss = self.texture if self.gloss is None else self.gloss
         for name, array, shape in (
             ("vertices", self.vertices, (count, 3)),
             ("normals", self.normals, (count, 3)),
             ("uvs", self.uvs, (count, 2)),
             ("faces", self.faces, (len(self.faces), 3)),
             ("texture", self.texture, (*self.texture.shape[:2], 3)),
+            ("gloss", gloss, (*gloss.shape[:2], 3)),
         ):
             if array.shape != shape or array.size == 0:
                 raise InputError(f"{name} of a mesh must have shape {list(shape)}, none 0; got {array.shape}")

@@ -118,8 +118,8 @@ class Config(_WithMethods):
         default=(),
         max_length=16,
         description="stages of the run, one after the other, each with a `name`, a `share` of the "
-        "iterations and `settings` that differ from the run's (docs/stages.md), or the name magic3d; [] is "
-        "one stage",
+        "iterations and `settings` that differ from the run's (docs/stages.md), or a name, magic3d or "
+        "fantasia3d; [] is one stage",
     )
 
     @field_validator("prompt", "negative_prompt", mode="before")

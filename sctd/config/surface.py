@@ -37,10 +37,11 @@ class SurfaceSettings(Section):
         default=48, ge=16, le=400, description="pictures of the Gaussians that the first surface is made from"
     )
     view_size: int = Field(default=256, ge=64, le=2048, description="width and height of those, pixels")
-    shown: Literal["colors", "normals"] = Field(
+    shown: Literal["colors", "normals", "material"] = Field(
         default="colors",
         description="what the prior sees: the mesh in its colours, or its normal map, which shapes the "
-        "surface and leaves the colours as they are",
+        "surface and leaves the colours as they are, or a material (base colour, roughness, metal) in "
+        "a light, which leaves the surface as it is",
     )
     latent_share: Fraction = Field(
         default=0.1,

@@ -1,7 +1,7 @@
 """A mesh => .glb: y up, front at +z, as glTF and we have it; pictures inside, as PNG.
 
-Materials are KHR_materials_unlit, since the colours hold their light. Programs without the extension see a
-rough surface that is no metal.
+Materials are KHR_materials_unlit, where the colours hold their light. Programs without the extension see a
+rough surface that is no metal. A mesh with roughness and metal is lit by the program that shows it.
 
 Source: glTF 2.0 specification; KhronosGroup/glTF, extensions/2.0/Khronos/KHR_materials_unlit.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sctd.files import whole_file
@@ -36,7 +37,8 @@ def write_mesh_glb(path: Path, mesh: Mesh) -> None:
     """
     scene = _Scene()
     (surface,) = Triangles.of_mesh(mesh).surfaces
-    scene.add(surface, normals=mesh.normals)
+    gloss = None if mesh.gloss is None else Texture(torch.from_numpy(mesh.gloss), ("clamp", "clamp"))
+    scene.add(surface, normals=mesh.normals, gloss=gloss)
     _write(path, scene.container())
 
 
@@ -73,8 +75,10 @@ class _Scene:
         self._primitives: list[dict[str, Any]] = []
         self._pictures: dict[int, int] = {}
 
-    def add(self, surface: Surface, normals: NDArray[np.float32] | None = None) -> None:
-        """Vertices, faces, colours and the picture of a surface."""
+    def add(
+        self, surface: Surface, normals: NDArray[np.float32] | None = None, gloss: Texture | None = None
+    ) -> None:
+        """Vertices, faces, colours and the picture of a surface; one with ``gloss`` is lit."""
         add = self._buffer.accessor
         attributes = {"POSITION": add(surface.vertices.float().numpy(), bounds=True)}
         if normals is not None:
@@ -92,22 +96,32 @@ class _Scene:
             {
                 "attributes": attributes,
                 "indices": add(faces, INDICES),
-                "material": self._material(None if layer is None else layer.texture, double=normals is None),
+                "material": self._material(
+                    None if layer is None else layer.texture, gloss, double=normals is None
+                ),
             }
         )
 
     def container(self) -> bytes:
         """The file."""
         there = {name: items for name, items in self._tree.items() if items}
-        return self._buffer.container(
-            {"extensionsUsed": [UNLIT], "meshes": [{"primitives": self._primitives}], **there}
-        )
+        unlit = any("extensions" in material for material in self._tree["materials"])
+        used = {"extensionsUsed": [UNLIT]} if unlit else {}
+        return self._buffer.container({**used, "meshes": [{"primitives": self._primitives}], **there})
 
-    def _material(self, texture: Texture | None, double: bool) -> int:
+    def _material(self, texture: Texture | None, gloss: Texture | None, double: bool) -> int:
         looks: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.9}
         if texture is not None:
             looks = {"baseColorTexture": {"index": self._texture(texture)}, **looks}
-        material: dict[str, Any] = {"pbrMetallicRoughness": looks, "extensions": {UNLIT: {}}}
+        material: dict[str, Any] = {"pbrMetallicRoughness": looks}
+        if gloss is None:
+            material["extensions"] = {UNLIT: {}}
+        else:  # factors are 1 where none is given
+            picture = {"index": self._texture(gloss)}
+            material["pbrMetallicRoughness"] = {
+                "baseColorTexture": looks["baseColorTexture"],
+                "metallicRoughnessTexture": picture,
+            }
         if double:  # what another program wrote may be an open sheet
             material["doubleSided"] = True
         return self._index("materials", material)

@@ -45,7 +45,12 @@ class Extracted:
             parts.append(f"dropped {self.outside} Gaussians far outside")
         if self.unseen >= 0.001:
             parts.append(f"{self.unseen:.1%} of the surface is hidden from outside, its colour is guessed")
-        return "; ".join([*parts, "colours are the same from every side"])
+        if mesh.gloss is None:
+            parts.append("colours are the same from every side")
+        else:
+            parts.append("it has roughness and metal, for programs with a light")
+            parts.append("pictures of sctd show its base colour")
+        return "; ".join(parts)
 
 
 def extract(gaussians: Gaussians, wish: MeshSettings | None = None) -> Extracted:

@@ -18,7 +18,9 @@ from sctd.config import Config, load_config
 from sctd.config.surface import SurfaceSettings
 from sctd.errors import InputError
 from sctd.latents import render_to_latents
-from sctd.mesh.trained.colored import ColoredMesh, Seen, normal_map, painted
+from sctd.mesh.trained.colored import ColoredMesh, Seen, painted
+from sctd.mesh.trained.colors import ColorGrid
+from sctd.mesh.trained.paints import normal_map
 from sctd.mesh.trained.start import first_mesh
 from sctd.mesh.trained.surfaces import Shape
 from sctd.mesh.trained.trained import TrainedMesh
@@ -63,15 +65,9 @@ def traced(cameras: CameraBatch, axes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def seen_of(shape: Shape, cameras: CameraBatch) -> Seen:
-    return painted(
-        shape,
-        normal_map(shape, cameras),
-        cameras,
-        torch.zeros(len(cameras), 3),
-        supersample=2,
-        disparity=True,
-        backend="auto",
-    )
+    none = ColorGrid(torch.zeros(3, 2, 2, 2), torch.tensor([[-1.0] * 3, [1.0] * 3]))
+    paint = normal_map(shape, none, cameras)
+    return painted(shape, paint, cameras, torch.zeros(len(cameras), 3), disparity=True)
 
 
 def round_about(count: int = 6) -> CameraBatch:

@@ -22,7 +22,7 @@ from sctd.formats.meshes.surface import Triangles
 from sctd.formats.write_ply import write_ply
 from sctd.gaussians import Gaussians
 from sctd.pipeline import RunResult, generate
-from sctd.preflight import check_settings
+from sctd.preflight import check_config, check_settings
 from sctd.run import checkpoint as checkpoints
 from sctd.run.folder import ASSET_MESH, CHECKPOINTS, CONTACT, LOG, read_log
 from sctd.run.report import Silent
@@ -193,11 +193,42 @@ def test_gaussians_that_nobody_sees_make_no_mesh(tmp_path: Path, overrides: tupl
 
 
 def test_named_stages_are_a_list() -> None:
-    assert stages_names() == ["magic3d"]
+    assert stages_names() == ["fantasia3d", "magic3d"]
     named, spelled = of("stages=magic3d"), load_config(prompt="a red ball", stages="magic3d")
     assert named == spelled
     assert [part.representation for part in named.parts()] == ["gaussians", "mesh"]
     assert load_config(prompt="a red ball").representation == "gaussians"
     check_settings(named)
-    with pytest.raises(InputError, match="unknown stages 'nerf'; choose one of: magic3d"):
+    with pytest.raises(InputError, match="unknown stages 'nerf'; choose one of: fantasia3d, magic3d"):
         of("stages=nerf")
+
+
+def test_geometry_and_then_appearance_are_for_priors_that_know_normal_maps() -> None:
+    made = load_config(prompt="a red ball", preset="sd21", stages="fantasia3d")
+    check_settings(made)
+    assert [part.representation for part in made.parts()] == ["gaussians", "mesh", "mesh"]
+    assert [part.surface.shown for part in made.parts()] == ["colors", "normals", "material"]
+    with pytest.raises(InputError, match=r"the embedded prior has never seen a normal map.*magic3d"):
+        check_config(of("stages=fantasia3d"))
+
+
+def test_a_run_of_geometry_and_appearance_ends_with_a_material(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    """Stopped in its geometry and in its appearance it ends with the same bits."""
+    settings = (*overrides, "stages=fantasia3d")
+    made, messages = run(tmp_path / "whole", settings)
+    assert any("roughness and metal" in text for text in messages)
+    assert made.asset == made.folder / ASSET_MESH
+    data = made.asset.read_bytes()
+    tree = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+    assert "extensionsUsed" not in tree
+    looks = tree["materials"][0]["pbrMetallicRoughness"]
+    assert looks == {"baseColorTexture": {"index": 0}, "metallicRoughnessTexture": {"index": 1}}
+    for at, resume in ((8, False), (11, True)):
+        asked = count(9 if resume else 1)
+        with pytest.raises(KeyboardInterrupt, match=f"after iteration {at} of {ITERATIONS}"):
+            run(tmp_path / "run", settings, resume=resume, stop=lambda at=at, asked=asked: next(asked) >= at)
+    again, _ = run(tmp_path / "run", settings, resume=True)
+    for name in (ASSET_MESH, CONTACT):
+        assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name

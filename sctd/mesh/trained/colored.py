@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from sctd.cameras import CameraBatch
 from sctd.config.surface import SurfaceSettings
 from sctd.machine import transfer
 from sctd.mesh.trained.colors import ColorGrid
-from sctd.mesh.trained.normals import unit, vertex_normals
+from sctd.mesh.trained.paints import PAINTS, Paint
 from sctd.mesh.trained.surfaces import SURFACES, Shape, Surface
 from sctd.ops import triangles, views
 
@@ -52,31 +52,6 @@ class Seen(NamedTuple):
     """Share of each pixel that a triangle covers, [C, 1, H, W], 0..1; None where the disparity is."""
 
 
-class Paint(NamedTuple):
-    """How the samples that a triangle covers get their colours."""
-
-    carried: Tensor
-    """What vertices carry and faces interpolate, [V, D], or [C, V, D] for each camera its own."""
-    color: Callable[[Tensor], Tensor]
-    """From that at N samples, [N, D], to their colours, [N, 3], 0..1."""
-
-
-def normal_map(shape: Shape, cameras: CameraBatch) -> Paint:
-    """Normals as colours: red, green, blue = (1 + x, 1 + y, 1 + z) / 2, as each camera sees them.
-
-    x points to the right of the picture, y up and z towards the camera: what faces the camera is
-    (0.5, 0.5, 1). Vertices have the mean of their faces' normals by area, samples that of their face's
-    vertices at length 1. They are those of the side that is outside, also where a camera sees the inside.
-    """
-    turned = (_UPRIGHT[:, None] * cameras.viewmats[:, :3, :3].cpu()).to(shape.vertices)
-    carried = vertex_normals(shape.vertices, shape.faces) @ turned.transpose(1, 2)
-    return Paint(carried, lambda seen: (1 + unit(seen)) / 2)
-
-
-_UPRIGHT = torch.tensor([1.0, -1.0, -1.0])
-"""From the cameras' axes, whose y points down and z away, to those of a normal map."""
-
-
 def drawn(
     shape: Shape,
     colors: ColorGrid,
@@ -95,7 +70,7 @@ def drawn(
         disparity: whether the second result is wanted.
         backend: see :func:`sctd.ops.triangles.rasterize`.
     """
-    paint = Paint(shape.vertices, colors.at)
+    paint = PAINTS["colors"](shape, colors, cameras)
     return painted(
         shape, paint, cameras, background, supersample=supersample, disparity=disparity, backend=backend
     )
@@ -107,9 +82,9 @@ def painted(
     cameras: CameraBatch,
     background: Tensor,
     *,
-    supersample: int,
-    disparity: bool,
-    backend: str,
+    supersample: int = 2,
+    disparity: bool = False,
+    backend: str = "auto",
 ) -> Seen:
     """Draw a shape in any colours; arguments as for :func:`drawn`."""
     device = shape.vertices.device
@@ -143,6 +118,10 @@ def mesh_images(
 ) -> Tensor:
     """Pictures for people, uint8 on the CPU, [C, H, W, 3]; as :func:`sctd.render.render_images`."""
     shape, behind = mesh.surface().shape(), torch.tensor([background])
-    frames = [drawn(shape, mesh.colors, cameras[i : i + 1], behind).rgb for i in range(len(cameras))]
+    paint = PAINTS["material" if mesh.colors.is_material else "colors"]
+    frames = [
+        painted(shape, paint(shape, mesh.colors, camera), camera, behind).rgb
+        for camera in (cameras[i : i + 1] for i in range(len(cameras)))
+    ]
     rgb = torch.cat(frames).clamp(0, 1).permute(0, 2, 3, 1)
     return (255 * rgb).round().to(torch.uint8).cpu().contiguous()

@@ -14,13 +14,17 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional as F
 
+MATERIAL = ("red", "green", "blue", "roughness", "metal")
+"""Channels of a material, each 0..1: base colour in sRGB, and what glTF 2.0 calls so."""
+
 
 @dataclass(frozen=True, eq=False)
 class ColorGrid:
     """Colours 0..1 at the points of a grid."""
 
     values: Tensor
-    """[3, X, Y, Z]: sRGB at the points of a box, whose corners are the outermost of them."""
+    """[3, X, Y, Z]: sRGB at the points of a box, whose corners are the outermost of them. Of a material
+    [5, X, Y, Z]: MATERIAL has its channels."""
     box: Tensor
     """Two opposite corners, low and high, [2, 3], world units."""
 
@@ -28,8 +32,23 @@ class ColorGrid:
         """The same on a device."""
         return ColorGrid(self.values.to(device), self.box.to(device))
 
+    @property
+    def is_material(self) -> bool:
+        """Whether these are the colours of a material, to be lit."""
+        return len(self.values) == len(MATERIAL)
+
+    def as_material(self) -> ColorGrid:
+        """The same colours on a surface that is half rough and no metal; a material as it is."""
+        if self.is_material:
+            return self
+        more = [torch.full_like(self.values[:1], value) for value in (0.5, 0.0)]
+        return ColorGrid(torch.cat((self.values, *more)), self.box)
+
     def at(self, places: Tensor) -> Tensor:
-        """Colours [N, 3] at places [N, 3]; beyond the box those of its border. Differentiable in both."""
+        """Colours [N, 3], or materials [N, 5], at places [N, 3]; beyond the box those of its border.
+
+        Differentiable in both.
+        """
         low, high = self.box.unbind(0)
         inside = 2 * (places - low) / (high - low) - 1
         read = F.grid_sample(

@@ -32,12 +32,17 @@ def finished(mesh: ColoredMesh, wish: MeshSettings) -> Extracted:
     layout = unwrapped(vertices, faces, wish.texture)
     texels = covered_texels(layout.uvs, layout.faces, wish.texture)
     places = on_texels(vertices, layout, texels).to(mesh.colors.values.device)
-    picture = picture_of(255 * mesh.colors.at(places).cpu(), texels, wish.texture)
+    values = 255 * mesh.colors.at(places).cpu()
+    gloss = None
+    if mesh.colors.is_material:
+        packed = torch.cat((torch.full_like(values[:, :1], 255), values[:, 3:]), dim=1)
+        gloss = picture_of(packed, texels, wish.texture)
     made = Mesh(
         vertices[layout.source].astype(np.float32),
         vertex_normals(vertices, faces)[layout.source].astype(np.float32),
         layout.uvs,
         layout.faces,
-        picture,
+        picture_of(values[:, :3], texels, wish.texture),
+        gloss,
     )
     return Extracted(made, dropped, 0, open_edges(faces), 0.0)

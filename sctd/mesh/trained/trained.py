@@ -13,8 +13,9 @@ from sctd.cameras import CameraBatch
 from sctd.config import Config
 from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
-from sctd.mesh.trained.colored import ColoredMesh, Seen, drawn, normal_map, painted
+from sctd.mesh.trained.colored import ColoredMesh, Seen, painted
 from sctd.mesh.trained.colors import ColorGrid
+from sctd.mesh.trained.paints import PAINTS
 from sctd.mesh.trained.start import first_mesh
 from sctd.mesh.trained.surfaces import Shape
 from sctd.ops import AdamGroup, adam_schedule, adam_step_
@@ -62,14 +63,16 @@ class TrainedMesh:
     def _begin(self, first: ColoredMesh) -> None:
         """Optimise a mesh, with the settings of this stage."""
         self._surface = replace(first, settings=self._config.surface).surface()
-        values = first.colors.values.detach().clone().requires_grad_()
-        self._colors = ColorGrid(values, first.colors.box)
+        lit = self._config.surface.shown == "material"
+        colors = first.colors.as_material() if lit else first.colors
+        self._colors = ColorGrid(colors.values.detach().clone().requires_grad_(), colors.box)
         self._moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self._parameters().items()
         }
 
     def _parameters(self) -> dict[str, Tensor]:
-        return {**self._surface.parameters, "colors": self._colors.values}
+        shaping = {} if self._config.surface.shown == "material" else self._surface.parameters
+        return {**shaping, "colors": self._colors.values}
 
     def draw(
         self,
@@ -92,33 +95,27 @@ class TrainedMesh:
                     "the surface has vanished: it has no triangles left; lower its learning rates "
                     "(surface.*.start), or begin with Gaussians that show the object"
                 )
-            if self._config.surface.shown == "normals":
-                return self._normal_map(shape, cameras, iteration, disparity)
-            seen = drawn(
-                shape,
-                self._colors,
-                cameras,
-                background,
-                supersample=self._config.surface.supersample,
-                disparity=disparity,
-                backend=self._backend,
-            )
-        return DrawnMesh(seen, shape)
+            return self._drawn(shape, cameras.to(shape.vertices.device), background, iteration, disparity)
 
-    def _normal_map(self, shape: Shape, cameras: CameraBatch, iteration: int, disparity: bool) -> DrawnMesh:
-        """The geometry stage of Chen et al. 2023, "Fantasia3D": normals before black.
+    def _drawn(
+        self, shape: Shape, cameras: CameraBatch, background: Tensor, iteration: int, disparity: bool
+    ) -> DrawnMesh:
+        """As ``surface.shown`` says; normals and materials as Chen et al. 2023, "Fantasia3D", show them.
 
-        At first the latents are the normals themselves, -1..1, and the coverage, 0..1, in this order.
+        Normal maps are before black. At first the latents are the normals themselves, -1..1, and the
+        coverage, 0..1, in this order. A material leaves the surface as it is.
         """
-        c = self._config
-        at_once = iteration < c.surface.latent_share * c.iterations
-        cameras = cameras.to(shape.vertices.device)
+        c = self._config.surface
+        normals = c.shown == "normals"
+        at_once = normals and iteration < c.latent_share * self._config.iterations
+        if c.shown == "material":
+            shape = Shape(shape.vertices.detach(), shape.faces)
         seen = painted(
             shape,
-            normal_map(shape, cameras),
+            PAINTS[c.shown](shape, self._colors, cameras),
             cameras,
-            torch.zeros(len(cameras), 3),
-            supersample=c.surface.supersample,
+            torch.zeros_like(background) if normals else background,
+            supersample=c.supersample,
             disparity=disparity or at_once,
             backend=self._backend,
         )
@@ -135,7 +132,7 @@ class TrainedMesh:
         """Normal consistency and the Laplacian, where one has a weight."""
         c = self._config.surface
         weights = {"normals": c.normals, "laplacian": c.laplacian}
-        if not any(weights.values()):
+        if c.shown == "material" or not any(weights.values()):
             return []
         return [Term(weights, self._surface.roughness(picture.shape)[None])]
 
