@@ -107,6 +107,13 @@ def test_prompts_that_the_embedded_prior_refuses_are_named_before_the_night(tmp_
     assert ball.startswith(f"{tmp_path / 'p.jsonl'}:3: the embedded prior cannot draw this prompt")
 
 
+def test_normal_maps_are_refused_where_the_embedded_prior_would_see_them(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("a red ball\n")
+    with pytest.raises(BadLines) as caught:
+        read_prompts(tmp_path / "p.txt", Defaults(overrides=["stages=fantasia3d"]))
+    assert "the embedded prior has never seen a normal map" in str(caught.value.problems)
+
+
 def test_files_of_settings_are_read_once_whatever_the_number_of_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import CameraBatch
+from sctd.machine import transfer
 from sctd.mesh.trained.colors import ColorGrid
 from sctd.mesh.trained.light import shaded
 from sctd.mesh.trained.normals import unit, vertex_normals
@@ -36,7 +37,8 @@ def normal_map(shape: Shape, colors: ColorGrid, cameras: CameraBatch) -> Paint:
     (0.5, 0.5, 1). Vertices have the mean of their faces' normals by area, samples that of their face's
     vertices at length 1. They are those of the side that is outside, also where a camera sees the inside.
     """
-    turned = (_UPRIGHT[:, None] * cameras.viewmats[:, :3, :3].cpu()).to(shape.vertices)
+    axes = _UPRIGHT[:, None] * cameras.viewmats[:, :3, :3]
+    turned = transfer.to_device(axes, shape.vertices.device)
     carried = vertex_normals(shape.vertices, shape.faces) @ turned.transpose(1, 2)
     return Paint(carried, lambda seen: (1 + unit(seen)) / 2)
 
@@ -44,7 +46,7 @@ def normal_map(shape: Shape, colors: ColorGrid, cameras: CameraBatch) -> Paint:
 def lit(shape: Shape, colors: ColorGrid, cameras: CameraBatch) -> Paint:
     """The material of the places in the light of :func:`sctd.mesh.trained.light.sky`."""
     turns, moves = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3:]
-    eyes = -(turns.transpose(1, 2) @ moves)[:, None, :, 0].to(shape.vertices)
+    eyes = transfer.to_device(-(turns.transpose(1, 2) @ moves)[:, None, :, 0], shape.vertices.device)
     places, normals = shape.vertices, vertex_normals(shape.vertices, shape.faces)
     both = torch.cat((places, normals), dim=1).expand(len(eyes), -1, -1)
     carried = torch.cat((both, eyes - places), dim=2)
@@ -56,7 +58,7 @@ PAINTS: dict[str, Callable[[Shape, ColorGrid, CameraBatch], Paint]] = {
     "normals": normal_map,
     "material": lit,
 }
-"""By ``surface.shown``. Colours may be a material, whose first three channels are colours."""
+"""By ``surface.shown``, for cameras on the CPU. A material's first three channels are colours."""
 
 _UPRIGHT = torch.tensor([1.0, -1.0, -1.0])
 """From the cameras' axes, whose y points down and z away, to those of a normal map."""

@@ -95,7 +95,7 @@ class TrainedMesh:
                     "the surface has vanished: it has no triangles left; lower its learning rates "
                     "(surface.*.start), or begin with Gaussians that show the object"
                 )
-            return self._drawn(shape, cameras.to(shape.vertices.device), background, iteration, disparity)
+            return self._drawn(shape, cameras, background, iteration, disparity)
 
     def _drawn(
         self, shape: Shape, cameras: CameraBatch, background: Tensor, iteration: int, disparity: bool
