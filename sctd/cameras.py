@@ -48,6 +48,16 @@ class CameraBatch:
         }
         return replace(self, **each)
 
+    @property
+    def far_plane(self) -> float:
+        """Depth that triangles are drawn to with full precision, world units."""
+        return 1e4 * self.near_plane
+
+    def finer(self, factor: int) -> CameraBatch:
+        """The same cameras with ``factor`` times as many pixels along each side."""
+        Ks = self.Ks * self.Ks.new_tensor([factor, factor, 1.0])[:, None]
+        return replace(self, Ks=Ks, width=self.width * factor, height=self.height * factor)
+
     def over(self, background: Tensor) -> Viewpoints:
         """The viewpoints of pictures over backgrounds [C, 3], 0..1, for a prior."""
         return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)

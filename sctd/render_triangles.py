@@ -69,16 +69,15 @@ class _Scene:
 
     def view(self, cameras: CameraBatch, i: int) -> Tensor:
         """Colours, coverage, depth, normals of a camera, [H, W, 8]: means of samples, 0 where nothing is."""
-        width, height = SUPERSAMPLE * cameras.width, SUPERSAMPLE * cameras.height
-        viewmat, K = cameras.viewmats[i].detach().cpu().double(), cameras.Ks[i].detach().cpu().double()
-        fine = K * K.new_tensor([SUPERSAMPLE, SUPERSAMPLE, 1])[:, None]
-        near = cameras.near_plane
-        clip = clip_space(self._vertices, viewmat[None], fine[None], width, height, near, 1e4 * near)
+        fine = cameras[i : i + 1].finer(SUPERSAMPLE)
+        width, height = fine.width, fine.height
+        viewmats, Ks = (t.detach().cpu().double() for t in (fine.viewmats, fine.Ks))
+        clip = clip_space(self._vertices, viewmats, Ks, width, height, fine.near_plane, fine.far_plane)
         found = rasterize(clip, self._mesh, height, width)
         where = torch.nonzero(found.covered.flatten()).flatten()
         face, weights = found.triangles.flatten()[where].long(), found.barycentrics.reshape(-1, 3)[where]
         corners = self._mesh.faces[face].long()
-        eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
+        eye = -viewmats[0, :3, :3].T @ viewmats[0, :3, 3]
         sides = torch.where(((eye - self._first) * self._normals).sum(1, keepdim=True) < 0, -1.0, 1.0)
         seen = (
             linear_to_srgb(self._colors(face, weights)),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from sctd.config.mesh import MeshSettings
 from sctd.gaussians import Gaussians
 from sctd.mesh.surface import REACH, distances, surface_of
@@ -68,11 +66,5 @@ def extract(gaussians: Gaussians, wish: MeshSettings | None = None) -> Extracted
     normals = vertex_normals(vertices, faces)
     layout = unwrapped(vertices, faces, wish.texture)
     picture, unseen = baked(vertices, normals, layout, views, wish.texture, REACH * field.step)
-    mesh = Mesh(
-        vertices[layout.source].astype(np.float32),
-        normals[layout.source].astype(np.float32),
-        layout.uvs,
-        layout.faces,
-        picture,
-    )
+    mesh = layout.mesh(vertices, normals, picture)
     return Extracted(mesh, dropped, len(gaussians) - len(inside), open_edges(faces), unseen)

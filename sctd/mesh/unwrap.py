@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sctd.mesh.surface import Faces, Vertices
+from sctd.triangle_mesh import Mesh
 
 PADDING = 2
 """Texels between two charts, into which colours are spread."""
@@ -27,6 +28,17 @@ class Layout(NamedTuple):
     """Of those, [W, 2], 0..1, from the picture's upper left corner."""
     faces: Faces
     """The triangles in their order, rows of those, [F, 3]."""
+
+    def mesh(
+        self,
+        vertices: Vertices,
+        normals: Vertices,
+        texture: NDArray[np.uint8],
+        gloss: NDArray[np.uint8] | None = None,
+    ) -> Mesh:
+        """The mesh of the vertices [V, 3] and normals [V, 3] that were laid out, with its pictures."""
+        places, directions = (values[self.source].astype(np.float32) for values in (vertices, normals))
+        return Mesh(places, directions, self.uvs, self.faces, texture, gloss)
 
 
 def unwrapped(vertices: Vertices, faces: Faces, size: int) -> Layout:

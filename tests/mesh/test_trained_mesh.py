@@ -16,9 +16,10 @@ from sctd.config.mesh import MeshSettings
 from sctd.config.surface import SurfaceSettings
 from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
-from sctd.mesh.trained.colored import ColoredMesh, drawn, mesh_images
+from sctd.mesh.trained.colored import ColoredMesh, mesh_images, painted
 from sctd.mesh.trained.colors import ColorGrid, nearest_colors
 from sctd.mesh.trained.finish import finished
+from sctd.mesh.trained.paints import PAINTS
 from sctd.mesh.trained.start import first_mesh
 from sctd.mesh.trained.trained import TrainedMesh
 from sctd.mesh.triangles import open_edges
@@ -93,12 +94,11 @@ def test_a_finished_mesh_is_the_surface_in_its_colours(made: ColoredMesh) -> Non
 @pytest.mark.parametrize("disparity", [False, True])
 def test_a_picture_s_gradient_reaches_the_shape_and_the_colours(made: ColoredMesh, disparity: bool) -> None:
     """Making the picture red makes the blue side red and moves no vertex that is red already inside."""
-    surface = made.surface()
+    surface, cameras = made.surface(), orbit_cameras(2, 0.0, 3.0, 30.0, 32)
     values = made.colors.values.clone().requires_grad_()
-    colors = ColorGrid(values, made.colors.box)
-    seen = drawn(
-        surface.shape(), colors, orbit_cameras(2, 0.0, 3.0, 30.0, 32), torch.ones(2, 3), disparity=disparity
-    )
+    shape = surface.shape()
+    paint = PAINTS["colors"](shape, ColorGrid(values, made.colors.box), cameras)
+    seen = painted(shape, paint, cameras, torch.ones(2, 3), disparity=disparity)
     assert seen.rgb.shape == (2, 3, 32, 32)
     assert (seen.disparity is not None) == disparity
     ((seen.disparity if disparity else seen.rgb)[:, :1]).square().sum().backward()

@@ -18,9 +18,6 @@ from sctd.mesh.trained.paints import PAINTS, Paint
 from sctd.mesh.trained.surfaces import SURFACES, Shape, Surface
 from sctd.ops import triangles, views
 
-DEEP = 1e4
-"""The far end's depth over the near plane's; beyond the far end depths are less exact."""
-
 
 @dataclass(frozen=True, eq=False)
 class ColoredMesh:
@@ -52,30 +49,6 @@ class Seen(NamedTuple):
     """Share of each pixel that a triangle covers, [C, 1, H, W], 0..1; None where the disparity is."""
 
 
-def drawn(
-    shape: Shape,
-    colors: ColorGrid,
-    cameras: CameraBatch,
-    background: Tensor,
-    *,
-    supersample: int = 2,
-    disparity: bool = False,
-    backend: str = "auto",
-) -> Seen:
-    """Draw a shape in its own colours, without light; both sides of every triangle are seen.
-
-    Args:
-        background: colour behind it, [C, 3], 0..1.
-        supersample: samples of a pixel along each side.
-        disparity: whether the second result is wanted.
-        backend: see :func:`sctd.ops.triangles.rasterize`.
-    """
-    paint = PAINTS["colors"](shape, colors, cameras)
-    return painted(
-        shape, paint, cameras, background, supersample=supersample, disparity=disparity, backend=backend
-    )
-
-
 def painted(
     shape: Shape,
     paint: Paint,
@@ -86,14 +59,20 @@ def painted(
     disparity: bool = False,
     backend: str = "auto",
 ) -> Seen:
-    """Draw a shape in any colours; arguments as for :func:`drawn`."""
+    """Draw a shape; both sides of every triangle are seen.
+
+    Args:
+        paint: its colours; an entry of :data:`sctd.mesh.trained.paints.PAINTS` makes it.
+        background: colour behind it, [C, 3], 0..1.
+        supersample: samples of a pixel along each side.
+        disparity: whether disparity and coverage are wanted.
+        backend: see :func:`sctd.ops.triangles.rasterize`.
+    """
     device = shape.vertices.device
-    cameras = cameras.to(device)
-    fine = torch.tensor([supersample, supersample, 1.0], device=device)
-    height, width = cameras.height * supersample, cameras.width * supersample
-    near = cameras.near_plane
+    fine = cameras.to(device).finer(supersample)
+    height, width = fine.height, fine.width
     clip = triangles.clip_space(
-        shape.vertices, cameras.viewmats, cameras.Ks * fine[:, None], width, height, near, DEEP * near
+        shape.vertices, fine.viewmats, fine.Ks, width, height, fine.near_plane, fine.far_plane
     )
     faces = triangles.topology(shape.faces, len(shape.vertices))
     found = triangles.rasterize(clip, faces, height, width, backend=backend)

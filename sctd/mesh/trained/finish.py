@@ -13,7 +13,6 @@ from sctd.mesh.texture import on_texels, picture_of
 from sctd.mesh.trained.colored import ColoredMesh
 from sctd.mesh.triangles import decimated, largest_piece, open_edges, vertex_normals
 from sctd.mesh.unwrap import unwrapped
-from sctd.triangle_mesh import Mesh
 
 
 @torch.no_grad()
@@ -37,12 +36,6 @@ def finished(mesh: ColoredMesh, wish: MeshSettings) -> Extracted:
     if mesh.colors.is_material:
         packed = torch.cat((torch.full_like(values[:, :1], 255), values[:, 3:]), dim=1)
         gloss = picture_of(packed, texels, wish.texture)
-    made = Mesh(
-        vertices[layout.source].astype(np.float32),
-        vertex_normals(vertices, faces)[layout.source].astype(np.float32),
-        layout.uvs,
-        layout.faces,
-        picture_of(values[:, :3], texels, wish.texture),
-        gloss,
-    )
+    picture = picture_of(values[:, :3], texels, wish.texture)
+    made = layout.mesh(vertices, vertex_normals(vertices, faces), picture, gloss)
     return Extracted(made, dropped, 0, open_edges(faces), 0.0)

@@ -70,8 +70,8 @@ def lighting(device: torch.device) -> Lighting:
     across = math.pi * (torch.arange(_RINGS) + 0.5).double() / _RINGS
     around = 2 * math.pi * torch.arange(_SECTORS).double() / _SECTORS
     sources = _directions(across, around)
-    power = sky(sources) * across.sin().repeat_interleave(_SECTORS)[:, None]
     size = across.sin().repeat_interleave(_SECTORS)
+    power = sky(sources) * size[:, None]
     places = _directions(
         torch.linspace(0, math.pi, HEIGHT).double(), torch.linspace(0, 2 * math.pi, WIDTH).double()
     )
