@@ -102,6 +102,13 @@ class Gaussians:
         """Name => tensor without gradient; :meth:`from_state_dict` reads it back."""
         return {name: p.detach() for name, p in self.parameters().items()}
 
+    def opaque_from(self, opacity: float) -> Gaussians:
+        """Those of at least this opacity, 0..1; all of them where that would leave none."""
+        kept = self.opacities.sigmoid() >= opacity
+        if not kept.any():
+            return self
+        return Gaussians(**{name: p[kept] for name, p in self.parameters().items()})
+
     def with_sh_degree(self, degree: int) -> Gaussians:
         """The same with colours of another degree, 0..3: coefficients are dropped, or start as zero."""
         wanted = (degree + 1) ** 2 - 1

@@ -70,7 +70,7 @@ class GaussianSettings(Section):
         default=15.0, ge=1, description="guidance scale of Shap-E, no unit; 1 is no guidance"
     )
     count: int = Field(
-        default=1500, ge=1, le=5_000_000, description="number of first Gaussians; a file of points: at most"
+        default=4000, ge=1, le=5_000_000, description="number of first Gaussians; a file of points: at most"
     )
     init_radius: Positive = Field(
         default=0.6,
@@ -98,6 +98,12 @@ class GaussianSettings(Section):
         default=True,
         description="keep the base colours in 0..1 after each step, so that renderings stay displayable",
     )
+    faint: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Gaussians of less opacity are left out of the result, unless all are; they are haze",
+    )
     scale_noise_probability: Fraction = Field(
         default=0.0, description="how often an iteration renders with noisy scales"
     )
@@ -119,7 +125,7 @@ class CameraSettings(Section):
     """The cameras of an iteration. Ranges ease geometrically from the first to the ``_end`` values."""
 
     batch: int = Field(default=4, ge=1, le=64, description="cameras an iteration")
-    size: int = Field(default=64, ge=8, le=4096, description="width and height of a rendering, pixels")
+    size: int = Field(default=128, ge=8, le=4096, description="width and height of a rendering, pixels")
     azimuth: Literal["even", "random"] = Field(
         default="even",
         description="evenly spaced round the object from a random start, or each camera at random",

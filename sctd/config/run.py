@@ -55,7 +55,7 @@ class _General(Section):
     seed: int = Field(
         0, ge=0, lt=2**63, description="seed of the first Gaussians, cameras, backgrounds and noise"
     )
-    iterations: int = Field(350, ge=1, le=1_000_000, description="optimisation steps")
+    iterations: int = Field(300, ge=1, le=1_000_000, description="optimisation steps")
     pace: int | None = Field(
         None,
         ge=1,

@@ -20,11 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sctd.embedded.pictures import KIND_NAMES, Lights, Poses, Views, trace_poses
+from sctd.embedded.pictures import KIND_NAMES, SIZE, Lights, Poses, Views, trace_poses
 from sctd.embedded.scenes import CHANNELS
 from sctd.errors import InputError
 
-SIZE = 128  # pixels
 PER_KIND = 8  # views of each kind in a block
 BLOCK = PER_KIND * len(KIND_NAMES)
 # The trainer's cameras (settings.CameraSettings: 3.1-3.5, 40 degrees, -8 to 45 degrees, now and then up to

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from sctd.cameras import Viewpoints
 from sctd.embedded.scenes import CHANNELS, scene_of
 from sctd.embedded.words import SMALL, Subject
 
-SIZE = 64  # pixels
+SIZE = 128  # pixels
 FOV_DEG = 40.0
 RADIUS = (3.1, 3.5)  # camera distances; an object's radius is at most 0.95
 KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(SMALL.kinds), tuple(SMALL.colors), tuple(SMALL.patterns)
@@ -132,7 +133,7 @@ def trace_views(
     return trace_poses(kind, Poses(*(torch.tensor(x, dtype=torch.float64) for x in numbers)), size)
 
 
-def random_views(seed: int, per_kind: int, threads: int = 2) -> Views:
+def random_views(seed: int, per_kind: int, size: int = SIZE, threads: int = 2) -> Views:
     """``per_kind`` views of every kind: azimuth all round, elevation -10..45 deg, a quarter 45..88 deg."""
     rng = np.random.default_rng(seed)
     shape = (len(KIND_NAMES), per_kind)
@@ -141,7 +142,8 @@ def random_views(seed: int, per_kind: int, threads: int = 2) -> Views:
     elevation = np.radians(np.where(high, rng.uniform(45, 88, shape), rng.uniform(-10, 45, shape)))
     radius = rng.uniform(*RADIUS, shape)
     with ThreadPoolExecutor(threads) as pool:  # the tracer lets go of the interpreter lock
-        maps = list(pool.map(trace_views, KIND_NAMES, azimuth.tolist(), elevation.tolist(), radius.tolist()))
+        columns = (azimuth.tolist(), elevation.tolist(), radius.tolist())
+        maps = list(pool.map(partial(trace_views, size=size), KIND_NAMES, *columns))
     numbers = (azimuth, elevation, radius, np.full(shape, math.radians(FOV_DEG)))
     return Views(
         torch.cat(maps),

@@ -36,6 +36,7 @@ from sctd.errors import InputError
 WEIGHTS = FOLDER / "recogniser.safetensors"
 VIEW_NAMES = ("front", "side", "back", "overhead")
 SEED, BATCH = 90_001, 64
+SIZE = 64  # pixels of the pictures that it sees
 HEADS = {
     "kind": KIND_NAMES,
     "color": COLOR_NAMES,
@@ -75,8 +76,8 @@ class Verdict:
 def recognise(images: Tensor, model: Recogniser | None = None) -> list[Verdict]:
     """Verdicts on pictures [n, 3, H, W], 0..1, of any size; they are resized to 64x64."""
     model = model or load_recogniser()
-    if images.shape[-2:] != (64, 64):
-        images = F.interpolate(images, (64, 64), mode="bilinear", antialias=True, align_corners=False)
+    if images.shape[-2:] != (SIZE, SIZE):
+        images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
     with torch.no_grad():
         best = {name: logits.argmax(1).tolist() for name, logits in model(images.float()).items()}
     return [
@@ -131,7 +132,7 @@ def train_recogniser(
     folder: Path, length: Length, report: Report, per_kind: int = 300, device: torch.device = CPU
 ) -> Recogniser:
     """Train on scenes of a separate seed; the result is on the CPU."""
-    views = random_views(SEED, per_kind)
+    views = random_views(SEED, per_kind, SIZE)
     torch.manual_seed(SEED)
     model = Recogniser().to(device)
     run = Run("recogniser", folder, model, [adamw(model.parameters(), 2e-3)])
@@ -162,7 +163,7 @@ def save_recogniser(model: Recogniser, path: Path) -> None:
 
 def measured_accuracy(model: Recogniser, per_kind: int = 40) -> dict[str, float]:
     """Accuracy of every head on scenes of a third seed; the view on kinds with a front."""
-    views = random_views(SEED + 1, per_kind)
+    views = random_views(SEED + 1, per_kind, SIZE)
     images, labels = labelled_pictures(views, len(views), step_generator(SEED + 1, 0))
     with torch.no_grad():
         logits = model(images)

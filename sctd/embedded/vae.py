@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from sctd.embedded.data import SIZE
 from sctd.embedded.optimizers import muon_and_adamw
 from sctd.embedded.pictures import (
     COLOR_NAMES,
     PATTERN_NAMES,
+    SIZE,
     Views,
     compose,
     random_backgrounds,

@@ -147,5 +147,5 @@ class Splats:
         self.strategy.load_state_dict(state.get("statistics", {}))
 
     def result(self) -> Gaussians:
-        """The Gaussians without gradient."""
-        return self.gaussians.detach()
+        """The Gaussians without gradient, without the faint ones."""
+        return self.gaussians.detach().opaque_from(self._config.gaussians.faint)

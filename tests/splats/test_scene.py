@@ -80,6 +80,16 @@ def test_shapes_are_checked() -> None:
         Gaussians.from_state_dict(state | {"shN": torch.zeros(1, 4, 3)})
 
 
+def test_faint_gaussians_are_left_out_unless_all_are_faint() -> None:
+    opacities = torch.tensor([0.04, 0.9, 0.05, 0.06, 0.01])
+    made = from_points(torch.rand(5, 3), torch.rand(5, 3), opacity=0.1, scale_factor=1.0, sh_degree=0)
+    made.opacities = opacities.logit()
+    kept = made.opaque_from(0.055)
+    assert torch.equal(kept.means, made.means[[1, 3]])
+    assert torch.equal(kept.opacities.sigmoid(), made.opacities[[1, 3]].sigmoid())
+    assert len(made.opaque_from(0.0)) == len(made.opaque_from(0.95)) == 5
+
+
 def test_a_red_ball_is_seen_from_everywhere() -> None:
     cameras = orbit_cameras(4, 20.0, 3.0, 40.0, 33)
     seen = render(

@@ -30,8 +30,8 @@ def test_the_same_asset_gives_the_same_page(tmp_path: Path) -> None:
 
 
 def test_the_page_of_an_asset_of_the_usual_size_is_small(tmp_path: Path) -> None:
-    """1500 Gaussians, as the embedded preset has, with numbers that do not compress."""
-    write_page(tmp_path / "asset.html", flag_bearer(degree=3, count=1500))
+    """4000 Gaussians, as the embedded preset has, with numbers that do not compress."""
+    write_page(tmp_path / "asset.html", flag_bearer(degree=0, count=4000))
     assert (tmp_path / "asset.html").stat().st_size <= 2 << 20
 
 
@@ -39,7 +39,7 @@ def test_the_page_says_nothing_of_its_makers_disk(tmp_path: Path) -> None:
     lora = tmp_path / "private" / "style.safetensors"
     tree = [f"prior.name={tmp_path}/private/model", f"prior.loras=[{lora}:0.5]"]
     caption = Caption.of_run(load_config(overrides=tree, prompt="a </pre> box", seed=5))
-    assert caption.facts == {"seed": "5", "method": "sctd", "prior": "model", "iterations": "350"}
+    assert caption.facts == {"seed": "5", "method": "sctd", "prior": "model", "iterations": "300"}
     assert str(tmp_path) not in caption.settings
     assert "style.safetensors:0.5" in caption.settings
     write_page(tmp_path / "asset.html", flag_bearer(), caption, OutputSettings())
