@@ -53,6 +53,11 @@ class Subject:
     map: str = ""
     """"" for a picture in light, "normal" or "albedo"."""
 
+    def __str__(self) -> str:
+        from sctd.embedded.worlds.rich.captions import usual  # which needs this module
+
+        return usual(self)
+
     @property
     def kind(self) -> str:
         return self.thing.kind
