@@ -112,18 +112,23 @@ def sample(
             min=1, max=64, help="Draw each sample from so many sides, one a row, if the weights can."
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of `sctd prior train`.  [default: the shipped ones]", exists=True),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
     """Draw a grid of pictures from the embedded prior; prints its path."""
     from sctd.config.prior import PriorSettings
+    from sctd.embedded.weights import FOLDER
     from sctd.preflight import check_prompt
 
-    prompt = check_prompt(prompt, PriorSettings())
+    prompt = check_prompt(prompt, PriorSettings(name=str(weights)) if weights else PriorSettings())
     path = _picture_path(prompt, out, overwrite)
     from sctd.embedded.sample import sample_grid
 
     with made_folder(path.parent):
-        sample_grid(prompt, n, seed, steps, guidance, path, views)
+        sample_grid(prompt, n, seed, steps, guidance, path, views, weights or FOLDER)
     typer.echo(path)
 
 

@@ -11,7 +11,8 @@ from sctd.embedded.heads import shares_right
 from sctd.embedded.recogniser import WEIGHTS, Recogniser, load_recogniser, recognise
 from sctd.embedded.sample import sample_images
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import Asked, world_of
+from sctd.embedded.subject import Asked
+from sctd.embedded.world import world_of
 
 
 def evaluate_prior(

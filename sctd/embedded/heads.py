@@ -15,7 +15,7 @@ from torch import Tensor
 from sctd.embedded.captions import view_of
 from sctd.embedded.traced import Pictures, TracedViews
 from sctd.embedded.training import Report
-from sctd.embedded.world import Subject
+from sctd.embedded.subject import Subject
 
 VIEW_NAMES = ("front", "side", "back", "overhead")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sctd.cameras import Viewpoints
-from sctd.embedded.world import Subject
+from sctd.embedded.subject import Subject
 
 CPU = torch.device("cpu")
 

@@ -210,7 +210,7 @@ def _facts(folder: Path, seed: int, views: int) -> dict[str, Any]:
         "seed": seed,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "data": f"{views} traced views of {SIZE} pixels",
+        "data": f"{views:,} views of {SIZE} pixels",
         "training": {name: read_facts(path) for name, path in paths.items() if path.exists()},
     }
 

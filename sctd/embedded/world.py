@@ -9,8 +9,9 @@ import importlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from sctd.embedded.subject import Asked, Subject
 from sctd.embedded.weights import FOLDER, read_card
 from sctd.errors import InputError
 
@@ -25,34 +26,6 @@ if TYPE_CHECKING:
 
 WORLDS = {"small": "sctd.embedded.worlds.small.world", "rich": "sctd.embedded.worlds.rich.world"}
 """Name => the module whose WORLD it is."""
-
-
-class Subject(Protocol):
-    """What a prompt asks for, whatever the world."""
-
-    @property
-    def world(self) -> str:
-        """Its world, a name of WORLDS."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def color(self) -> str:
-        """A name, empty where the prompt leaves it open."""
-
-    @property
-    def has_front(self) -> bool:
-        """Whether it looks different from every side."""
-
-
-class Asked(NamedTuple):
-    """A prompt, and what it asks for."""
-
-    subject: Any
-    view: str
-    """front, side, back or overhead."""
-    text: str
 
 
 class World(ABC):

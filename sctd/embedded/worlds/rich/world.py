@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sctd.embedded.words import VIEW_WORDS
-from sctd.embedded.world import Asked, World
+from sctd.embedded.subject import Asked
+from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar
 from sctd.embedded.worlds.rich.subjects import Subject
 

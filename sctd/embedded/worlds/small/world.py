@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
-from sctd.embedded.world import Asked, World
+from sctd.embedded.subject import Asked
+from sctd.embedded.world import World
 
 if TYPE_CHECKING:
     from torch import Tensor
