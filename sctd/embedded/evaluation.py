@@ -10,8 +10,8 @@ from torch import Tensor
 from sctd.embedded.heads import shares_right
 from sctd.embedded.recogniser import WEIGHTS, Recogniser, load_recogniser, recognise
 from sctd.embedded.sample import sample_images
-from sctd.embedded.weights import FOLDER
 from sctd.embedded.subject import Asked
+from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import world_of
 
 

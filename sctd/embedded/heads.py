@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sctd.embedded.captions import view_of
+from sctd.embedded.subject import Subject
 from sctd.embedded.traced import Pictures, TracedViews
 from sctd.embedded.training import Report
-from sctd.embedded.subject import Subject
 
 VIEW_NAMES = ("front", "side", "back", "overhead")
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import view_of, with_view
+from sctd.embedded.subject import Subject
 from sctd.embedded.traced import TracedViews
 from sctd.embedded.training import mixed_precision, step_generator
 from sctd.embedded.words import VIEW_PHRASES
-from sctd.embedded.subject import Subject
 from sctd.embedded.world import World
 from sctd.prior.views import camera_features
 from sctd.text import blend_weights

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sctd.embedded.worlds.rich.kinds import KINDS
+from sctd.registry import named
 
 RELATIONS = ("on", "in", "beside", "riding", "hatching from")
 MAPS = ("", "normal", "albedo")
@@ -54,9 +55,7 @@ class Subject:
     """"" for a picture in light, "normal" or "albedo"."""
 
     def __str__(self) -> str:
-        from sctd.embedded.worlds.rich.captions import usual  # which needs this module
-
-        return usual(self)
+        return str(named("sctd.embedded.worlds.rich.captions:usual")(self))
 
     @property
     def kind(self) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sctd.embedded.words import VIEW_WORDS
 from sctd.embedded.subject import Asked
+from sctd.embedded.words import VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar
 from sctd.embedded.worlds.rich.subjects import Subject

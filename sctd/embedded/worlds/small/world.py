@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 from sctd.embedded.subject import Asked
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 from sctd.embedded.world import World
 
 if TYPE_CHECKING:
