@@ -148,6 +148,17 @@ class Maker(Protocol):
         """
         ...
 
+    def check(self, config: Config, channels: int) -> None:
+        """Refuse a prior that cannot be shown what is drawn.
+
+        Args:
+            channels: of its latents.
+
+        Raises:
+            InputError: one line with the remedy.
+        """
+        ...
+
     def first_of(self, state: Mapping[str, dict[str, Tensor]], config: Config) -> Any:
         """A result as it was at a :meth:`Representation.state_dict`."""
         ...

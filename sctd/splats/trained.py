@@ -62,6 +62,10 @@ class Splats:
         self._begin(first.with_sh_degree(config.gaussians.sh_degree))
 
     @staticmethod
+    def check(config: Config, channels: int) -> None:
+        """See :class:`sctd.representation.Maker`: every prior can encode colours."""
+
+    @staticmethod
     def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> Gaussians:
         """The Gaussians of a state of :meth:`state_dict`."""
         return Gaussians.from_state_dict(state["gaussians"])

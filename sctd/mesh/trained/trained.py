@@ -23,6 +23,9 @@ from sctd.rates import learning_rate
 from sctd.representation import Term, Update
 from sctd.stages import OPTIMISER, REGULARISERS, RENDER, SILENT, Observer
 
+LATENTS = 4
+"""Channels of normals and coverage."""
+
 
 class DrawnMesh:
     """A rendering, with the shape that it shows."""
@@ -54,6 +57,16 @@ class TrainedMesh:
             raise InputError(
                 f"{exc}; let the stage before take more iterations, or begin with another"
             ) from exc
+
+    @staticmethod
+    def check(config: Config, channels: int) -> None:
+        """See :class:`sctd.representation.Maker`: normals and coverage must be able to be latents."""
+        c = config.surface
+        if c.shown == "normals" and c.latent_share and channels != LATENTS:
+            raise InputError(
+                f"normals and coverage are {LATENTS} channels, and the prior's latents have {channels}: "
+                "they cannot be its latents; set surface.latent_share=0, so that the normal map is encoded"
+            )
 
     @staticmethod
     def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> ColoredMesh:
