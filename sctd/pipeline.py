@@ -263,8 +263,7 @@ def _loop(
                 settle(0)
                 views = orbit(trainer.result, run, diaries.VIEWS, max(16, run.output.size // 2))
                 diary.sheet(trainer.done, views)
-            splats = trainer.config.representation == "gaussians"  # a viewer shows these alone
-            window.show(trainer.done, (lambda: trainer.gaussians) if splats else None)
+            window.show(trainer.done, trainer.asset.seen)
             began += window.pause(lambda: interrupts.pending or stop())
             stopping = interrupts.pending or stop() or window.wants_stop
             last = trainer.iteration == trainer.config.iterations

@@ -150,6 +150,10 @@ class Splats:
         self.optimiser.load_state_dict(state["adam"])
         self.strategy.load_state_dict(state.get("statistics", {}))
 
+    def seen(self) -> dict[str, Tensor]:
+        """See :class:`sctd.representation.Representation`."""
+        return {name: p.detach() for name, p in self.result().parameters().items()}
+
     def result(self) -> Gaussians:
         """The Gaussians without gradient."""
         return self.gaussians.detach()

@@ -13,7 +13,7 @@ from sctd.cameras import CameraBatch
 from sctd.config import Config
 from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
-from sctd.mesh.trained.colored import ColoredMesh, Seen, painted
+from sctd.mesh.trained.colored import ColoredMesh, Seen, at_vertices, painted
 from sctd.mesh.trained.colors import ColorGrid
 from sctd.mesh.trained.paints import PAINTS
 from sctd.mesh.trained.start import first_mesh
@@ -194,6 +194,11 @@ class TrainedMesh:
         for name, pair in self._moments.items():
             for moment, kept in zip(pair, ("exp_avg", "exp_avg_sq"), strict=True):
                 moment.copy_(there["adam"][f"{kept}.{name}"])
+
+    @torch.no_grad()
+    def seen(self) -> dict[str, Tensor]:
+        """See :class:`sctd.representation.Representation`."""
+        return at_vertices(self._surface.shape(), self._colors)
 
     def result(self) -> ColoredMesh:
         """The mesh without gradient."""
