@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sctd.embedded.world import world_named
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim, made_folder, refuse_held
 from sctd.run.places import check_writable
@@ -34,9 +35,22 @@ def train(
         float | None,
         typer.Option(min=0.1, help="Minutes of text encoder and UNet instead, earlier sessions included."),
     ] = None,
+    world: Annotated[str, typer.Option(help="What it learns to draw: small or rich.")] = "small",
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Train the text encoder and UNet of this weights folder further.", exists=True),
+        typer.Option(
+            "--from",
+            "--start-from",
+            help="Train the text encoder and UNet of this weights folder further, also into another world.",
+            exists=True,
+        ),
+    ] = None,
+    vae_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of the VAE.  [default: the recipe's; with --from none: it is kept]"),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, help="Blocks of traced views.  [default: the recipe's]")
     ] = None,
     data: Annotated[
         Path | None,
@@ -44,9 +58,10 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train the embedded prior from nothing: scenes, VAE, text encoder and UNet. Takes hours on a CPU."""
+    """Train the embedded prior, from nothing or from weights. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both set the length; give one of them")
+    world_named(world)
     _check_folder(out, resume=resume, overwrite=overwrite)
     refuse_held(out)
     check_writable(out)
@@ -57,11 +72,15 @@ def train(
         from sctd.embedded.training import Length
         from sctd.machine.device import resolve
 
-        recipe = trainer.Recipe()
+        recipe = trainer.recipe_for(world, start_from)
         if steps is not None or minutes is not None:
             recipe = replace(recipe, diffusion=Length(steps, minutes))
+        if vae_steps is not None:
+            recipe = replace(recipe, vae=Length(vae_steps))
+        if blocks is not None:
+            recipe = replace(recipe, blocks=blocks)
         where = resolve(device)
-        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where))
+        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where, world))
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -93,18 +112,23 @@ def sample(
             min=1, max=64, help="Draw each sample from so many sides, one a row, if the weights can."
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of `sctd prior train`.  [default: the shipped ones]", exists=True),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
     """Draw a grid of pictures from the embedded prior; prints its path."""
     from sctd.config.prior import PriorSettings
+    from sctd.embedded.weights import FOLDER
     from sctd.preflight import check_prompt
 
-    prompt = check_prompt(prompt, PriorSettings())
+    prompt = check_prompt(prompt, PriorSettings(name=str(weights)) if weights else PriorSettings())
     path = _picture_path(prompt, out, overwrite)
     from sctd.embedded.sample import sample_grid
 
     with made_folder(path.parent):
-        sample_grid(prompt, n, seed, steps, guidance, path, views)
+        sample_grid(prompt, n, seed, steps, guidance, path, views, weights or FOLDER)
     typer.echo(path)
 
 
@@ -118,7 +142,6 @@ def truth(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
     """Draw what a prompt means in a world, traced and not sampled: needs no weights; prints its path."""
-    from sctd.embedded.world import world_named
     from sctd.preflight import check_prompt
 
     prompt = check_prompt(prompt)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sctd.errors import InputError
 from sctd.prior.base import Prior
 
 
@@ -40,14 +39,12 @@ def render_to_latents(
     Args:
         rgb: [B, 3, H, W] in 0..1, any size; resized to the prior's when it differs.
         disparity: its picture, [B, 1, H, W] in 0..1, or None when ``as_latent`` is 0.
-        latents: [B, C, H, W], any size, in the latents' own units: they are taken instead of encoded colours.
+        latents: [B, C, H, W], any size, channels and units of the prior's latents: they are taken instead of
+            encoded colours.
         generator: CPU generator of the draws and of the VAE's posterior sample.
         as_latent: probability of the disparity, one draw for the whole batch.
         flip: probability of mirrored pictures, one draw for the whole batch. Source: the authors' released
             code, guidance/sctd_utils.py.
-
-    Raises:
-        InputError: the prior's latents have another number of channels than ``latents``.
     """
     from_disparity = as_latent > 0 and _happens(as_latent, generator)
     if not from_disparity:
@@ -58,21 +55,11 @@ def render_to_latents(
         images = disparity.expand(-1, 3, -1, -1)
     mirrored = flip > 0 and _happens(flip, generator)
     if latents is not None and not from_disparity:
-        return Encoded(_as_they_are(latents.flip(-1) if mirrored else latents, prior), None, False, mirrored)
+        given = resized(latents.flip(-1) if mirrored else latents, prior.traits.latent_shape[-1])
+        return Encoded(given, None, False, mirrored)
     images = resized(images.flip(-1) if mirrored else images, prior.traits.image_size)
     z0 = prior.encode_images(images, prior.posterior_noise(images, generator))
     return Encoded(z0, images, from_disparity, mirrored)
-
-
-def _as_they_are(latents: Tensor, prior: Prior) -> Tensor:
-    """Latents of any size at the prior's."""
-    channels, size, _ = prior.traits.latent_shape
-    if latents.shape[1] != channels:
-        raise InputError(
-            f"normals and coverage are {latents.shape[1]} channels, and the prior's latents have {channels}: "
-            "they cannot be its latents; set surface.latent_share=0, so that the normal map is encoded"
-        )
-    return resized(latents, size)
 
 
 def _happens(probability: float, generator: torch.Generator) -> bool:

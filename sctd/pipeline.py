@@ -14,19 +14,20 @@ import torch
 from sctd import diary as diaries
 from sctd import initial, preflight
 from sctd.config import Config, with_absolute_paths
+from sctd.errors import InputError
 from sctd.export.asset import orbit, write_asset
 from sctd.gaussians import Gaussians
 from sctd.machine import device as devices
 from sctd.machine.allocator import keep_freed_memory
 from sctd.machine.waiting import considerate
-from sctd.prior import prior_of
+from sctd.prior import check_card, prior_of
 from sctd.prior.base import Prior
 from sctd.run import checkpoint as checkpoints
 from sctd.run.folder import LOG, IterationLog, RunFolder, write_failed
 from sctd.run.interrupts import Interrupts
 from sctd.run.report import Reporter, Silent
 from sctd.run.threads import use_threads
-from sctd.trainer import Launched, Scalars, Start, Trainer
+from sctd.trainer import Launched, Scalars, Start, Trainer, method_of
 from sctd.viewer.window import Window
 
 
@@ -123,7 +124,8 @@ def generate(
         parts, first = config.parts(), found.counters.get("stage", 0) if found else 0
         # Before the prior is loaded: a file is refused at once, and Shap-E has given its memory back.
         start = Start.at(parts[first], found) if found else _start(config, device, report)
-        trainer = Trainer(parts[first], prior or _load(parts[first], report), start=start)
+        loaded = _fit(config, first, prior, report)
+        trainer = Trainer(parts[first], loaded, start=start)
         seconds = _restore(trainer, found, report) if found else 0.0
         if not resume:
             folder.begin(config)
@@ -140,9 +142,12 @@ def generate(
                     break
                 with _interrupted("stopped between two stages", interrupts, folder, report):
                     same = prior is not None or part.prior == trainer.config.prior
-                    start, loaded = trainer.next_start(), trainer.prior if same else None
-                    del trainer  # before another prior is loaded
-                    trainer = Trainer(part, loaded or _load(part, report), start=start)
+                    start = trainer.next_start()
+                    del trainer
+                    if not same:
+                        del loaded  # before another prior is loaded
+                        loaded = _load(part, report)
+                    trainer = Trainer(part, loaded, start=start)
             with _interrupted("stopped while the asset was written", interrupts, folder, report):
                 return _finish(trainer, folder, report, seconds, diary)
         except OSError as exc:
@@ -157,6 +162,32 @@ def _interrupted(what: str, interrupts: Interrupts, folder: RunFolder, report: R
     except KeyboardInterrupt as exc:
         interrupts.hold()
         raise _stopped(what, folder, report) from exc
+
+
+def _fit(config: Config, first: int, given: Prior | None, report: Reporter) -> Prior:
+    """The prior of a stage, once that and all later ones are known to fit their own: what a later one refuses
+    would cost the run before it.
+
+    The last stage is first to be looked at, so that the prior of the wanted one stays.
+
+    Raises:
+        InputError: a stage cannot work with its prior, or that cannot be loaded, or does not fit the card.
+    """
+    parts, loaded, whose = config.parts(), given, None
+    for k in reversed(range(first, len(parts))):
+        part = parts[k]
+        try:
+            if loaded is None or (given is None and part.prior != whose):
+                loaded = None  # before another is loaded
+                loaded, whose = _load(part, report), part.prior
+            elif given is None:
+                check_card(part)
+            method_of(part, loaded)
+        except InputError as exc:
+            who = f"stage {config.stages[k].name!r}: " if config.stages else ""
+            raise InputError(f"{who}{exc}") from exc
+    assert loaded is not None
+    return loaded
 
 
 def _load(config: Config, report: Reporter) -> Prior:
@@ -232,8 +263,7 @@ def _loop(
                 settle(0)
                 views = orbit(trainer.result, run, diaries.VIEWS, max(16, run.output.size // 2))
                 diary.sheet(trainer.done, views)
-            splats = trainer.config.representation == "gaussians"  # a viewer shows these alone
-            window.show(trainer.done, (lambda: trainer.gaussians) if splats else None)
+            window.show(trainer.done, trainer.asset.seen)
             began += window.pause(lambda: interrupts.pending or stop())
             stopping = interrupts.pending or stop() or window.wants_stop
             last = trainer.iteration == trainer.config.iterations

@@ -1,7 +1,7 @@
 """All checks of a run before torch is loaded; the command line and the library both call them.
 
-:func:`sctd.prior.prior_of` makes the check that needs torch, before it loads weights: whether the run fits
-the card.
+Two need torch: :func:`sctd.prior.check_card`, before weights are loaded, and once they are,
+:func:`sctd.trainer.method_of` of each stage.
 """
 
 from __future__ import annotations

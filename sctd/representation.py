@@ -128,6 +128,11 @@ class Representation(Protocol[P, R_co]):
         """Go back to a state of :meth:`state_dict`."""
         ...
 
+    def seen(self) -> dict[str, Tensor]:
+        """For a viewer, :func:`sctd.viewer.window.asset_seen` turns it into an asset: the parameters of
+        Gaussians, or :func:`sctd.mesh.trained.colored.at_vertices`. Without gradient."""
+        ...
+
     def result(self) -> R_co:
         """The run's result, without gradient; the next stage begins with it."""
         ...
@@ -145,6 +150,17 @@ class Maker(Protocol):
 
         Raises:
             InputError: it cannot begin with that.
+        """
+        ...
+
+    def check(self, config: Config, channels: int) -> None:
+        """Refuse a prior that cannot be shown what is drawn.
+
+        Args:
+            channels: of its latents.
+
+        Raises:
+            InputError: one line with the remedy.
         """
         ...
 

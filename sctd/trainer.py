@@ -19,7 +19,7 @@ from sctd.initial.start import initialise
 from sctd.latents import render_to_latents
 from sctd.machine import transfer
 from sctd.mesh.trained.colored import ColoredMesh
-from sctd.methods.base import Guidance
+from sctd.methods.base import Guidance, Method
 from sctd.prior.base import Prior
 from sctd.representation import Maker, Representation, Term
 from sctd.run.checkpoint import Checkpoint
@@ -50,6 +50,19 @@ def _maker(config: Config) -> Maker:
     """The class of the representation that is optimised."""
     maker: Maker = registry.named(registry.REPRESENTATIONS[config.representation])
     return maker
+
+
+def method_of(config: Config, prior: Prior) -> Method:
+    """The method of a stage, its texts encoded: what a stage needs beside that which it begins with.
+
+    Raises:
+        InputError: unknown method, prompt the prior refuses, or the stage cannot work with this prior.
+    """
+    _maker(config).check(config, prior.traits.latent_shape[0])
+    texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
+    return methods.get(config.method)(
+        prior, texts, config.rule, iterations=config.iterations, seed=config.seed
+    )
 
 
 def random_streams(seed: int) -> dict[str, torch.Generator]:
@@ -131,7 +144,7 @@ class Trainer:
             backend: which kernels render and optimise; see :func:`sctd.ops.rasterization`.
 
         Raises:
-            InputError: unknown method, prompt the prior refuses, nothing to start from.
+            InputError: as :func:`method_of`, or there is nothing to start from.
         """
         self.config = config = config.paced()
         self.prior = prior
@@ -144,12 +157,9 @@ class Trainer:
         start = start or Start.of(config, prior.traits.device)
         self.stage, self.before, self.skipped_before = start.stage, start.before, start.skipped
         self.random = start.random
-        texts = ViewTexts.encode(prior, config.prompt, config.negative_prompt, config.views)
-        make = methods.get(config.method)
-        section = config.rule
-        self.as_latent: float = section.as_latent
-        self.flip: float = section.flip
-        self.method = make(prior, texts, section, iterations=config.iterations, seed=config.seed)
+        self.as_latent: float = config.rule.as_latent
+        self.flip: float = config.rule.flip
+        self.method = method_of(config, prior)
         self.asset: Representation[Any, Result] = _maker(config)(
             start.first.to(prior.traits.device), config, backend
         )

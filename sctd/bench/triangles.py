@@ -111,17 +111,19 @@ class Contender:
     result: Callable[[], Result]
 
 
-def ours(work: Workload, dtype: torch.dtype = torch.float32) -> Contender:
-    """sctd's four ops, without a texture; the topology is made once, as in a training."""
-    mesh = triangles.topology(work.faces, len(work.screen))
-    vertices = work.clip().to(dtype).requires_grad_()
-    colors = work.colors.to(dtype, copy=True).requires_grad_()
-    weight = work.weight[None].to(dtype)
+def ours(
+    work: Workload, dtype: torch.dtype = torch.float32, device: str = "cpu", backend: str = "auto"
+) -> Contender:
+    """sctd's ops without a texture; the topology is made once, as in a training."""
+    mesh = triangles.topology(work.faces.to(device), len(work.screen))
+    vertices = work.clip().to(device, dtype).requires_grad_()
+    colors = work.colors.to(device, dtype, copy=True).requires_grad_()
+    weight = work.weight[None].to(device, dtype)
 
     def picture() -> Tensor:
-        drawn = triangles.rasterize(vertices, mesh, work.size, work.size)
-        drawn_colors = triangles.interpolate(colors, vertices, mesh, drawn)
-        return triangles.edge_gradient(drawn_colors, vertices, mesh, drawn)
+        drawn = triangles.rasterize(vertices, mesh, work.size, work.size, backend=backend)
+        drawn_colors = triangles.interpolate(colors, vertices, mesh, drawn, backend=backend)
+        return triangles.edge_gradient(drawn_colors, vertices, mesh, drawn, backend=backend)
 
     def both() -> Tensor:
         vertices.grad = colors.grad = None
@@ -133,7 +135,8 @@ def ours(work: Workload, dtype: torch.dtype = torch.float32) -> Contender:
         image = both()
         assert vertices.grad is not None
         assert colors.grad is not None
-        return image[0].double(), vertices.grad[0, :, :2].double() * (2 / work.size), colors.grad.double()
+        moved = vertices.grad[0, :, :2].double() * (2 / work.size)
+        return image[0].double().cpu(), moved.cpu(), colors.grad.double().cpu()
 
     return Contender("sctd", sctd.__version__, torch.no_grad()(picture), both, result)
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from sctd.config.views import OVERHEAD_ELEVATION_DEG
 from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 
-TEXT_LENGTH = 20  # tokens, start and end included
-
 # {c} colour, {p} pattern as an adjective, {w} pattern as "with ...", {k} kind; empty ones close up.
 _TEMPLATES = (
     "a {p} {c} {k} {w}",
@@ -79,12 +77,13 @@ def every_caption() -> Iterator[str]:
             yield from (phrase for phrase in synonyms for _ in range(50) if phrase)
 
 
-def write_tokenizer(folder: Path, captions: Iterable[str]) -> None:
+def write_tokenizer(folder: Path, captions: Iterable[str], length: int) -> None:
     """Train a byte-level BPE on a world's captions, in which every word is one token, and write it as a CLIP
     tokenizer.
 
     Args:
         captions: of :meth:`sctd.embedded.world.World.every_caption`.
+        length: of a text in tokens, start and end included.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -99,7 +98,7 @@ def write_tokenizer(folder: Path, captions: Iterable[str]) -> None:
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=1200,
+        vocab_size=4096,
         min_frequency=2,
         initial_alphabet=alphabet,
         end_of_word_suffix="</w>",
@@ -117,7 +116,7 @@ def write_tokenizer(folder: Path, captions: Iterable[str]) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
     config = {
         "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": TEXT_LENGTH,
+        "model_max_length": length,
         "bos_token": "<|startoftext|>",
         "eos_token": "<|endoftext|>",
         "unk_token": "<|endoftext|>",

@@ -12,10 +12,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from sctd.embedded.latents import Pool, Sample, draw_sample, token_numbers
+from sctd.embedded.latents import Lessons, Pool, Sample, draw_sample, token_numbers
 from sctd.embedded.networks import TextAndUNet, new_scheduler
 from sctd.embedded.optimizers import muon_and_adamw
-from sctd.embedded.pictures import Views
 from sctd.embedded.training import (
     CPU,
     Length,
@@ -108,9 +107,7 @@ class Loss:
 
 def train_diffusion(
     model: TextAndUNet,
-    vae: AutoencoderKL,
-    tokenizer: CLIPTokenizer,
-    views: Views,
+    lessons: Lessons,
     folder: Path,
     seed: int,
     length: Length,
@@ -124,7 +121,7 @@ def train_diffusion(
     """
     batches = batches or (GPU_BATCHES if device.type == "cuda" else CPU_BATCHES)
     model.to(device).train()
-    vae.to(device)
+    vae, tokenizer = lessons.vae.to(device), lessons.tokenizer
     run = Run(
         "diffusion", folder, model, muon_and_adamw(model, RATE, _NOT_MATRICES), power_average(AVERAGE_WIDTH)
     )
@@ -132,10 +129,10 @@ def train_diffusion(
     report(f"diffusion: {batches.size} samples a step in {arithmetic(device)}, from step {run.step}")
     loss, pool = Loss(model, tokenizer, device), Pool(batches.pool)
     while len(pool) < batches.first:
-        pool.add(draw_sample(vae, tokenizer, views, batches.new, seed + 1, run.step + len(pool)))
+        pool.add(draw_sample(lessons, batches.new, seed + 1, run.step + len(pool)))
 
     def loss_of(step: int) -> Tensor:
-        pool.add(draw_sample(vae, tokenizer, views, batches.new, seed, step))
+        pool.add(draw_sample(lessons, batches.new, seed, step))
         generator = step_generator(seed, step)
         return loss(pool.draw(batches.size, generator), generator)
 

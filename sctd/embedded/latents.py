@@ -12,18 +12,12 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import TEXT_LENGTH, base_caption, view_of, with_view
-from sctd.embedded.pictures import (
-    COLOR_NAMES,
-    KIND_NAMES,
-    PATTERN_NAMES,
-    Views,
-    compose,
-    random_backgrounds,
-    random_colors,
-)
+from sctd.embedded.captions import view_of, with_view
+from sctd.embedded.subject import Subject
+from sctd.embedded.traced import TracedViews
 from sctd.embedded.training import mixed_precision, step_generator
-from sctd.embedded.words import VIEW_PHRASES, Subject
+from sctd.embedded.words import VIEW_PHRASES
+from sctd.embedded.world import World
 from sctd.prior.views import camera_features
 from sctd.text import blend_weights
 
@@ -44,9 +38,9 @@ class Sample:
     features: Tensor
     """Of the camera, [n, FEATURES]."""
     caption: Tensor
-    """Token numbers of a caption without a view, int64 [n, TEXT_LENGTH]."""
+    """Token numbers of a caption without a view, int64 [n, L]."""
     view_captions: Tensor
-    """Of two captions that say the view, [n, 2, TEXT_LENGTH], whose embeddings are blended ..."""
+    """Of two captions that say the view, [n, 2, L], whose embeddings are blended ..."""
     share: Tensor
     """... with this weight of the first, [n]."""
 
@@ -57,15 +51,25 @@ class Sample:
         return Sample(*(values[index] for values in vars(self).values()))
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What samples are made from: traced views of a world, its tokenizer, and an autoencoder."""
+
+    world: World
+    views: TracedViews
+    tokenizer: CLIPTokenizer
+    vae: AutoencoderKL
+
+
 def view_captions(
-    subject: Subject, azimuth: float, elevation: float, weights: Tensor, rng: random.Random
+    world: World, subject: Subject, azimuth: float, elevation: float, weights: Tensor, rng: random.Random
 ) -> tuple[str, str, float]:
     """Two texts that together describe a picture's view, and the weight of the first in their blend.
 
     Args:
         weights: of the five phrases for this direction, :func:`sctd.text.blend_weights`.
     """
-    text, draw, top = base_caption(subject, rng), rng.random(), weights.topk(2)
+    text, draw, top = world.caption(subject, rng), rng.random(), weights.topk(2)
     if draw < NO_VIEW:
         return text, text, 1.0
     if draw < NO_VIEW + NEAREST and top.values[0] > CRISP:
@@ -76,47 +80,38 @@ def view_captions(
 
 
 def token_numbers(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """Texts => token numbers [n, TEXT_LENGTH], int64."""
-    tokens: Any = tokenizer(list(texts), padding="max_length", max_length=TEXT_LENGTH, truncation=True)
+    """Texts => token numbers [n, L], int64, padded to the tokenizer's length."""
+    tokens: Any = tokenizer(list(texts), padding="max_length", truncation=True)
     return torch.tensor(tokens.input_ids)
 
 
-def draw_sample(
-    vae: AutoencoderKL, tokenizer: CLIPTokenizer, views: Views, n: int, seed: int, step: int
-) -> Sample:
-    """n random views in random colours, patterns and over random greys, encoded on the VAE's device."""
-    generator, rng = step_generator(seed, step), random.Random(f"{seed} {step}")
-    index = torch.randint(len(views), (n,), generator=generator)
-    color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
-    pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
-    rgb, grey = random_colors(color, generator), random_backgrounds(n, generator)
-    device = vae.device
+def draw_sample(lessons: Lessons, n: int, seed: int, step: int) -> Sample:
+    """n random views as pictures, encoded on the autoencoder's device, with captions."""
+    world, vae = lessons.world, lessons.vae
+    generator, rng, device = step_generator(seed, step), random.Random(f"{seed} {step}"), vae.device
+    pictures = lessons.views.draw(n, generator, device=device)
     with torch.no_grad(), mixed_precision(device):
-        images = compose(views.maps[index].to(device), rgb.to(device), pattern.to(device), grey.to(device))
-        posterior = vae.encode(images * 2 - 1).latent_dist
+        posterior = vae.encode(pictures.images * 2 - 1).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=generator)
     z0 = (posterior.mean.float() + posterior.std.float() * noise.to(device)) * vae.config.scaling_factor
 
-    poses = views.poses[index]
-    weights = blend_weights(poses.azimuth, poses.elevation)
+    azimuth, elevation = pictures.cameras.azimuth, pictures.cameras.elevation
+    weights = blend_weights(azimuth, elevation)
     captions, firsts, seconds, shares = [], [], [], []
-    for i in range(n):
-        subject = Subject(
-            KIND_NAMES[int(views.kind[index[i]])],
-            COLOR_NAMES[int(color[i])],
-            PATTERN_NAMES[int(pattern[i])],
-        )
-        captions.append(base_caption(subject, rng))
+    for i, subject in enumerate(pictures.subjects):
+        captions.append(world.caption(subject, rng))
         first, second, share = view_captions(
-            subject, float(poses.azimuth[i]), float(poses.elevation[i]), weights[i], rng
+            world, subject, float(azimuth[i]), float(elevation[i]), weights[i], rng
         )
         firsts.append(first)
         seconds.append(second)
         shares.append(share)
-    plain, first_tokens, second_tokens = token_numbers(tokenizer, [*captions, *firsts, *seconds]).split(n)
+    plain, first_tokens, second_tokens = token_numbers(
+        lessons.tokenizer, [*captions, *firsts, *seconds]
+    ).split(n)
     return Sample(
         z0.half(),
-        camera_features(poses.over(grey)).to(device),
+        camera_features(pictures.cameras).to(device),
         plain.to(device),
         torch.stack((first_tokens, second_tokens), dim=1).to(device),
         torch.tensor(shares).to(device),

@@ -8,10 +8,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from sctd.embedded.captions import TEXT_LENGTH
 from sctd.embedded.vae import CHANNELS
 from sctd.embedded.weights import load_pipeline
-from sctd.prior.views import FEATURES, class_labels
+from sctd.prior.views import FEATURES, class_labels, last_places
 
 TEXT_WIDTH = 128
 LATENT_SIZE = 16
@@ -62,7 +61,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         intermediate_size=4 * TEXT_WIDTH,
         num_hidden_layers=3,
         num_attention_heads=4,
-        max_position_embeddings=TEXT_LENGTH,
+        max_position_embeddings=tokenizer.model_max_length,
         projection_dim=TEXT_WIDTH,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -78,11 +77,12 @@ class TextAndUNet(nn.Module):
         super().__init__()
         self.text_encoder = new_text_encoder(tokenizer)
         self.unet = new_unet()
+        self._end = int(tokenizer.eos_token_id)
 
     def encode(self, tokens: Tensor) -> Tensor:
-        """Token numbers [n, TEXT_LENGTH] => embeddings [n, TEXT_LENGTH, TEXT_WIDTH]."""
+        """Token numbers [n, L] => embeddings [n, min(L, PLACES), TEXT_WIDTH], what the UNet is told."""
         embeddings: Tensor = self.text_encoder(tokens)[0]
-        return embeddings
+        return last_places(embeddings, tokens, self._end)
 
     def forward(self, z: Tensor, t: Tensor, embeddings: Tensor, features: Tensor) -> Tensor:
         """Noisy latents [B, C, h, w], t [B], texts and camera features (zeros: none) => v, like z."""

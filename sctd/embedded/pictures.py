@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sctd import cameras
 from sctd.cameras import Viewpoints
+from sctd.embedded.poses import Poses, camera_matrices
 from sctd.embedded.scenes import CHANNELS, scene_of
+from sctd.embedded.traced import CPU, Maps, Pictures, TracedViews, cut, in_memory
 from sctd.embedded.words import SMALL, Subject
 
 SIZE = 128  # pixels
@@ -42,48 +42,12 @@ _BODY, _STRIPE, _SPOT, _SHINE, _COVERAGE = (
 )
 
 
-class Lights(Protocol):
-    """Light maps uint8 [n, 8, size, size] (scenes.CHANNELS, 255 is 1): a tensor, or blocks on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Tensor, /) -> Tensor: ...
-
-
 @dataclass(frozen=True)
-class Poses:
-    """Where n cameras stand that look at the origin."""
+class Views(TracedViews):
+    """Traced views: their light maps uint8 [n, 8, size, size] (scenes.CHANNELS), what they show (index into
+    KIND_NAMES, [n]) and their cameras. Colour, pattern and background are drawn for each picture."""
 
-    azimuth: Tensor
-    """[n] rad, 0 sees the front, + the object's left."""
-    elevation: Tensor
-    """[n] rad, positive upwards."""
-    radius: Tensor
-    """[n], distance from the origin."""
-    fovy: Tensor
-    """[n] rad, vertical field of view."""
-
-    def __len__(self) -> int:
-        return len(self.azimuth)
-
-    def __getitem__(self, index: Tensor) -> Poses:
-        return Poses(*(values[index] for values in vars(self).values()))
-
-    def over(self, background: Tensor) -> Viewpoints:
-        """What a prior is told of pictures from here over backgrounds [n, 3], 0..1."""
-        return Viewpoints(self.azimuth, self.elevation, self.radius, self.fovy, background)
-
-    @staticmethod
-    def join(parts: Sequence[Poses]) -> Poses:
-        """One after the other."""
-        return Poses(*(torch.cat(values) for values in zip(*(vars(p).values() for p in parts), strict=True)))
-
-
-@dataclass(frozen=True)
-class Views:
-    """Traced views: their light maps, what they show (index into KIND_NAMES, [n]) and their cameras."""
-
-    maps: Lights
+    maps: Maps
     kind: Tensor
     poses: Poses
 
@@ -91,9 +55,20 @@ class Views:
         return len(self.maps)
 
     def on(self, device: torch.device) -> Views:
-        """With all maps in a device's memory."""
-        parts = [self.maps[index].to(device) for index in torch.arange(len(self)).split(1024)]
-        return Views(torch.cat(parts), self.kind, self.poses)
+        return Views(in_memory(self.maps, device), self.kind, self.poses)
+
+    def draw(
+        self, n: int, generator: torch.Generator, crop: int | None = None, device: torch.device = CPU
+    ) -> Pictures:
+        index = torch.randint(len(self), (n,), generator=generator)
+        color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
+        pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
+        maps = cut(self.maps[index], crop, generator)
+        rgb, grey = random_colors(color, generator), random_backgrounds(n, generator)
+        images = compose(maps.to(device), rgb.to(device), pattern.to(device), grey.to(device))
+        said = zip(self.kind[index].tolist(), color.tolist(), pattern.tolist(), strict=True)
+        subjects = [Subject(KIND_NAMES[k], COLOR_NAMES[c], PATTERN_NAMES[p]) for k, c, p in said]
+        return Pictures(images, self.poses[index].over(grey), subjects)
 
 
 def look_at(
@@ -103,15 +78,6 @@ def look_at(
     numbers = (azimuth, elevation, radius, math.radians(fov_deg))
     viewmats, Ks = camera_matrices(Poses(*(torch.tensor([x], dtype=torch.float64) for x in numbers)), size)
     return viewmats[0], Ks[0]
-
-
-def camera_matrices(poses: Poses, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """viewmats [n,4,4] and Ks [n,3,3], pixels, of cameras that look at the origin."""
-    turn, tilt, distance, field = (x.double() for x in vars(poses).values())
-    up = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)  # no view is quite from the pole
-    eye = cameras.positions(turn, tilt, distance)
-    viewmats = cameras.look_at(eye, torch.zeros_like(eye), up.expand_as(eye))
-    return viewmats.float().numpy(), cameras.intrinsics(field, size, size).float().numpy()
 
 
 def trace_poses(kind: str, poses: Poses, size: int = SIZE) -> Tensor:

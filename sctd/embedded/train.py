@@ -1,4 +1,4 @@
-"""Makes the embedded prior from nothing: scenes, autoencoder, text encoder and UNet, recogniser, card.
+"""Makes an embedded prior from nothing: scenes, autoencoder, text encoder and UNet, recogniser, card.
 
 Each stage writes a file to the run folder and resumes where it stopped. Seeds make the stages repeatable for
 a given number of threads, except an interrupted diffusion stage, whose pool of encoded pictures fills again.
@@ -10,24 +10,29 @@ import json
 import random
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import base_caption, every_caption, with_view, write_tokenizer
-from sctd.embedded.data import BLOCK, open_views, trace_blocks
-from sctd.embedded.diffusion import train_diffusion
+from sctd.embedded.captions import base_caption, with_view, write_tokenizer
+from sctd.embedded.data import SIZE, open_views, trace_blocks
+from sctd.embedded.diffusion import Batches, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
+from sctd.embedded.growth import grown
+from sctd.embedded.latents import Lessons
 from sctd.embedded.networks import TextAndUNet, load_networks
-from sctd.embedded.recogniser import Recogniser, measured_accuracy, save_recogniser, train_recogniser
+from sctd.embedded.recogniser import EXAMINED, measured_accuracy, save_recogniser, train_recogniser
 from sctd.embedded.sample import sample_images, save_grid
+from sctd.embedded.traced import TracedViews
 from sctd.embedded.training import CPU, Length, Report, read_facts
-from sctd.embedded.vae import train_vae
+from sctd.embedded.vae import load_vae, train_vae
 from sctd.embedded.weights import write_card
 from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
+from sctd.embedded.world import World, world_named, world_of
 from sctd.errors import InputError
 from sctd.machine.allocator import keep_freed_memory
 from sctd.run.claims import LOCK
@@ -35,7 +40,7 @@ from sctd.run.claims import LOCK
 _MARK, _PICTURE = "training.json", "evaluation.png"
 _STAGES = ("vae", "diffusion", "recogniser")
 _FILES = (*(f"{stage}.safetensors" for stage in _STAGES), _PICTURE, _MARK)
-_FOLDERS = ("data", "tokenizer", "vae", "weights", "weights.tmp")
+_FOLDERS = ("data", "tokenizer", "vae", "weights", "weights.tmp", "recogniser", "examination")
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,74 @@ class Recipe:
     """Lengths and sizes of the training."""
 
     blocks: int = 75
-    """Of traced views; 75 are 600 views of every kind, 2.2 GB."""
-    vae: Length = field(default_factory=lambda: Length(steps=3_000))
+    """Of traced views; 75 of the small world are 600 views of every kind, 2.2 GB."""
+    size: int = SIZE
+    """Of a traced view, pixels; others than SIZE are for tests."""
+    vae: Length | None = field(default_factory=lambda: Length(steps=3_000))
+    """None keeps the autoencoder of the weights that a training starts from."""
     diffusion: Length = field(default_factory=lambda: Length(steps=40_000))
+    batches: Batches | None = None
+    """None: by device."""
     recogniser: Length = field(default_factory=lambda: Length(steps=3_000))
+    scenes: float = 1.0
+    """Share of the scenes that the world gives its recogniser."""
+    samples: int = 600
+    """Of the evaluation."""
+
+
+RECIPES = {
+    "small": Recipe(),
+    # 102,400 views of 25,600 subjects, 7.5 GB
+    "rich": Recipe(
+        blocks=400,
+        vae=Length(steps=6_000),
+        diffusion=Length(steps=120_000),
+        recogniser=Length(steps=12_000),
+    ),
+}
+"""By world."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins."""
+
+    world: World
+    folder: Path
+    """Of the run."""
+    weights: Path | None
+    """Of an earlier training, for example weights.FOLDER; None: from nothing."""
+    seed: int
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """That of the weights if they know this world, else a new one for it."""
+        if self.weights is not None and world_of(self.weights) is self.world:
+            return CLIPTokenizer.from_pretrained(self.weights / "tokenizer")
+        path = self.folder / "tokenizer"
+        if not path.exists():
+            write_tokenizer(path, self.world.every_caption(), self.world.text_length)
+        return CLIPTokenizer.from_pretrained(path)
+
+    def networks(self, tokenizer: CLIPTokenizer) -> TextAndUNet:
+        """New ones, or those of the weights, grown to a tokenizer."""
+        torch.manual_seed(self.seed)
+        if self.weights is None:
+            return TextAndUNet(tokenizer)
+        _vae, known, model = load_networks(self.weights)
+        return model if known.get_vocab() == tokenizer.get_vocab() else grown(model, known, tokenizer)
+
+    def vae(
+        self, views: TracedViews, length: Length | None, report: Report, device: torch.device
+    ) -> AutoencoderKL:
+        """A trained one, begun from that of the weights; without a length that of the weights itself."""
+        begun = None if self.weights is None else load_vae(self.weights / "vae")
+        if length is None:
+            if begun is None:
+                raise InputError(
+                    "nothing to start from has an autoencoder; give the training of one a length"
+                )
+            return begun
+        return train_vae(views, self.folder, self.seed, length, report, device, begun)
 
 
 def main(
@@ -58,6 +127,7 @@ def main(
     start_from: Path | None = None,
     data: Path | None = None,
     device: torch.device = CPU,
+    world: str = "small",
 ) -> Path:
     """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
@@ -65,47 +135,59 @@ def main(
         folder: run folder. seed: of scenes, captions, noise and first weights.
         resume: continue the training in the folder; otherwise first remove the files of an earlier one.
         report: takes a line of progress; standard error by default.
-        start_from: weights of an earlier training, for example weights.FOLDER: its autoencoder and tokenizer
-            are kept, its text encoder and UNet are trained further.
+        recipe: None: that of RECIPES, which keeps the autoencoder of ``start_from``.
+        start_from: weights of an earlier training, perhaps in another world; its networks are trained on.
         data: folder of traced views, which may hold some already; None: ``folder``/data.
         device: of the training; the results are on the CPU.
+        world: a name of world.WORLDS.
 
     Raises:
-        InputError: without ``resume``, the folder holds something, but no training.
+        InputError: without ``resume``, the folder holds something, but no training; no world has this name.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved where a stage has some.
     """
-    recipe, report = recipe or Recipe(), report or _to_stderr
+    report = report or _to_stderr
+    recipe = recipe or recipe_for(world, start_from)
+    start = Start(world_named(world), folder, start_from, seed)
     keep_freed_memory()
     if not resume:
         _remove_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).write_text(
-        json.dumps({"seed": seed, **asdict(recipe)}, indent=1) + "\n", encoding="utf-8"
-    )
+    facts = {"world": world, "seed": seed, **asdict(recipe)}
+    (folder / _MARK).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     data = data or folder / "data"
-    trace_blocks(data, recipe.blocks, seed, report)
-    views = open_views(data)
+    tracing = start.world.tracing
+    trace_blocks(tracing, data, recipe.blocks, seed, report, recipe.size)
+    views = open_views(tracing, data)
     if device.type == "cuda":
         views = views.on(device)
-    if start_from is None:
-        vae = train_vae(views, folder, seed, recipe.vae, report, device)
-        if not (folder / "tokenizer").exists():
-            write_tokenizer(folder / "tokenizer", every_caption())
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        torch.manual_seed(seed)
-        model = TextAndUNet(tokenizer)
-    else:
-        vae, tokenizer, model = load_networks(start_from)
-    train_diffusion(model, vae, tokenizer, views, folder, seed, recipe.diffusion, report, device)
+    vae = start.vae(views, recipe.vae, report, device)
+    tokenizer = start.tokenizer()
+    model = start.networks(tokenizer)
     weights = folder / "weights"
-    recogniser = train_recogniser(folder, recipe.recogniser, report, device=device)
+    weights.mkdir(exist_ok=True)
+    write_card({"world": world}, weights)  # of unfinished weights too
+    lessons = Lessons(start.world, views, tokenizer, vae)
+    train_diffusion(model, lessons, folder, seed, recipe.diffusion, report, device, recipe.batches)
+    questions = start.world.questions
+    recogniser = train_recogniser(questions, folder, recipe.recogniser, report, recipe.scenes, device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
-    write_card(_facts(folder, seed, len(views) // BLOCK, recogniser), weights)
-    scores, _prompts, images = evaluate_prior(folder=weights, recogniser=recogniser)
+    accuracy = measured_accuracy(recogniser, folder, report, recipe.scenes * EXAMINED)
+    write_card({**_facts(folder, seed, len(views)), "recogniser": accuracy}, weights)
+    scores, _prompts, images = evaluate_prior(recipe.samples, folder=weights, recogniser=recogniser)
     save_grid(images[:120], folder / _PICTURE, 12)
     write_card({"evaluation": scores}, weights)
     report(f"evaluation: {scores}")
     return weights
+
+
+def recipe_for(world: str, start_from: Path | None) -> Recipe:
+    """The world's recipe; one that starts from weights keeps their autoencoder.
+
+    Raises:
+        InputError: there is no such world.
+    """
+    recipe = RECIPES[world_named(world).name]
+    return recipe if start_from is None else replace(recipe, vae=None)
 
 
 def _remove_training(folder: Path) -> None:
@@ -121,19 +203,15 @@ def _remove_training(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _facts(folder: Path, seed: int, blocks: int, recogniser: Recogniser) -> dict[str, Any]:
-    """The model card's facts: seed, versions, steps, seconds, losses, the recogniser's own accuracy."""
+def _facts(folder: Path, seed: int, views: int) -> dict[str, Any]:
+    """The model card's facts: seed, versions, steps, seconds and losses."""
     paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
-    runs = {name: read_facts(path) for name, path in paths.items() if path.exists()}
-    kinds = len(SMALL.kinds)
     return {
-        "world": Subject.world,
         "seed": seed,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "data": f"{blocks * BLOCK // kinds} views of each of {kinds} kinds, coloured when used",
-        "recogniser": measured_accuracy(recogniser),
-        "training": runs,
+        "data": f"{views:,} views of {SIZE} pixels",
+        "training": {name: read_facts(path) for name, path in paths.items() if path.exists()},
     }
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from sctd.cameras import Viewpoints, orbit_cameras
 from sctd.embedded.pictures import FOV_DEG, SIZE
 from sctd.embedded.recogniser import Recogniser, recognise
-from sctd.embedded.world import Subject, world_named
+from sctd.embedded.subject import Subject
+from sctd.embedded.world import world_named
 from sctd.evaluate.saturation import saturation
 from sctd.formats.assets import Asset
 from sctd.render import look_at_asset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -9,16 +10,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from sctd.embedded.data import SIZE
 from sctd.embedded.optimizers import muon_and_adamw
-from sctd.embedded.pictures import (
-    COLOR_NAMES,
-    PATTERN_NAMES,
-    SIZE,
-    Views,
-    compose,
-    random_backgrounds,
-    random_colors,
-)
+from sctd.embedded.traced import TracedViews
 from sctd.embedded.training import (
     CPU,
     Length,
@@ -60,27 +54,6 @@ def new_vae() -> AutoencoderKL:
     return vae
 
 
-def random_pictures(views: Views, n: int, generator: torch.Generator, crop: int | None = None) -> Tensor:
-    """n pictures [n, 3, H, W] of random views, colours, patterns and backgrounds.
-
-    Args:
-        crop: height and width of a square that is cut out of all of them; None: whole pictures.
-    """
-    index = torch.randint(len(views), (n,), generator=generator)
-    color = torch.randint(len(COLOR_NAMES), (n,), generator=generator)
-    pattern = torch.randint(len(PATTERN_NAMES), (n,), generator=generator)
-    maps = views.maps[index]
-    if crop is not None:
-        y, x = (int(v) for v in torch.randint(maps.shape[-1] - crop + 1, (2,), generator=generator))
-        maps = maps[..., y : y + crop, x : x + crop]
-    return compose(
-        maps,
-        random_colors(color, generator),
-        pattern,
-        random_backgrounds(n, generator),
-    )
-
-
 def picture_loss(error: Tensor) -> Tensor:
     """L1 + squared error + differences between neighbours (edges) of pictures in -1..1."""
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -119,17 +92,26 @@ def psnr(vae: AutoencoderKL, images: Tensor) -> float:
 
 
 def train_vae(
-    views: Views, folder: Path, seed: int, length: Length, report: Report, device: torch.device = CPU
+    views: TracedViews,
+    folder: Path,
+    seed: int,
+    length: Length,
+    report: Report,
+    device: torch.device = CPU,
+    start: AutoencoderKL | None = None,
 ) -> AutoencoderKL:
     """Crops, then for the last fifth whole pictures; returns the averaged model, on the CPU.
 
     Saves it as ``folder``/vae, in float16 as it ships, and loads it from there if it is finished.
+
+    Args:
+        start: an earlier one to go on from. The scale of its latents, which a diffusion model knows, is kept.
     """
     finished = folder / "vae"
     if finished.exists():
         return load_vae(finished)
     torch.manual_seed(seed)
-    vae = new_vae().to(device)
+    vae = (new_vae() if start is None else deepcopy(start)).to(device).train()
     optimizers = muon_and_adamw(vae, RATE, _NOT_MATRICES)
     run = Run("vae", folder, vae, optimizers, exponential_average(0.998))
     run.resume()
@@ -138,18 +120,19 @@ def train_vae(
         generator = step_generator(seed, step)
         whole = length.done(step, run.seconds) >= 0.8
         crop, count = (None, BATCH * CROP**2 // SIZE**2) if whole else (CROP, BATCH)
-        images = random_pictures(views, count, generator, crop)
+        images = views.draw(count, generator, crop, device).images
         noise = torch.randn(count, CHANNELS, *(n // FACTOR for n in images.shape[-2:]), generator=generator)
         with mixed_precision(device):
-            return reconstruction_loss(vae, images.to(device), noise.to(device))
+            return reconstruction_loss(vae, images, noise.to(device))
 
     run.train(loss_of, length, report)
     vae.load_state_dict(run.ema)
     vae = vae.to(CPU).eval()
-    pictures = random_pictures(views, 256, step_generator(seed, -1))
-    with torch.no_grad():
-        posteriors = [vae.encode(part * 2 - 1).latent_dist for part in pictures.split(64)]
-    level_channels(vae, torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors]))
+    pictures = views.draw(256, step_generator(seed, -1)).images
+    if start is None:
+        with torch.no_grad():
+            posteriors = [vae.encode(part * 2 - 1).latent_dist for part in pictures.split(64)]
+        level_channels(vae, torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors]))
     report(f"vae: {psnr(vae, pictures[:128]):.2f} dB")
     with quiet():
         vae.half().save_pretrained(finished, safe_serialization=True)

@@ -9,8 +9,9 @@ import importlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from sctd.embedded.subject import Asked, Subject
 from sctd.embedded.weights import FOLDER, read_card
 from sctd.errors import InputError
 
@@ -20,34 +21,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
+    from sctd.embedded.heads import Questions
+    from sctd.embedded.traced import Tracing
 
-WORLDS = {"small": "sctd.embedded.worlds.small", "rich": "sctd.embedded.worlds.rich.world"}
+WORLDS = {"small": "sctd.embedded.worlds.small.world", "rich": "sctd.embedded.worlds.rich.world"}
 """Name => the module whose WORLD it is."""
-
-
-class Subject(Protocol):
-    """What a prompt asks for, whatever the world."""
-
-    @property
-    def world(self) -> str:
-        """Its world, a name of WORLDS."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def color(self) -> str:
-        """A name, empty where the prompt leaves it open."""
-
-    @property
-    def has_front(self) -> bool:
-        """Whether it looks different from every side."""
 
 
 class World(ABC):
     """A world: what it reads, how it is said, what it looks like. Subjects are its own, as it made them."""
 
     name: ClassVar[str]
+    text_length: ClassVar[int]
+    """Tokens that its text encoder reads, start and end included."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -70,6 +56,10 @@ class World(ABC):
         """One way to say a subject, without a view."""
 
     @abstractmethod
+    def samples(self, n: int, seed: int) -> list[Asked]:
+        """n prompts with words of views; the recogniser judges a prior's samples of them."""
+
+    @abstractmethod
     def every_caption(self) -> Iterator[str]:
         """A stream that holds every word of the world many times; what its tokenizer is made from."""
 
@@ -77,6 +67,16 @@ class World(ABC):
     def truth(self, subject: Any, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
         """The subject from these cameras: pictures [n, 3, size, size] over their backgrounds and coverage [n,
         size, size], 0..1."""
+
+    @property
+    @abstractmethod
+    def tracing(self) -> Tracing:
+        """How it is traced for training."""
+
+    @property
+    @abstractmethod
+    def questions(self) -> Questions:
+        """What its recogniser is asked."""
 
 
 def world_named(name: str) -> World:
@@ -91,9 +91,15 @@ def world_named(name: str) -> World:
     return world
 
 
+def world_on_card(folder: Path) -> World | None:
+    """The world that the card in a folder names; None where there is no such card."""
+    name = read_card(folder).get("world")
+    return None if name is None else world_named(name)
+
+
 def world_of(folder: Path = FOLDER) -> World:
     """The world that the weights of a folder know.
 
     A card that names none is of the small world, the only one there was when it was written.
     """
-    return world_named(read_card(folder).get("world", "small"))
+    return world_on_card(folder) or world_named("small")

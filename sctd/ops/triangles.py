@@ -20,6 +20,7 @@ and ``rasterize`` gives the same bits on every processor and backend.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import torch
@@ -295,6 +296,8 @@ def edge_gradient(
     found = (fragments.triangles, fragments.barycentrics)
     if chosen == "reference":
         return reference.edge_gradient(image, vertices, mesh.faces, *found)
+    if not (vertices.requires_grad and torch.is_grad_enabled()):
+        return image
     from sctd.ops._triangle_ops import EdgeGradient
 
     return _apply(EdgeGradient, image, vertices, mesh, *found, chosen)
@@ -306,8 +309,9 @@ def _apply(function: Any, *inputs: Any) -> Tensor:
 
 
 def _finite(tensor: Tensor) -> bool:
-    """One pass: an infinity or a NaN leaves no finite sum of zeros."""
-    return bool((tensor * 0).sum() == 0)
+    """One pass: with an infinity or a NaN no sum is finite; without, that of large numbers may not be."""
+    tensor = tensor.detach()
+    return isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
 
 
 def _check_vertices(vertices: Tensor) -> None:

@@ -32,6 +32,22 @@ def load_prior(
     return load(spec, device, dtype)
 
 
+def check_card(config: Config) -> None:
+    """Refuse a run of which a stage does not fit the card.
+
+    Raises:
+        InputError: it does not fit, its prior cannot be found or read, or the device is not there.
+    """
+    from sctd.machine import device as devices
+
+    device = devices.resolve(config.device)
+    for part in config.parts():
+        if device.type == "cuda" or part.prior.card_gib is not None:
+            from sctd.prior import card_memory
+
+            card_memory.check(part, device)
+
+
 def prior_of(config: Config) -> Prior:
     """The prior of a run's settings, once it is known to fit the card; several runs may share it.
 
@@ -42,10 +58,6 @@ def prior_of(config: Config) -> Prior:
 
     from sctd.machine import device as devices
 
+    check_card(config)
     device = devices.resolve(config.device)
-    if device.type == "cuda" or config.prior.card_gib is not None:
-        from sctd.prior import card_memory
-
-        for part in config.parts():
-            card_memory.check(part, device)
     return load_prior(config.prior, device, None if config.dtype == "auto" else getattr(torch, config.dtype))

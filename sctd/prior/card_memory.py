@@ -28,6 +28,7 @@ from sctd.prior.load import loader, sources
 from sctd.prior.load.architectures import CLIP_LENGTH, write_configs
 from sctd.prior.load.parts import Parts, one_part, quiet, read_scheduler
 from sctd.prior.load.single_file import config_folder, skeleton
+from sctd.prior.scene_memory import scene_bytes
 
 META = torch.device("meta")
 
@@ -36,12 +37,6 @@ RESERVE = 640 << 20
 GiB are usual; not measured with this program."""
 SPILL = 0.1
 """Share of the tensors that the allocator cannot use because its blocks do not fit them. An assumption."""
-PAIRS = 8
-"""Tiles of 16 x 16 pixels that a Gaussian enters in a picture, on average. A high assumption."""
-_PAIR_BYTES = 4 * 6  # Gaussian and slot, tile key, both twice while they are sorted
-_FOOTPRINT_FLOATS = 2 * 12  # mean, depth, conic, radii, opacity, colours and depth; each with its gradient
-_PIXEL_FLOATS = 2 * 6  # colours, depth, transmittance, last Gaussian; each with its gradient
-_GAUSSIAN_COPIES = 6  # parameter, gradient, two moments of Adam; activated, and its gradient
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,9 @@ class Ledger(TorchDispatchMode):
 
 
 def estimate_memory(config: Config, dtype: torch.dtype = torch.float16) -> Estimate:
-    """A run's memory by part, in bytes.
+    """A run's memory by part, in bytes; of a run of stages that of the one that needs most.
+
+    Networks are counted by :class:`Ledger`, what is optimised by :func:`.scene_bytes`.
 
     Args:
         dtype: of the networks.
@@ -106,6 +103,10 @@ def estimate_memory(config: Config, dtype: torch.dtype = torch.float16) -> Estim
     Raises:
         InputError: the prior's configs are missing or damaged.
     """
+    return max((_of_stage(part, dtype) for part in config.parts()), key=lambda estimate: estimate.total)
+
+
+def _of_stage(config: Config, dtype: torch.dtype) -> Estimate:
     parts, assumed = _shapes(config)
     with quiet():
         prior = DiffusersPrior(parts, str(config.prior), META, dtype, settings=_as_counted(config.prior))
@@ -121,7 +122,7 @@ def estimate_memory(config: Config, dtype: torch.dtype = torch.float16) -> Estim
         unet = _unet(prior, batch, int(parts.unet.config.cross_attention_dim))
     sizes["kept of the VAE's pass for the gradient"] = kept
     sizes[f"the larger of the UNet at batch {batch} and the VAE's passes"] = max(unet, passes)
-    sizes |= _scene(config)
+    sizes |= scene_bytes(config)
     sizes["lost between blocks (assumed)"] = int(SPILL * sum(sizes.values()))
     sizes["CUDA and its libraries (assumed)"] = RESERVE
     return Estimate(sizes, assumed)
@@ -212,17 +213,6 @@ def _unet(prior: DiffusersPrior, batch: int, width: int) -> int:
     with ledger:
         prior.predict(torch.empty(batch, *prior.traits.latent_shape, device=META), 500, text)
     return ledger.peak
-
-
-def _scene(config: Config) -> dict[str, int]:
-    """Gaussians and rasterizer."""
-    count = config.densify.most(config.gaussians.count)
-    floats = 3 + 4 + 3 + 1 + 3 * (config.gaussians.sh_degree + 1) ** 2
-    each = count * (4 * _FOOTPRINT_FLOATS + PAIRS * _PAIR_BYTES) + config.cameras.size**2 * 4 * _PIXEL_FLOATS
-    return {
-        f"{count} Gaussians with gradients and Adam's moments": 4 * floats * _GAUSSIAN_COPIES * count,
-        "rasterizer": config.cameras.batch * each,
-    }
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sctd.prior.base import Timestep, Traits
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.load.parts import Parts, first_sentence
 from sctd.prior.vae import Autoencoder
-from sctd.prior.views import FEATURES, camera_features, class_labels
+from sctd.prior.views import FEATURES, camera_features, class_labels, last_places
 
 
 class DiffusersPrior:
@@ -165,7 +165,7 @@ class DiffusersPrior:
 
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Tensor:
-        """n texts => [n, L, D], padded to the encoder's length.
+        """n texts => [n, L, D], padded to the encoder's length; or the part that a UNet with cameras is told.
 
         Raises:
             PromptError: one is longer than that; the negative prompt, mostly, whose end would be lost.
@@ -178,7 +178,10 @@ class DiffusersPrior:
             return_tensors="pt",
         )
         encoder = self._text_encoder.to(self.traits.device)  # nothing to do unless it waits elsewhere
-        embeddings: Tensor = encoder(tokens.input_ids.to(self.traits.device))[0]
+        numbers = tokens.input_ids.to(self.traits.device)
+        embeddings: Tensor = encoder(numbers)[0]
+        if self.traits.reads_cameras:
+            embeddings = last_places(embeddings, numbers, self._tokenizer.eos_token_id)
         if self._offload_text:
             encoder.to("cpu")
         return embeddings.to(self.traits.dtype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sctd.config.prior import ANALYTIC, EMBEDDED
@@ -61,6 +62,9 @@ OTHERS = (
 """In the order in which they are tried."""
 
 
+_WORLD_OF_FOLDER = "sctd.embedded.world:world_on_card"
+
+
 def family_of_folder(index: Mapping[str, Any]) -> Family:
     """The family of a folder in diffusers' layout, from its model_index.json."""
     return next((family for family in OTHERS if family.seen_in(index)), STABLE_DIFFUSION)
@@ -76,7 +80,14 @@ def family_of_file(tensors: Iterable[str]) -> Family:
 
 
 def check_prompt(name: str, prompt: str) -> None:
-    """Raises :class:`sctd.errors.PromptError` where the prior of this name knows another world."""
+    """Raises :class:`sctd.errors.PromptError` where the prior of this name knows another world.
+
+    Weights of `sctd prior train` are known by their card, wherever they lie.
+    """
     family = BUILT_IN.get(name)
     if family is not None and family.world is not None:
         named(family.world)().check_prompt(prompt)
+    elif family is None:
+        world = named(_WORLD_OF_FOLDER)(Path(name))
+        if world is not None:
+            world.check_prompt(prompt)

@@ -62,6 +62,10 @@ class Splats:
         self._begin(first.with_sh_degree(config.gaussians.sh_degree))
 
     @staticmethod
+    def check(config: Config, channels: int) -> None:
+        """See :class:`sctd.representation.Maker`: every prior can encode colours."""
+
+    @staticmethod
     def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> Gaussians:
         """The Gaussians of a state of :meth:`state_dict`."""
         return Gaussians.from_state_dict(state["gaussians"])
@@ -145,6 +149,10 @@ class Splats:
         self._begin(self.first_of(state, self._config).to(self.gaussians.means.device))
         self.optimiser.load_state_dict(state["adam"])
         self.strategy.load_state_dict(state.get("statistics", {}))
+
+    def seen(self) -> dict[str, Tensor]:
+        """See :class:`sctd.representation.Representation`."""
+        return {name: p.detach() for name, p in self.result().parameters().items()}
 
     def result(self) -> Gaussians:
         """The Gaussians without gradient, without the faint ones."""

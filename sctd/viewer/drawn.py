@@ -45,14 +45,15 @@ def drawn(scene: viser.SceneApi, name: str, asset: Asset, threshold: float, befo
         threshold: opacity from which Gaussians are shown, 0..1.
         before: what the name stands for so far.
     """
+    # A handle is used again, since a run shows something new twice a second.
     if isinstance(asset, Triangles):
-        return DrawnMesh(scene, name, asset)
+        return DrawnMesh(scene, name, asset, before.handle if isinstance(before, DrawnMesh) else None)
     handle = before.handle if isinstance(before, DrawnSplats) else None
     return DrawnSplats(scene, name, asset, threshold, handle)
 
 
 class DrawnSplats:
-    """Gaussians; their handle is used again, since a run shows new ones twice a second."""
+    """Gaussians."""
 
     def __init__(
         self, scene: viser.SceneApi, name: str, gaussians: Gaussians, threshold: float, handle: Any
@@ -80,9 +81,8 @@ class DrawnSplats:
 class DrawnMesh:
     """A mesh; coverage and depth are colours of its vertices."""
 
-    def __init__(self, scene: viser.SceneApi, name: str, triangles: Triangles) -> None:
-        self._scene, self._name, self._triangles = scene, name, triangles
-        self._handle: Any = None
+    def __init__(self, scene: viser.SceneApi, name: str, triangles: Triangles, handle: Any) -> None:
+        self._scene, self._name, self._triangles, self.handle = scene, name, triangles, handle
         self._mode: Mode | None = None
         self.told = f"{len(triangles):,} triangles"
 
@@ -94,8 +94,12 @@ class DrawnMesh:
         """See :class:`Drawn`."""
         if mode != self._mode or self.depends_on_view(mode):
             shown = self._triangles if mode == "colour" else self._painted(mode, eye, forward)
-            self._handle, self._mode = self._scene.add_glb(self._name, triangles_glb(shown)), mode
-        return self._handle
+            self._mode, data = mode, triangles_glb(shown)
+            if self.handle is None:
+                self.handle = self._scene.add_glb(self._name, data)
+            else:
+                self.handle.glb_data = data
+        return self.handle
 
     def _painted(self, mode: Mode, eye: Tensor, forward: Tensor) -> Triangles:
         surfaces = self._triangles.surfaces

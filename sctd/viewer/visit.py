@@ -9,13 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from sctd.errors import InputError
 from sctd.formats.assets import Asset, read_asset
-from sctd.gaussians import Gaussians
-from sctd.run.checkpoint import latest, write_atomically
+from sctd.mesh.trained.colored import at_vertices
+from sctd.mesh.trained.trained import TrainedMesh
+from sctd.run.checkpoint import Checkpoint, latest, write_atomically
 from sctd.run.claims import Claim, is_held
-from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG, asset_of
-from sctd.viewer.window import NOW, VIEW, WISH, Wish, read_moment, remove
+from sctd.run.folder import ASSET, CHECKPOINTS, CONFIG, LOG, asset_of, read_config
+from sctd.viewer.window import NOW, VIEW, WISH, Wish, asset_seen, read_moment, remove
 
 _TAIL = 4096
 """Bytes at the end of a log that hold its last line."""
@@ -75,7 +79,7 @@ class Visit:
     def news(self) -> Seen | None:
         """The run now; None: unchanged since the last call."""
         running = is_held(self.run)
-        # What it has made: the asset at the end, else Gaussians for the viewer, else those of a checkpoint.
+        # What it has made: the asset at the end, else what the run shows a viewer, else a checkpoint.
         asset = asset_of(self.run)
         paths = (asset or self.run / ASSET, self._place / NOW, self.run / CHECKPOINTS)
         version = running, *(_stamp(path) for path in paths), _stamp(self.run / LOG)
@@ -86,16 +90,25 @@ class Visit:
         self._version = version
         moment = read_moment(self._place) if running else None
         if moment is not None:
-            return Seen(moment.gaussians, f"{moment.iteration} iterations done", running, moment.obeys)
+            return Seen(moment.asset, f"{moment.iteration} iterations done", running, moment.obeys)
         if not running and asset is not None:
             return Seen(read_asset(asset, say=self._say), "finished", running)
         found, problems = latest(self.run / CHECKPOINTS)
         for problem in problems:
             self._say(f"ignored a checkpoint: {problem}")
-        if found is None or "gaussians" not in found.tensors:  # a mesh in the making is not shown
+        kept = None if found is None else asset_seen(self._seen_in(found))
+        if found is None or kept is None:
             return None
-        gaussians = Gaussians.from_state_dict(found.tensors["gaussians"])
-        return Seen(gaussians, f"checkpoint after {found.iteration} iterations", running)
+        return Seen(kept, f"checkpoint after {found.iteration} iterations", running)
+
+    @torch.no_grad()
+    def _seen_in(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """What a viewer would have been shown then."""
+        if "gaussians" in checkpoint.tensors:
+            return checkpoint.tensors["gaussians"]
+        part = read_config(self.run).parts()[checkpoint.counters.get("stage", 0)]
+        mesh = TrainedMesh.first_of(checkpoint.tensors, part)
+        return at_vertices(mesh.surface().shape(), mesh.colors)
 
     def losses(self) -> dict[str, float]:
         """The numbers of the last line of its log."""

@@ -4,7 +4,7 @@ In the run's folder, only while there is a viewer:
 
     .view/.lock              held by the viewer; the lock ends with it (`sctd/run/claims.py`)
     .view/wish.json          the viewer's requests: {"pause": false, "stop": false}
-    .view/now.safetensors    recent Gaussians, written by the run
+    .view/now.safetensors    recent Gaussians, or a recent mesh, written by the run
 
 A run without a viewer checks for one twice a second. With one it spends at most a hundredth of its time on
 it.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +23,18 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
+from sctd.formats.assets import Asset
+from sctd.formats.meshes.surface import Surface, Triangles
+from sctd.formats.srgb import srgb_to_linear
 from sctd.gaussians import Gaussians
 from sctd.machine.transfer import Readback
 from sctd.run.claims import is_held
 
 VIEW, WISH, NOW = ".view", "wish.json", "now.safetensors"
 LOOK_S = 0.5
-"""Seconds between two checks for a viewer and its requests, and at least between two writes of Gaussians."""
+"""Seconds between two checks for a viewer and its requests, and at least between two writes for it."""
 SHARE = 0.01
 """Share of a run's time for its viewer."""
 
@@ -78,21 +82,21 @@ class Window:
         """Whether the viewer wants the run to save a checkpoint and end."""
         return self._wish.stop
 
-    def show(self, iteration: int, gaussians: Callable[[], Gaussians] | None) -> None:
-        """Called after each launch; at intervals copies the Gaussians, and writes them at the next call.
+    def show(self, iteration: int, seen: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Called after each launch; at intervals copies what there is, and writes it at the next call.
 
         Args:
             iteration: number of iterations done.
-            gaussians: called only if there is a viewer; None: there are none to show now.
+            seen: as :meth:`sctd.representation.Representation.seen`; called only if there is a viewer.
         """
         if self._asked is not None:
             self._write()
         now = time.perf_counter()
         if now < self._look_at or not self._look():
             return
-        if gaussians is not None and now >= self._show_at:
-            # A copy, as the next iteration changes them in place; from a GPU without waiting for it.
-            copies = {name: p.detach().clone() for name, p in gaussians().parameters().items()}
+        if now >= self._show_at:
+            # A copy, as the next iteration changes it in place; from a GPU without waiting for it.
+            copies = {name: t.clone(memory_format=torch.contiguous_format) for name, t in seen().items()}
             self._asked = iteration, Readback(copies)
             self._cost = time.perf_counter() - now
 
@@ -142,22 +146,32 @@ class Moment:
     """The state that a run shows."""
 
     iteration: int
-    gaussians: Gaussians
+    asset: Asset
     obeys: bool
     """Whether the run can be paused and stopped."""
 
 
 def read_moment(place: Path) -> Moment | None:
-    """The state that a run showed last; None: none yet."""
+    """The state that a run showed last; None: none yet, or a mesh without triangles."""
     try:
         with safetensors.safe_open(str(place / NOW), framework="pt") as file:
             facts = file.metadata()
-            tensors = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
-        return Moment(
-            int(facts["iteration"]), Gaussians.from_state_dict(tensors), json.loads(facts["obeys"]) is True
-        )
+            asset = asset_seen({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, safetensors.SafetensorError):
         return None
+    if asset is None:
+        return None
+    return Moment(int(facts["iteration"]), asset, json.loads(facts["obeys"]) is True)
+
+
+def asset_seen(seen: Mapping[str, Tensor]) -> Asset | None:
+    """What :meth:`sctd.representation.Representation.seen` tells of; None: a mesh without triangles."""
+    if "faces" not in seen:
+        return Gaussians.from_state_dict({name: t.to(torch.float32) for name, t in seen.items()})
+    if not len(seen["faces"]):
+        return None
+    vertices, colors = seen["vertices"].double(), srgb_to_linear(seen["colors"].double())
+    return Triangles((Surface(vertices, seen["faces"].long(), colors),))
 
 
 def remove(place: Path) -> None:

@@ -16,14 +16,15 @@ from tiny import WIDTH, write_folder
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import TEXT_LENGTH, every_caption, write_tokenizer
-from sctd.embedded.data import BLOCK, block_poses, open_views, trace_blocks
+from sctd.embedded.captions import every_caption, write_tokenizer
+from sctd.embedded.data import open_views, trace_blocks
 from sctd.embedded.diffusion import Batches, even_timesteps, save_weights, snr_weight, train_diffusion
-from sctd.embedded.latents import Pool, Sample, draw_sample, token_numbers, view_captions
+from sctd.embedded.latents import Lessons, Pool, Sample, draw_sample, token_numbers, view_captions
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.optimizers import Muon, adamw, muon_and_adamw, orthogonalised
-from sctd.embedded.pictures import KIND_NAMES, random_views, trace_poses
-from sctd.embedded.recogniser import Recogniser, labelled_pictures, recognise
+from sctd.embedded.pictures import KIND_NAMES, Views, random_views, trace_poses
+from sctd.embedded.poses import training_poses
+from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.sample import load_sampler, sample_grid, sample_images, views_all_round
 from sctd.embedded.training import (
     Length,
@@ -43,9 +44,13 @@ from sctd.embedded.vae import (
     train_vae,
 )
 from sctd.embedded.words import SMALL, VIEW_PHRASES, Subject
+from sctd.embedded.world import world_named
 from sctd.errors import InputError
 from sctd.prior.views import FEATURES
 from sctd.text import blend_weights
+
+WORLD = world_named("small")
+TRACING, BLOCK = WORLD.tracing, WORLD.tracing.rows
 
 
 def _silent(line: str) -> None:
@@ -157,7 +162,7 @@ def test_every_weight_has_one_optimiser() -> None:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(folder, every_caption())
+    write_tokenizer(folder, every_caption(), WORLD.text_length)
     loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
     return loaded
 
@@ -166,7 +171,7 @@ def test_every_word_is_one_token_and_every_caption_fits(tokenizer: CLIPTokenizer
     for caption in list(every_caption())[::7]:
         pieces = tokenizer.tokenize(caption)
         assert all(piece.endswith("</w>") for piece in pieces), (caption, pieces)
-        assert len(pieces) + 2 <= TEXT_LENGTH, caption
+        assert len(pieces) + 2 <= WORLD.text_length, caption
         assert tokenizer.decode(tokenizer(caption).input_ids, skip_special_tokens=True).split() == [
             piece.removesuffix("</w>") for piece in pieces
         ]
@@ -174,12 +179,12 @@ def test_every_word_is_one_token_and_every_caption_fits(tokenizer: CLIPTokenizer
 
 def test_captions_say_what_the_picture_shows_and_blend_neighbouring_views() -> None:
     rng, blended = random.Random(0), 0
-    poses = block_poses(3, 0)
+    poses = training_poses(3, 0, BLOCK)
     weights = blend_weights(poses.azimuth, poses.elevation)
     subject = Subject("car", "red", "striped")
     for i in range(BLOCK):
         azimuth, elevation = float(poses.azimuth[i]), float(poses.elevation[i])
-        a, b, w = view_captions(subject, azimuth, elevation, weights[i], rng)
+        a, b, w = view_captions(WORLD, subject, azimuth, elevation, weights[i], rng)
         assert 0.5 - 1e-6 <= w <= 1
         assert SMALL.check_prompt(a) == SMALL.check_prompt(b) == subject
         if a != b and w < 1:
@@ -193,10 +198,12 @@ def test_captions_say_what_the_picture_shows_and_blend_neighbouring_views() -> N
 
 
 def test_traced_blocks_are_found_again_and_more_can_be_added(tmp_path: Path) -> None:
-    trace_blocks(tmp_path, 1, 5, _silent, size=8)
-    first = open_views(tmp_path)
-    trace_blocks(tmp_path, 2, 5, _silent, size=8)
-    both = open_views(tmp_path)
+    trace_blocks(TRACING, tmp_path, 1, 5, _silent, size=8)
+    first = open_views(TRACING, tmp_path)
+    trace_blocks(TRACING, tmp_path, 2, 5, _silent, size=8)
+    both = open_views(TRACING, tmp_path)
+    assert isinstance(first, Views)
+    assert isinstance(both, Views)
     assert (len(first), len(both)) == (BLOCK, 2 * BLOCK)
     index = torch.tensor([2 * BLOCK - 1, 3, BLOCK])
     assert torch.equal(both.maps[index[1:2]], first.maps[torch.tensor([3])])
@@ -204,17 +211,18 @@ def test_traced_blocks_are_found_again_and_more_can_be_added(tmp_path: Path) -> 
         at = torch.tensor([i])
         assert torch.equal(both.maps[at], trace_poses(KIND_NAMES[int(both.kind[i])], both.poses[at], 8))
     with pytest.raises(InputError, match="another seed, size or world"):
-        trace_blocks(tmp_path, 1, 6, _silent, size=8)
+        trace_blocks(TRACING, tmp_path, 1, 6, _silent, size=8)
 
 
 def test_a_sample_says_all_that_its_picture_shows(tokenizer: CLIPTokenizer) -> None:
     vae, views = new_vae().eval(), random_views(4, 1, 64)
     vae.register_to_config(scaling_factor=2.0)
-    sample = draw_sample(vae, tokenizer, views, 6, 1, 2)
+    lessons = Lessons(WORLD, views, tokenizer, vae)
+    sample = draw_sample(lessons, 6, 1, 2)
     assert sample.z0.shape == (6, CHANNELS, 8, 8)
     assert sample.features.shape == (6, FEATURES)
     assert torch.equal(sample.features[:, -1], torch.ones(6))
-    again = draw_sample(vae, tokenizer, views, 6, 1, 2)
+    again = draw_sample(lessons, 6, 1, 2)
     assert all(torch.equal(a, b) for a, b in zip(vars(sample).values(), vars(again).values(), strict=True))
     for caption, (first, second) in zip(sample.caption, sample.view_captions, strict=True):
         texts = [tokenizer.decode(x, skip_special_tokens=True) for x in (caption, first, second)]
@@ -301,7 +309,8 @@ def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer
     model = TextAndUNet(tokenizer)
     untrained = {name: value.clone() for name, value in model.state_dict().items()}
     batches = Batches(size=4, new=2, pool=8, first=4)
-    train_diffusion(model, vae, tokenizer, views, tmp_path, 0, Length(steps=2), _silent, batches=batches)
+    lessons = Lessons(WORLD, views, tokenizer, vae)
+    train_diffusion(model, lessons, tmp_path, 0, Length(steps=2), _silent, batches=batches)
     endings = (
         "unet.conv_in.weight",
         "embeddings.token_embedding.weight",
@@ -360,7 +369,7 @@ def test_samples_all_round_need_a_prior_that_reads_cameras(tmp_path: Path, label
 
 
 def test_the_recogniser_reads_any_size() -> None:
-    images, labels = labelled_pictures(random_views(8, 1), 6, step_generator(0, 0))
     torch.manual_seed(0)
-    verdicts = recognise(torch.nn.functional.interpolate(images, (128, 128)), Recogniser().eval())
-    assert len(verdicts) == len(labels["kind"]) == 6
+    verdicts = recognise(torch.rand(6, 3, 96, 96), Recogniser(WORLD.questions).eval())
+    assert len(verdicts) == 6
+    assert {verdict.kind for verdict in verdicts} <= set(KIND_NAMES)

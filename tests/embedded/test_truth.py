@@ -9,6 +9,7 @@ from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
 from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
 from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.world import world_named
 from sctd.initial.start import initialise
 from sctd.trainer import random_streams
 
@@ -19,7 +20,7 @@ EVERY = AZIMUTHS // 8
 def blind() -> Recogniser:
     """Random weights: these tests are about shape, not about names."""
     torch.manual_seed(0)
-    return Recogniser().eval()
+    return Recogniser(world_named("small").questions).eval()
 
 
 @pytest.mark.parametrize("kind", list(SMALL.kinds_with_front))

@@ -118,6 +118,7 @@ def jobs(backend: str = "cuda") -> list[Job]:
             "timings", [python, "-m", "benchmarks.gpu", "--cells", "3", "--repeats", "40"], r"^\|", quick=True
         ),
         Job("timings of ops", [python, "-m", "benchmarks.gpu_ops"], r"^\|", quick=True),
+        Job("timings of triangles", [python, "-m", "benchmarks.gpu_triangles"], r"^\|", quick=True),
         Job("a training step", step, r"\|", quick=True),
         Job("all tests", [python, *gpu], outcome),
         *(

@@ -153,7 +153,13 @@ def test_compute_sanitizer_is_told_names_that_our_kernels_have(
 
 
 @pytest.mark.parametrize(
-    "command", [["-m", "benchmarks.gpu"], ["-m", "benchmarks.gpu_ops"], ["tests/gpu/report.py"]]
+    "command",
+    [
+        ["-m", "benchmarks.gpu"],
+        ["-m", "benchmarks.gpu_ops"],
+        ["-m", "benchmarks.gpu_triangles"],
+        ["tests/gpu/report.py"],
+    ],
 )
 def test_without_a_gpu_it_says_so(command: list[str], repository: Path) -> None:
     if torch.cuda.is_available():

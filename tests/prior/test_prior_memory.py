@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from shells import sphere
+from small import small_config
 
+from sctd.cameras import orbit_cameras
 from sctd.config import Config, card_names, load_config
 from sctd.errors import InputError
+from sctd.mesh.trained.light import lighting
+from sctd.mesh.trained.start import first_mesh
+from sctd.mesh.trained.trained import TrainedMesh
 from sctd.prior import card_memory as memory
 from sctd.prior import load_prior
 from sctd.prior.card_memory import META, Ledger, check, estimate_memory
+from sctd.prior.scene_memory import scene_bytes
 
 CPU = torch.device("cpu")
 
@@ -105,6 +113,47 @@ def test_estimate_follows_batch_gaussians_and_dtype(tiny_folder: Path) -> None:
     assert "81920 Gaussians" in " ".join(still.parts)
     perp_neg = estimate_memory(config_of(tiny_folder, "sctd.perp_neg.enabled=true"))
     assert "UNet at batch 16" in " ".join(perp_neg.parts)
+
+
+def test_of_stages_the_estimate_is_that_of_the_widest(tiny_folder: Path) -> None:
+    mesh = "representation: mesh, cameras: {size: 1024}, surface: {shown: normals, resolution: 64}"
+    base = config_of(tiny_folder, "cameras.size=64", "gaussians.count=1000", "densify.strategy=none")
+    staged = base.with_changes(stages=[{"name": "a"}, yaml.safe_load(f"{{name: b, settings: {{{mesh}}}}}")])
+    estimates = [estimate_memory(part) for part in staged.parts()]
+    assert estimates[0] == estimate_memory(base)
+    assert estimate_memory(staged) == estimates[1]
+    assert estimates[1].total > 2 * estimates[0].total
+    told = " ".join(estimates[1].lines())
+    assert f"pictures of {4 * 2048**2} samples" in told
+    assert "Gaussians" not in told
+
+
+@pytest.mark.parametrize("kind", ["tetrahedra", "triangles"])
+@pytest.mark.parametrize("shown", ["colors", "normals", "material"])
+def test_a_mesh_takes_at_most_what_is_estimated_and_not_much_less(kind: str, shown: str) -> None:
+    """A ball that fills its pictures."""
+    overrides = (f"surface.kind={kind}", f"surface.shown={shown}", "surface.resolution=12", "cameras.size=96")
+    small = ("surface.color_resolution=16", "surface.faces=400", "surface.views=16", "surface.view_size=64")
+    config = small_config(2, "representation=mesh", "sctd.as_latent=0", *small, *overrides)
+    first = first_mesh(sphere(torch.zeros(3), 0.5, count=400), config.surface)
+    lighting(CPU)  # made once and for all
+    gc.collect()
+    ledger, generator = Ledger(), torch.Generator()
+    with ledger:
+        mesh = TrainedMesh(first, config)
+        begun, ledger.peak = ledger.peak, ledger.live
+        for i in range(2):
+            picture = mesh.draw(
+                orbit_cameras(2, 20.0, 3.0, 6.0, 96), torch.ones(2, 3), i, generator, disparity=False
+            )
+            losses = [picture.rgb if picture.latents is None else picture.latents]
+            losses += [term.gradient * term.sums for term in mesh.terms(picture)]
+            torch.stack([loss.sum() for loss in losses]).sum().backward()
+            mesh.update(picture, i, torch.ones(1), generator)
+            del picture, losses
+    parts = scene_bytes(config)
+    counted = max(begun, ledger.peak)
+    assert 0.5 * sum(parts.values()) < counted <= sum(parts.values()), (begun, ledger.peak, parts)
 
 
 @pytest.mark.parametrize("card", card_names())

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         "gaussians.count=400",
         "densify.strategy=none",
     )
-    return (*first, *small, STAGES, "output.checkpoint_every=2")
+    return (*first, *small, "output.checkpoint_every=2")
 
 
 def run(
@@ -76,14 +77,23 @@ Whole = tuple[RunResult, list[str], tuple[str, ...]]
 """The result, what was said, and the settings."""
 
 
-@pytest.fixture(scope="module", params=["tetrahedra", "triangles"])
+OF_STAGES = {
+    "tetrahedra": (STAGES, "surface.kind=tetrahedra"),
+    "triangles": (STAGES, "surface.kind=triangles"),
+    "fantasia3d": ("stages=fantasia3d",),
+}
+"""What the runs of :func:`whole` have of their own."""
+
+
+@pytest.fixture(scope="module", params=list(OF_STAGES))
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, overrides: tuple[str, ...]
 ) -> Whole:
-    settings = (*overrides, f"surface.kind={request.param}")
+    settings = (*overrides, *OF_STAGES[request.param])
     return *run(tmp_path_factory.mktemp("mesh") / "whole", settings), settings
 
 
+@pytest.mark.parametrize("whole", ["tetrahedra", "triangles"], indirect=True)
 def test_a_run_leaves_a_mesh_and_its_pictures(whole: Whole) -> None:
     made, messages, _ = whole
     assert made.asset == made.asset_glb == made.folder / ASSET_MESH
@@ -92,9 +102,7 @@ def test_a_run_leaves_a_mesh_and_its_pictures(whole: Whole) -> None:
     assert made.page_html is not None
     assert len(read_asset(made.asset)) <= 500
     assert any(text.startswith("asset.glb: ") and "watertight" in text for text in messages)
-    data = made.asset.read_bytes()
-    length = struct.unpack("<I", data[12:16])[0]
-    assert json.loads(data[20 : 20 + length])["extensionsUsed"] == ["KHR_materials_unlit"]
+    assert tree_of(made.asset)["extensionsUsed"] == ["KHR_materials_unlit"]
     rows = read_log(made.folder / LOG)
     assert [row["iteration"] for row in rows] == list(range(ITERATIONS))
     assert all("gaussians" in row and "faces" not in row for row in rows[:FIRST])
@@ -119,9 +127,11 @@ def test_stopped_and_killed_in_each_stage_it_ends_with_the_same_bits(tmp_path: P
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("whole", ["tetrahedra"], indirect=True)
 def test_a_viewer_sees_the_gaussians_and_then_the_mesh(
-    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """While the run is under way, finished, and from its last checkpoint; the run ends with the same bits."""
     monkeypatch.setattr(window, "LOOK_S", 0.0)
     monkeypatch.setattr(window, "SHARE", 1e9)
     seen: list[Seen] = []
@@ -133,15 +143,44 @@ def test_a_viewer_sees_the_gaussians_and_then_the_mesh(
             self.visit = self.visit or Visit(tmp_path / "run", print)
             seen.extend(filter(None, [self.visit.news()]))
 
+    made, _, settings = whole
     report = Watching()
-    generate(small_config(ITERATIONS, *overrides), tmp_path / "run", prior=small_prior(), report=report)
+    config = small_config(ITERATIONS, *settings)
+    again = generate(config, tmp_path / "run", prior=small_prior(), report=report)
+    assert again.asset.read_bytes() == made.asset.read_bytes()
     assert report.visit is not None
-    last = report.visit.news()
+    finished = report.visit.news()
+    again.asset.unlink()
+    stopped = report.visit.news()
     report.visit.__exit__(None, None, None)
-    assert seen
-    assert all(isinstance(one.asset, Gaussians) for one in seen)
-    assert last is not None
-    assert (type(last.asset), last.says) == (Triangles, "finished")
+    kinds = [type(one.asset) for one in seen]
+    assert kinds == sorted(kinds, key=[Gaussians, Triangles].index)
+    assert set(kinds) == {Gaussians, Triangles}
+    for last, says in ((finished, "finished"), (stopped, f"checkpoint after {ITERATIONS} iterations")):
+        assert last is not None
+        assert (type(last.asset), last.says) == (Triangles, says)
+    (shown,), (kept,) = seen[-1].asset.surfaces, stopped.asset.surfaces
+    assert len(shown.vertices) > 50
+    assert shown.colors.std(0).max() > 0
+    assert torch.isclose(shown.vertices.mean(0), kept.vertices.mean(0), atol=0.05).all()
+
+
+@pytest.mark.parametrize("whole", ["fantasia3d"], indirect=True)
+def test_a_run_of_geometry_and_appearance_leaves_a_material(whole: Whole) -> None:
+    made, messages, _ = whole
+    assert any("roughness and metal" in text for text in messages)
+    assert made.asset == made.folder / ASSET_MESH
+    tree = tree_of(made.asset)
+    assert "extensionsUsed" not in tree
+    looks = tree["materials"][0]["pbrMetallicRoughness"]
+    assert looks == {"baseColorTexture": {"index": 0}, "metallicRoughnessTexture": {"index": 1}}
+
+
+def tree_of(glb: Path) -> dict[str, Any]:
+    """The JSON of a .glb."""
+    data = glb.read_bytes()
+    tree: dict[str, Any] = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
+    return tree
 
 
 def of(*settings: str) -> Config:
@@ -184,7 +223,7 @@ def test_gaussians_that_nobody_sees_make_no_mesh(tmp_path: Path, overrides: tupl
     path = tmp_path / "faint.ply"
     points = sphere_points(50)
     write_ply(path, shell(0.5 * points, points, torch.full((50, 3), 0.5), 0.1, opacity=0.05))
-    settings = (*overrides, f"gaussians.init_path={path}", "stages=[]", "representation=mesh")
+    settings = (*overrides, f"gaussians.init_path={path}", "representation=mesh")
     with pytest.raises(
         InputError, match=r"no mesh can be made: the object is nowhere opaque enough.*more iterations"
     ):
@@ -210,25 +249,3 @@ def test_geometry_and_then_appearance_are_for_priors_that_know_normal_maps() -> 
     assert [part.surface.shown for part in made.parts()] == ["colors", "normals", "material"]
     with pytest.raises(InputError, match=r"the embedded prior has never seen a normal map.*magic3d"):
         check_config(of("stages=fantasia3d"))
-
-
-def test_a_run_of_geometry_and_appearance_ends_with_a_material(
-    tmp_path: Path, overrides: tuple[str, ...]
-) -> None:
-    """Stopped in its geometry and in its appearance it ends with the same bits."""
-    settings = (*overrides, "stages=fantasia3d")
-    made, messages = run(tmp_path / "whole", settings)
-    assert any("roughness and metal" in text for text in messages)
-    assert made.asset == made.folder / ASSET_MESH
-    data = made.asset.read_bytes()
-    tree = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
-    assert "extensionsUsed" not in tree
-    looks = tree["materials"][0]["pbrMetallicRoughness"]
-    assert looks == {"baseColorTexture": {"index": 0}, "metallicRoughnessTexture": {"index": 1}}
-    for at, resume in ((8, False), (11, True)):
-        asked = count(9 if resume else 1)
-        with pytest.raises(KeyboardInterrupt, match=f"after iteration {at} of {ITERATIONS}"):
-            run(tmp_path / "run", settings, resume=resume, stop=lambda at=at, asked=asked: next(asked) >= at)
-    again, _ = run(tmp_path / "run", settings, resume=True)
-    for name in (ASSET_MESH, CONTACT):
-        assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 from small import small_config, small_prior
+from tiny import write_folder
 
 from sctd.config import Config
 from sctd.errors import InputError
@@ -22,6 +24,7 @@ STAGES = (
     "stages=[{name: shape, share: 2, settings: {method: sds, cameras: {batch: 1}, optim: {beta1: 0.5}}},"
     " {name: detail, share: 1, settings: {densify: {strategy: none}, gaussians: {sh_degree: 1}}}]"
 )
+NORMAL_MAPS = "representation: mesh, surface: {shown: normals}"
 ITERATIONS = 18
 FIRST = 12
 """Iterations of the first stage."""
@@ -103,5 +106,43 @@ def test_priors_are_loaded_with_their_stages(tmp_path: Path, monkeypatch: pytest
     )
     said = Stages()
     generate(config_of(stages, "iterations=3"), tmp_path / "run", report=said)
-    assert loaded == ["analytic", "embedded"]
-    assert said.names[:5] == ["loading the prior", "stage a", "stage b", "loading the prior", "stage c"]
+    assert loaded == ["embedded", "analytic", "embedded"], "the last one is tried before the run begins"
+    assert said.names[1:6] == ["loading the prior", "stage a", "stage b", "loading the prior", "stage c"]
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (
+            f"{NORMAL_MAPS}, sctd: {{flip: 0}}",
+            r"are 4 channels, and .* have 5: .*latent_share=0",
+        ),
+        ("sctd: {t_max: 999}", "no signal left at timestep 998"),
+        ("sctd: {perp_neg: {enabled: true}}", r"set sctd\.perp_neg\.enabled=false"),
+    ],
+)
+def test_what_a_later_stage_refuses_of_the_prior_is_refused_at_once(
+    tmp_path: Path, second: str, told: str
+) -> None:
+    """Of a prior with 5 channels, that reads cameras, and whose last timesteps have no signal."""
+    prior = small_prior()
+    abar = prior.traits.alphas_cumprod.clone()
+    abar[998:] = 0
+    prior.traits = replace(prior.traits, latent_shape=(5, 4, 4), reads_cameras=True, alphas_cumprod=abar)
+    config = config_of("sctd.t_max=980", f"stages=[{{name: a}}, {{name: b, settings: {{{second}}}}}]")
+    with pytest.raises(InputError, match=f"^stage 'b': .*{told}"):
+        generate(config, tmp_path / "run", prior=prior)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_prior_and_the_memory_of_a_later_stage_are_looked_at_before_the_run(tmp_path: Path) -> None:
+    five = write_folder(tmp_path / "five", latent_channels=5)
+    with pytest.raises(InputError, match=r"^stage 'b': prior .*the VAE has 5"):
+        generate(config_of(f"stages=[{{name: a}}, {{name: b, settings: {{prior: {five}}}}}]"), tmp_path / "a")
+    fits = (f"prior.name={write_folder(tmp_path / 'four')}", "prior.card_gib=1")
+    with pytest.raises(InputError, match=r"^stage 'b': prior .* needs about .* 1\.0 GiB are allowed"):
+        generate(
+            config_of(*fits, "stages=[{name: a}, {name: b, settings: {cameras: {size: 4096}}}]"),
+            tmp_path / "a",
+        )
+    assert not (tmp_path / "a").exists()

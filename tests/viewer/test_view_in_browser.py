@@ -19,9 +19,11 @@ import torch
 from painted import painted_mesh
 from PIL import Image
 from seen import decoded, flag_bearer, ssim
+from shells import sphere
 from small import SMALL
 
 from sctd.cameras import CameraBatch, intrinsics, look_at
+from sctd.formats.meshes.surface import Surface, Triangles
 from sctd.formats.write_ply import write_ply
 from sctd.render import render_images
 from sctd.viewer.server import Viewer
@@ -138,7 +140,12 @@ def test_it_shows_what_we_render_upright_and_unmirrored(opened: Opened) -> None:
 
 
 def test_a_mesh_is_shown_as_we_render_it(opened: Opened, viewer: Viewer) -> None:
+    """Also where it takes the place of another one, as in a run."""
     mesh = painted_mesh()
+    (first, *_) = mesh.surfaces
+    viewer.show(0, Triangles((Surface(first.vertices - 0.5, first.faces, first.colors),)))
+    opened.page.get_by_text(f"{len(first.faces)} triangles of a.ply").wait_for(timeout=10_000)
+    handle = viewer._drawn[0].handle
     viewer.show(0, mesh)
     expected = render_images(mesh, ours())[0].numpy() / 255
     for _ in range(50):
@@ -146,6 +153,7 @@ def test_a_mesh_is_shown_as_we_render_it(opened: Opened, viewer: Viewer) -> None
         seen = opened.picture()
         if ssim(seen, expected) >= 0.95:
             break
+    assert viewer._drawn[0].handle is handle
     viewer.show(0, ASSET)
     assert ssim(seen, expected) >= 0.95
     for wrong in (expected[:, ::-1], expected[::-1], expected[::-1, ::-1]):
@@ -202,9 +210,14 @@ def test_the_command_prints_its_address_and_ends_with_ctrl_c(tmp_path: Path) -> 
 
 
 def test_a_run_is_watched_and_stopped_from_the_browser(browser: Browser, tmp_path: Path) -> None:
+    """First its Gaussians, then its mesh."""
+    write_ply(tmp_path / "ball.ply", sphere(torch.zeros(3), 0.5, count=150))
     # Few Gaussians, which software draws fast enough to leave the page time for a click.
+    first = ("gaussians.init=file", "gaussians.init_path=ball.ply")
+    stages = "{name: coarse, share: 20}, {name: refine, share: 999980, settings: {representation: mesh}}"
+    mesh = ("surface.resolution=8", "surface.views=16", "surface.view_size=64", f"stages=[{stages}]")
     last = ("output.checkpoint_every=100000", "densify.strategy=none")
-    settings = [f"--set={text}" for text in (*SMALL, *last)]
+    settings = [f"--set={text}" for text in (*SMALL, *first, *mesh, *last)]
     options = ["--prior", "analytic", "--device", "cpu", "--steps", "1000000", "--out", "run"]
     with sctd(tmp_path, "generate", "a red ball", "--view", *options, *settings) as process:
         assert process.stderr is not None
@@ -212,12 +225,13 @@ def test_a_run_is_watched_and_stopped_from_the_browser(browser: Browser, tmp_pat
         page = browser.new_page(viewport={"width": 400, "height": 300})
         page.goto(url)
         iterations = page.get_by_text("iterations done")
-        iterations.wait_for(timeout=30_000)
+        iterations.wait_for(timeout=120_000)
         first = re.search(r"\d+ iterations done", iterations.text_content() or "")
         assert first is not None
         gone = "text => !document.body.textContent.includes(text)"
-        page.wait_for_function(gone, arg=first[0], timeout=30_000)
-        page.get_by_text("cross_consistency").wait_for(timeout=30_000)
+        page.wait_for_function(gone, arg=first[0], timeout=120_000)
+        page.get_by_text("cross_consistency").wait_for(timeout=120_000)
+        page.get_by_text("triangles of run").wait_for(timeout=120_000)
         page.get_by_text("Stop", exact=True).dispatch_event("click")
         rest = process.stderr.read()
         page.close()

@@ -91,6 +91,15 @@ def painted(
     return Seen(rgb, inverse, coverage.permute(0, 3, 1, 2))
 
 
+def at_vertices(shape: Shape, colors: ColorGrid) -> dict[str, Tensor]:
+    """A shape with its colours at the vertices, of a material the base colour.
+
+    Returns:
+        "vertices" [V, 3], world units, "faces" [F, 3] int64, "colors" [V, 3], sRGB, 0..1.
+    """
+    return {"vertices": shape.vertices, "faces": shape.faces, "colors": colors.at(shape.vertices)[:, :3]}
+
+
 @torch.no_grad()
 def mesh_images(
     mesh: ColoredMesh, cameras: CameraBatch, background: Sequence[float] = (1.0, 1.0, 1.0)

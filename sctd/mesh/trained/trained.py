@@ -13,7 +13,7 @@ from sctd.cameras import CameraBatch
 from sctd.config import Config
 from sctd.errors import InputError, TrainingFailure
 from sctd.gaussians import Gaussians
-from sctd.mesh.trained.colored import ColoredMesh, Seen, painted
+from sctd.mesh.trained.colored import ColoredMesh, Seen, at_vertices, painted
 from sctd.mesh.trained.colors import ColorGrid
 from sctd.mesh.trained.paints import PAINTS
 from sctd.mesh.trained.start import first_mesh
@@ -22,6 +22,9 @@ from sctd.ops import AdamGroup, adam_schedule, adam_step_
 from sctd.rates import learning_rate
 from sctd.representation import Term, Update
 from sctd.stages import OPTIMISER, REGULARISERS, RENDER, SILENT, Observer
+
+LATENTS = 4
+"""Channels of normals and coverage."""
 
 
 class DrawnMesh:
@@ -54,6 +57,16 @@ class TrainedMesh:
             raise InputError(
                 f"{exc}; let the stage before take more iterations, or begin with another"
             ) from exc
+
+    @staticmethod
+    def check(config: Config, channels: int) -> None:
+        """See :class:`sctd.representation.Maker`: normals and coverage must be able to be latents."""
+        c = config.surface
+        if c.shown == "normals" and c.latent_share and channels != LATENTS:
+            raise InputError(
+                f"normals and coverage are {LATENTS} channels, and the prior's latents have {channels}: "
+                "they cannot be its latents; set surface.latent_share=0, so that the normal map is encoded"
+            )
 
     @staticmethod
     def first_of(state: Mapping[str, dict[str, Tensor]], config: Config) -> ColoredMesh:
@@ -181,6 +194,11 @@ class TrainedMesh:
         for name, pair in self._moments.items():
             for moment, kept in zip(pair, ("exp_avg", "exp_avg_sq"), strict=True):
                 moment.copy_(there["adam"][f"{kept}.{name}"])
+
+    @torch.no_grad()
+    def seen(self) -> dict[str, Tensor]:
+        """See :class:`sctd.representation.Representation`."""
+        return at_vertices(self._surface.shape(), self._colors)
 
     def result(self) -> ColoredMesh:
         """The mesh without gradient."""

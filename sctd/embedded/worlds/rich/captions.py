@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 from sctd.embedded.captions import with_view
 from sctd.embedded.words import VIEW_WORDS, Table
@@ -23,6 +24,21 @@ _OPENINGS = (
 )
 _PLURAL = ("tacos", "eyeglasses", "glasses", "spectacles", "headphones")
 _RIDES = {"boat": "rowing", "biplane": "flying"}
+
+
+class _Usual(random.Random):
+    """Takes the usual one of all words."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+
+def usual(subject: Subject) -> str:
+    """The plainest caption of a subject."""
+    return caption(subject, _Usual())
 
 
 def caption(subject: Subject, rng: random.Random) -> str:

@@ -1,15 +1,16 @@
-"""Random subjects of the rich world for training, without the combinations of Table 1.
+"""Random subjects of the rich world: those to learn from, and those that results are reported on.
 
 What a prompt of Table 1 asks of a kind (a hat on a corgi, a blue lobster, a panda in a boat) is never drawn
 together with that kind, in this wording or another: corgis are drawn, and top hats, but no corgi in a top
 hat. So these prompts measure composition. Prompts that name a kind alone (a typewriter, a red panda) hold
-nothing out: they measure the kind.
+nothing out: they measure the kind. Nor does training draw what shows the same as a subject of ``evaluated``.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from sctd.embedded.worlds.rich import phrases
@@ -26,6 +27,7 @@ STILL = tuple(name for name, kind in KINDS.items() if not kind.alive)
 HANDS = tuple(name for name in HELD if name != "oars")
 _RIDES = tuple(name for name, kind in KINDS.items() if kind.seat is not None and name != "egg")
 _TOPS = tuple(name for name, kind in KINDS.items() if kind.top is not None)
+EVALUATED = 48
 Trait = tuple[str, str, str]
 """A kind, what is asked of it, and the name of that."""
 
@@ -44,12 +46,17 @@ def _traits(subject: Subject, *, shown: bool) -> Iterator[Trait]:
     """What is asked of each kind; ``shown``: usual colours count as well, since they are seen."""
     for thing in (subject.thing, subject.other):
         if thing is not None:
-            yield from ((thing.kind, what, name) for what, name in _asked(thing, shown=shown) if name)
+            yield from ((thing.kind, what, name) for what, name in said_of(thing, shown=shown) if name)
     if subject.other is not None:
         yield (subject.thing.kind, "together with", subject.other.kind)
 
 
-def _asked(thing: Thing, *, shown: bool) -> Iterator[tuple[str, str]]:
+def said_of(thing: Thing, *, shown: bool = False) -> Iterator[tuple[str, str]]:
+    """What is said of a thing, (what, its name or ""); a costume counts as its garments and its prop.
+
+    Args:
+        shown: usual colours count as well, since they are seen.
+    """
     yield "color", thing.shown_color if shown else thing.color
     yield "style", thing.style
     yield "pose", thing.pose
@@ -60,7 +67,41 @@ def _asked(thing: Thing, *, shown: bool) -> Iterator[tuple[str, str]]:
 
 
 def draw(rng: random.Random) -> Subject:
-    """A random subject that is not held out."""
+    """A random subject to learn from: neither held out nor among the evaluated."""
+    known = _looks()
+    while True:
+        subject = _allowed(rng)
+        if look(subject) not in known:
+            return subject
+
+
+@cache
+def evaluated() -> tuple[Subject, ...]:
+    """EVALUATED subjects in light that results are reported on: no kind twice, something said of each.
+
+    Training never draws what looks like one of them.
+    """
+    rng, found = random.Random(2025), dict[str, Subject]()
+    while len(found) < EVALUATED:
+        subject = replace(_allowed(rng), map="")
+        if subject != Subject(Thing(subject.kind)):
+            found.setdefault(subject.kind, subject)
+    return tuple(found.values())
+
+
+def look(subject: Subject) -> Subject:
+    """The subject in light with usual colours named: two that show the same are equal then."""
+    things = [t and replace(t, color=t.shown_color) for t in (subject.thing, subject.other)]
+    assert things[0] is not None
+    return replace(subject, thing=things[0], other=things[1], map="")
+
+
+@cache
+def _looks() -> frozenset[Subject]:
+    return frozenset(look(subject) for subject in evaluated())
+
+
+def _allowed(rng: random.Random) -> Subject:
     while True:
         subject = _any(rng)
         red_pandas = any(t and (t.kind, t.color) == ("panda", "red") for t in (subject.thing, subject.other))

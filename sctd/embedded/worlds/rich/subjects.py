@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sctd.embedded.worlds.rich.kinds import KINDS
+from sctd.registry import named
 
 RELATIONS = ("on", "in", "beside", "riding", "hatching from")
 MAPS = ("", "normal", "albedo")
@@ -52,6 +53,9 @@ class Subject:
     other: Thing | None = None
     map: str = ""
     """"" for a picture in light, "normal" or "albedo"."""
+
+    def __str__(self) -> str:
+        return str(named("sctd.embedded.worlds.rich.captions:usual")(self))
 
     @property
     def kind(self) -> str:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sctd.embedded.subject import Asked
+from sctd.embedded.words import VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar
 from sctd.embedded.worlds.rich.subjects import Subject
@@ -17,12 +20,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
+    from sctd.embedded.heads import Questions
+    from sctd.embedded.traced import Tracing
 
 
 class RichWorld(World):
     """Of ``grammar.py``, ``draw.py``, ``captions.py``, ``figures.py`` and ``pictures.py``."""
 
     name = "rich"
+    text_length = 32
 
     def describe(self) -> str:
         return grammar.describe()
@@ -36,6 +42,15 @@ class RichWorld(World):
     def caption(self, subject: Subject, rng: random.Random) -> str:
         return captions.caption(subject, rng)
 
+    def samples(self, n: int, seed: int) -> list[Asked]:
+        """Subjects in light, every view in turn."""
+        rng, views = random.Random(seed), ("front", "side", "back", "overhead")
+        prompts = []
+        for i in range(n):
+            subject, view = replace(draw.draw(rng), map=""), views[i % len(views)]
+            prompts.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
+        return prompts
+
     def every_caption(self) -> Iterator[str]:
         return captions.every_caption()
 
@@ -43,6 +58,18 @@ class RichWorld(World):
         from sctd.embedded.worlds.rich.pictures import picture_of
 
         return picture_of(subject, cameras, size)
+
+    @property
+    def tracing(self) -> Tracing:
+        from sctd.embedded.worlds.rich.tracing import TRACING
+
+        return TRACING
+
+    @property
+    def questions(self) -> Questions:
+        from sctd.embedded.worlds.rich.questions import QUESTIONS
+
+        return QUESTIONS
 
 
 WORLD = RichWorld()

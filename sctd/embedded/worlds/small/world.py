@@ -6,19 +6,23 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.subject import Asked
+from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
 from sctd.embedded.world import World
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
+    from sctd.embedded.heads import Questions
+    from sctd.embedded.traced import Tracing
 
 
 class SmallWorld(World):
     """Of ``words.py``, ``captions.py``, ``scenes.py`` and ``pictures.py``."""
 
     name = "small"
+    text_length = 20
 
     def describe(self) -> str:
         return SMALL.describe()
@@ -35,6 +39,18 @@ class SmallWorld(World):
 
         return base_caption(subject, rng)
 
+    def samples(self, n: int, seed: int) -> list[Asked]:
+        """Every kind in turn, the rest at random; plain half of the time."""
+        rng = random.Random(seed)
+        kinds, views = list(SMALL.kinds), ("front", "side", "back", "overhead")
+        prompts = []
+        for i in range(n):
+            pattern = "plain" if rng.random() < 0.5 else rng.choice(list(SMALL.patterns))
+            subject = Subject(kinds[i % len(kinds)], rng.choice(list(SMALL.colors)), pattern)
+            view = views[(i // len(kinds)) % len(views)]
+            prompts.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
+        return prompts
+
     def every_caption(self) -> Iterator[str]:
         from sctd.embedded.captions import every_caption
 
@@ -44,6 +60,18 @@ class SmallWorld(World):
         from sctd.embedded.pictures import picture_of
 
         return picture_of(subject, cameras, size)
+
+    @property
+    def tracing(self) -> Tracing:
+        from sctd.embedded.worlds.small.tracing import TRACING
+
+        return TRACING
+
+    @property
+    def questions(self) -> Questions:
+        from sctd.embedded.worlds.small.questions import QUESTIONS
+
+        return QUESTIONS
 
 
 WORLD = SmallWorld()

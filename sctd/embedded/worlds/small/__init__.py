@@ -1,0 +1,1 @@
+"""The small world: one object of few kinds, in a colour and a pattern."""

@@ -1,0 +1,35 @@
+"""What the recogniser of the small world is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sctd.embedded.heads import VIEW_NAMES, OneOf, Questions
+from sctd.embedded.pictures import COLOR_NAMES, KIND_NAMES, PATTERN_NAMES, Views, random_views
+from sctd.embedded.training import Report
+from sctd.embedded.words import Subject
+
+PER_KIND = 300
+
+
+class SmallQuestions(Questions):
+    """Kind, colour, pattern and view."""
+
+    widths: ClassVar = (32, 64, 96, 128)
+
+    def __init__(self) -> None:
+        names = {"kind": KIND_NAMES, "color": COLOR_NAMES, "pattern": PATTERN_NAMES, "view": VIEW_NAMES}
+        self.heads = {name: OneOf(answers) for name, answers in names.items()}
+
+    def asked(self, subject: Subject, view: str) -> dict[str, Any]:
+        # A ball has no front: kinds that look alike all round are only asked whether it is seen from above.
+        seen = view if subject.has_front or view == "overhead" else None
+        return {"kind": subject.kind, "color": subject.color, "pattern": subject.pattern, "view": seen}
+
+    def scenes(self, folder: Path, seed: int, share: float, report: Report) -> Views:
+        del folder, report
+        return random_views(seed, max(1, round(share * PER_KIND)), self.size)
+
+
+QUESTIONS = SmallQuestions()
