@@ -224,7 +224,9 @@ def test_a_training_from_the_small_worlds_weights_answers_the_rich_worlds_prompt
 
     card = read_card(weights)
     assert card["world"] == world_of(weights).name == "rich"
-    assert set(card["recogniser"]) == {"kind", "color", "traits", "view"} < set(card["evaluation"])
+    heads = {"kind", "color", "traits", "view"}
+    assert set(card["recogniser"]) == heads
+    assert heads | {f"{name}_by_camera" for name in heads} < set(card["evaluation"])
     assert card["training"]["diffusion"]["step"] == 2
     prompt = PROMPTS[13]
     text = f"{prompt}, seen from the left side of it that is"  # longer than the UNet is told
