@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from sctd.embedded.pictures import SIZE
 from sctd.embedded.scenes import Scene
+from sctd.embedded.traced import SIZE
 from sctd.embedded.truth import asset_views
 from sctd.formats.meshes.surface import Triangles
 from sctd.mesh.triangles import triangle_areas

@@ -23,6 +23,7 @@ from benchmarks.mesh_measures import mesh_views, shape_of, true_cloud
 from benchmarks.pages import Results, pictures_of, save
 from benchmarks.pages.mesh_quality import markdown
 from benchmarks.quality import made
+from benchmarks.refine import refinement
 from sctd.config.mesh import MeshSettings
 from sctd.embedded.prompts import drawn_subjects
 from sctd.embedded.sample import save_grid
@@ -37,8 +38,12 @@ VIEWS = 8
 Row = dict[str, Any]
 
 
-def measured(subject: Subject, asset: Path, wish: MeshSettings) -> tuple[Row, torch.Tensor]:
-    """The numbers of one asset, and its pictures in three rows: truth, Gaussians, mesh."""
+REFINED = ("fscore", "chamfer", "normal_deg", "psnr")
+"""What is told of the mesh that refinement begins with and of the refined one, as in ``fscore_begun``."""
+
+
+def measured(subject: Subject, asset: Path, wish: MeshSettings, refine: int) -> tuple[Row, torch.Tensor]:
+    """The numbers of one asset, and its pictures in four rows: truth, Gaussians, mesh, refined mesh."""
     gaussians = read_gaussians(asset)
     began = time.process_time()
     made_of = extract(gaussians, wish)
@@ -49,9 +54,14 @@ def measured(subject: Subject, asset: Path, wish: MeshSettings) -> tuple[Row, to
         asset_views(gaussians, VIEWS)[0],
         mesh_views(made_of.mesh, VIEWS),
     )
+    solid, stages = true_cloud(scene_of(subject.kind)), {}
+    for name, extracted in refinement(str(subject), gaussians, refine):
+        refined = mesh_views(extracted.mesh, VIEWS)
+        numbers = asdict(shape_of(extracted.mesh, solid)) | {"psnr": float(psnr(refined, truth).mean())}
+        stages |= {f"{key}_{name}": numbers[key] for key in REFINED}
     row = {
         "prompt": str(subject),
-        **asdict(shape_of(made_of.mesh, true_cloud(scene_of(subject.kind)))),
+        **asdict(shape_of(made_of.mesh, solid)),
         "psnr_mesh": float(psnr(views, truth).mean()),
         "psnr_gaussians": float(psnr(own, truth).mean()),
         "psnr_between": float(psnr(views, own).mean()),
@@ -60,8 +70,9 @@ def measured(subject: Subject, asset: Path, wish: MeshSettings) -> tuple[Row, to
         "dropped": made_of.dropped.area,
         "unseen": made_of.unseen,
         "seconds": seconds,
+        **stages,
     }
-    return row, torch.stack((truth, own, views))
+    return row, torch.stack((truth, own, views, refined))
 
 
 def main(
@@ -71,6 +82,7 @@ def main(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, as of sctd generate.")
     ] = None,
+    refine: Annotated[int, typer.Option(min=1, help="Iterations of the refinement.")] = 40,
     page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
 ) -> None:
     """Generate, make meshes, measure, and write down."""
@@ -79,18 +91,18 @@ def main(
     rows, pictures, wish = [], [], MeshSettings()
     for subject in subjects:
         asset, _, _ = made(subject, 0, out, settings or [])
-        row, shown = measured(subject, asset, wish)
+        row, shown = measured(subject, asset, wish, refine)
         rows.append(row)
         pictures.append(shown[:, :: VIEWS // 4].flatten(0, 1))
         typer.echo(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" for k, v in row.items()))
     numbers = [key for key, value in rows[0].items() if not isinstance(value, str)]
     mean = {key: statistics.fmean(row[key] for row in rows) for key in numbers}
-    results: Results = {"wish": wish.model_dump(), "summary": mean, "assets": rows}
+    results: Results = {"wish": wish.model_dump(), "refine": refine, "summary": mean, "assets": rows}
     (out / "results.json").write_text(json.dumps(results, indent=1))
-    save_grid(torch.cat(pictures), out / "meshes.png", 12)
+    save_grid(torch.cat(pictures), out / "meshes.png", 16)
     if page is not None:
         save(page, results, markdown)
-        save_grid(torch.cat(pictures), pictures_of(page) / "meshes.png", 12)
+        save_grid(torch.cat(pictures), pictures_of(page) / "meshes.png", 16)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ picture has a row for the truth and for each of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,29 @@ from sctd.embedded.scenes import scene_of
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
 from sctd.formats.table import read_gaussians
+from sctd.gaussians import Gaussians
+from sctd.mesh.extract import Extracted
 from sctd.mesh.trained.finish import finished
 from sctd.mesh.trained.start import first_mesh
 from sctd.prior import prior_of
 from sctd.trainer import Start, Trainer, random_streams
 
 VIEWS = 8
+
+
+def refinement(
+    prompt: str, gaussians: Gaussians, steps: int, settings: Sequence[str] = ()
+) -> Iterator[tuple[str, Extracted]]:
+    """The mesh that refinement begins with, and the refined one, by name."""
+    config = load_config(
+        "embedded", None, ["representation=mesh", *settings], prompt=prompt, iterations=steps
+    )
+    first = first_mesh(gaussians, config.surface)
+    trainer = Trainer(config, prior_of(config), start=Start(first, random_streams(config.seed)))
+    for name, until in (("begun", 0), ("refined", steps)):
+        while trainer.iteration < until:
+            trainer.step()
+        yield name, finished(trainer.result, config.mesh)
 
 
 def main(
@@ -40,19 +58,11 @@ def main(
 ) -> None:
     """Refine, measure, and show."""
     torch.set_num_threads(1)
-    config = load_config(
-        "embedded", None, ["representation=mesh", *(settings or [])], prompt=prompt, iterations=steps
-    )
     subject, gaussians = world_of().check_prompt(prompt), read_gaussians(asset)
     truth, solid = truth_views(subject, VIEWS)[0], true_cloud(scene_of(subject.kind))
     rows = [truth, asset_views(gaussians, VIEWS)[0]]
     typer.echo(f"Gaussians: PSNR {float(psnr(rows[1], truth).mean()):.2f}")
-    first = first_mesh(gaussians, config.surface)
-    trainer = Trainer(config, prior_of(config), start=Start(first, random_streams(config.seed)))
-    for name, until in (("begun", 0), ("refined", steps)):
-        while trainer.iteration < until:
-            trainer.step()
-        made = finished(trainer.result, config.mesh)
+    for name, made in refinement(prompt, gaussians, steps, settings or []):
         shape, views = shape_of(made.mesh, solid), mesh_views(made.mesh, VIEWS)
         rows.append(views)
         typer.echo(

@@ -18,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sctd.embedded.traced import TracedViews, Tracing
+from sctd.embedded.traced import SIZE, TracedViews, Tracing
 from sctd.errors import InputError
 
-SIZE = 128  # pixels
 _FACTS = "views.json"
 
 

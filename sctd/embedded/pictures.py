@@ -16,10 +16,9 @@ from torch import Tensor
 from sctd.cameras import Viewpoints
 from sctd.embedded.poses import Poses, camera_matrices
 from sctd.embedded.scenes import CHANNELS, scene_of
-from sctd.embedded.traced import CPU, Maps, Pictures, TracedViews, cut, in_memory
+from sctd.embedded.traced import CPU, SIZE, Maps, Pictures, TracedViews, cut, in_memory
 from sctd.embedded.words import SMALL, Subject
 
-SIZE = 128  # pixels
 FOV_DEG = 40.0
 RADIUS = (3.1, 3.5)  # camera distances; an object's radius is at most 0.95
 KIND_NAMES, COLOR_NAMES, PATTERN_NAMES = tuple(SMALL.kinds), tuple(SMALL.colors), tuple(SMALL.patterns)

@@ -16,6 +16,7 @@ from sctd.cameras import Viewpoints
 from sctd.embedded.subject import Subject
 
 CPU = torch.device("cpu")
+SIZE = 128  # of the pictures that a prior draws, pixels
 
 
 class Maps(Protocol):

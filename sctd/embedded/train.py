@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import base_caption, with_view, write_tokenizer
-from sctd.embedded.data import SIZE, open_views, trace_blocks
+from sctd.embedded.data import open_views, trace_blocks
 from sctd.embedded.diffusion import Batches, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
 from sctd.embedded.growth import grown
@@ -27,7 +27,7 @@ from sctd.embedded.latents import Lessons
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.recogniser import EXAMINED, measured_accuracy, save_recogniser, train_recogniser
 from sctd.embedded.sample import sample_images, save_grid
-from sctd.embedded.traced import TracedViews
+from sctd.embedded.traced import SIZE, TracedViews
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import load_vae, train_vae
 from sctd.embedded.weights import write_card

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints, orbit_cameras
-from sctd.embedded.pictures import FOV_DEG, SIZE
+from sctd.embedded.pictures import FOV_DEG
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.subject import Subject
+from sctd.embedded.traced import SIZE
 from sctd.embedded.world import world_named
 from sctd.evaluate.saturation import saturation
 from sctd.formats.assets import Asset

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from sctd.embedded.data import SIZE
 from sctd.embedded.optimizers import muon_and_adamw
-from sctd.embedded.traced import TracedViews
+from sctd.embedded.traced import SIZE, TracedViews
 from sctd.embedded.training import (
     CPU,
     Length,
