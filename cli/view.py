@@ -81,11 +81,15 @@ class WithViewer:
             self._viewer.wait()
 
     def start(self, total: int, start_iteration: int) -> None:
+        if self._viewer is None:  # every stage of a run starts
+            self._open()
+        self._report.start(total, start_iteration)
+
+    def _open(self) -> None:
         # In its own session: Ctrl-C must reach only the run, which then saves a checkpoint.
         call = "from sctd_cli.main import main; main()"
         command = [sys.executable, "-c", call, "view", "--", str(self._folder)]
         self._viewer = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
-        self._report.start(total, start_iteration)
 
     def update(self, iteration: int, scalars: dict[str, float]) -> None:
         self._report.update(iteration, scalars)

@@ -103,9 +103,9 @@ class Gaussians:
         return {name: p.detach() for name, p in self.parameters().items()}
 
     def opaque_from(self, opacity: float) -> Gaussians:
-        """Those of at least this opacity, 0..1; all of them where that would leave none."""
-        kept = self.opacities.sigmoid() >= opacity
-        if not kept.any():
+        """Those not below this opacity, 0..1; all of them where that would leave none."""
+        kept = ~(self.opacities.sigmoid() < opacity)  # a run that fails shows its NaN, too
+        if kept.all() or not kept.any():
             return self
         return Gaussians(**{name: p[kept] for name, p in self.parameters().items()})
 

@@ -46,8 +46,9 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> Fake:
         monkeypatch.setattr(pipeline, "generate", generate)
         for name, fake in (("_loop", loop), ("_finish", finish)):
             monkeypatch.setattr(pipeline, name, fake)
-        for name in ("_start", "prior_of", "Trainer", "_latest"):
+        for name in ("_start", "method_of", "Trainer", "_latest"):
             monkeypatch.setattr(pipeline, name, lambda *args, **options: None)
+        monkeypatch.setattr(pipeline, "prior_of", lambda *args, **options: object())
         return calls
 
     real = pipeline.generate

@@ -192,7 +192,7 @@ def test_runs_of_before_had_y_for_the_up_axis(tmp_path: Path) -> None:
 
 def test_as_many_gaussians_as_the_preset_says() -> None:
     """81,920 is what the released run of the method starts from."""
-    for preset, count in (("sd21", 81_920), ("embedded", 1500)):
+    for preset, count in (("sd21", 81_920), ("embedded", 4000)):
         assert load_config(preset, prompt="x").gaussians.count == count
     many = load_config("sd21", prompt="x").gaussians
     assert len(initialise(many, generator())) == 81_920

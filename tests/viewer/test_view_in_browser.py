@@ -237,5 +237,6 @@ def test_a_run_is_watched_and_stopped_from_the_browser(browser: Browser, tmp_pat
         page.close()
         assert process.wait(timeout=30) == 1
     assert re.search(r"stopped after iteration \d+ of 1000000", rest)
-    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+    # One where the second stage began, one where the run was stopped.
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
     assert not (tmp_path / "run" / ".view").exists()
