@@ -81,7 +81,11 @@ def test_networks_without_numbers_count_what_real_ones_do(found: dict[str, Any])
 
 
 def test_page_has_every_stage_and_each_card(found: dict[str, Any]) -> None:
-    text = markdown({**found, "machine": full_size.facts(), "dtype": "float32", "gaussians": 60})
+    # Networks as small as these may fit into memory that the process has freed before: nothing to measure.
+    memory = {**found["memory"], "peak_mb": 50.0}
+    text = markdown(
+        {**found, "memory": memory, "machine": full_size.facts(), "dtype": "float32", "gaussians": 60}
+    )
     for word in ("VAE backward", "network, call 4", "the rest of the step", *(d.name for d in DEVICES)):
         assert f"{word} |" in text
     assert "Bounds, not timings" in text
