@@ -321,6 +321,8 @@ def test_a_step_of_each_training_changes_every_network(tmp_path: Path, tokenizer
         name = next(name for name in untrained if name.endswith(ending))
         assert not torch.equal(untrained[name], model.state_dict()[name]), name
 
+    written = [path.read_text() for path in (tmp_path / "weights").rglob("*.json")]
+    assert not any(str(tmp_path) in text for text in written)  # nothing of the trainer's disk
     _vae, _tokenizer, again = load_networks(tmp_path / "weights")  # kept at the checkpoint
     for name, value in model.state_dict().items():
         torch.testing.assert_close(
