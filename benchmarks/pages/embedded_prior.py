@@ -16,7 +16,7 @@ def markdown(card: Results) -> str:
     measured, own, training = card["evaluation"], card["recogniser"], card["training"]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
     pixels = load_sampler().traits.image_size
-    command = "python -m benchmarks.prior --page docs/embedded_prior.md"
+    command = f"python -m benchmarks.prior --samples {measured['samples']:.0f} --page docs/embedded_prior.md"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
     )

@@ -29,7 +29,8 @@ def markdown(results: Results) -> str:
     lines = [
         "# Meshes against the truth",
         "",
-        f"`python -m benchmarks.meshes --page docs/mesh_quality.md`: {len(rows)} assets",
+        "`python -m benchmarks.meshes --page docs/mesh_quality.md`, with `--prompt` for each of those below:",
+        f"{len(rows)} assets",
         "of the embedded prior, seed 0, and meshes of them as `sctd mesh` makes them:",
         f"{wish['faces']} triangles, a texture of {wish['texture']}, {wish['views']} views,",
         f"{wish['resolution']} steps of the grid. {closed} of them are watertight.",

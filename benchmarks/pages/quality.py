@@ -28,7 +28,8 @@ def markdown(results: Results) -> str:
     lines = [
         "# Quality of the embedded preset",
         "",
-        f"`python -m benchmarks.quality --page docs/quality.md`: {len(rows)} assets, {seeds} seed(s),",
+        f"`python -m benchmarks.quality --seeds {seeds} --jobs {results['jobs']} --page docs/quality.md`:",
+        f"{len(rows)} assets, {seeds} seed(s),",
         f"{len(rows) // seeds} prompts drawn with a fixed seed, none of them used for tuning.",
         "What is measured and why: `sctd/embedded/truth.py`. Seconds: wall time, whatever else ran.",
         "",
