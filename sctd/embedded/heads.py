@@ -17,8 +17,6 @@ from sctd.embedded.subject import Subject
 from sctd.embedded.traced import Pictures, TracedViews
 from sctd.embedded.training import Report
 
-VIEW_NAMES = ("front", "side", "back", "overhead")
-
 
 @dataclass(frozen=True)
 class Head(ABC):
@@ -102,6 +100,12 @@ class Questions(ABC):
         Args:
             folder: may keep them. share: 1 for the recogniser's training, less for its examination.
         """
+
+
+def view_asked(subject: Subject, view: str) -> str | None:
+    """The right answer about the view. A ball has no front: what looks alike all round is only asked whether
+    it is seen from above."""
+    return view if subject.has_front or view == "overhead" else None
 
 
 def asked_of(questions: Questions, pictures: Pictures) -> list[dict[str, Any]]:

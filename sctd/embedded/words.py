@@ -70,6 +70,8 @@ _PATTERNS: Table = {
 # The five phrases between which text.py blends (front, left, right, back, overhead), then other words for
 # them.
 VIEW_PHRASES = ("front view", "left side view", "right side view", "back view", "overhead view")
+VIEW_NAMES = ("front", "side", "back", "overhead")
+"""The views that a recogniser tells apart."""
 VIEW_WORDS: Table = {
     "front": ("front view", "from the front", "seen from the front"),
     "left": ("left side view", "from the left side"),

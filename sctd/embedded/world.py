@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sctd.embedded.subject import Asked, Subject
 from sctd.embedded.weights import FOLDER, read_card
 from sctd.errors import InputError
+from sctd.registry import named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,14 +70,16 @@ class World(ABC):
         size, size], 0..1."""
 
     @property
-    @abstractmethod
     def tracing(self) -> Tracing:
         """How it is traced for training."""
+        tracing: Tracing = named(f"sctd.embedded.worlds.{self.name}.tracing:TRACING")
+        return tracing
 
     @property
-    @abstractmethod
     def questions(self) -> Questions:
         """What its recogniser is asked."""
+        questions: Questions = named(f"sctd.embedded.worlds.{self.name}.questions:QUESTIONS")
+        return questions
 
 
 def world_named(name: str) -> World:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sctd.embedded.data import open_views, trace_blocks
-from sctd.embedded.heads import VIEW_NAMES, AllOf, OneOf, Questions
+from sctd.embedded.heads import AllOf, OneOf, Questions, view_asked
 from sctd.embedded.traced import TracedViews
 from sctd.embedded.training import Report
+from sctd.embedded.words import VIEW_NAMES
 from sctd.embedded.worlds.rich import phrases
 from sctd.embedded.worlds.rich.clothes import CLOTHES
 from sctd.embedded.worlds.rich.draw import said_of
@@ -51,12 +52,11 @@ class RichQuestions(Questions):
         """Of a normal map no colour is asked."""
         thing = subject.thing
         color = thing.color or (KINDS[thing.kind].color if not thing.style else "")
-        seen = view if subject.has_front or view == "overhead" else None
         return {
             "kind": thing.kind,
             "color": color if color and subject.map != "normal" else None,
             "traits": traits(subject),
-            "view": seen,
+            "view": view_asked(subject, view),
         }
 
     def scenes(self, folder: Path, seed: int, share: float, report: Report) -> TracedViews:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
-from sctd.embedded.words import VIEW_WORDS
+from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar
 from sctd.embedded.worlds.rich.subjects import Subject
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
-    from sctd.embedded.heads import Questions
-    from sctd.embedded.traced import Tracing
 
 
 class RichWorld(World):
@@ -44,7 +42,7 @@ class RichWorld(World):
 
     def samples(self, n: int, seed: int) -> list[Asked]:
         """Subjects in light, every view in turn."""
-        rng, views = random.Random(seed), ("front", "side", "back", "overhead")
+        rng, views = random.Random(seed), VIEW_NAMES
         prompts = []
         for i in range(n):
             subject, view = replace(draw.draw(rng), map=""), views[i % len(views)]
@@ -58,18 +56,6 @@ class RichWorld(World):
         from sctd.embedded.worlds.rich.pictures import picture_of
 
         return picture_of(subject, cameras, size)
-
-    @property
-    def tracing(self) -> Tracing:
-        from sctd.embedded.worlds.rich.tracing import TRACING
-
-        return TRACING
-
-    @property
-    def questions(self) -> Questions:
-        from sctd.embedded.worlds.rich.questions import QUESTIONS
-
-        return QUESTIONS
 
 
 WORLD = RichWorld()

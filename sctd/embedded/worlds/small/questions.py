@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sctd.embedded.heads import VIEW_NAMES, OneOf, Questions
+from sctd.embedded.heads import OneOf, Questions, view_asked
 from sctd.embedded.pictures import COLOR_NAMES, KIND_NAMES, PATTERN_NAMES, Views, random_views
 from sctd.embedded.training import Report
-from sctd.embedded.words import Subject
+from sctd.embedded.words import VIEW_NAMES, Subject
 
 PER_KIND = 300
 
@@ -23,8 +23,7 @@ class SmallQuestions(Questions):
         self.heads = {name: OneOf(answers) for name, answers in names.items()}
 
     def asked(self, subject: Subject, view: str) -> dict[str, Any]:
-        # A ball has no front: kinds that look alike all round are only asked whether it is seen from above.
-        seen = view if subject.has_front or view == "overhead" else None
+        seen = view_asked(subject, view)
         return {"kind": subject.kind, "color": subject.color, "pattern": subject.pattern, "view": seen}
 
     def scenes(self, folder: Path, seed: int, share: float, report: Report) -> Views:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
-from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
+from sctd.embedded.words import SMALL, VIEW_NAMES, VIEW_WORDS, Subject
 from sctd.embedded.world import World
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
-    from sctd.embedded.heads import Questions
-    from sctd.embedded.traced import Tracing
 
 
 class SmallWorld(World):
@@ -42,7 +40,7 @@ class SmallWorld(World):
     def samples(self, n: int, seed: int) -> list[Asked]:
         """Every kind in turn, the rest at random; plain half of the time."""
         rng = random.Random(seed)
-        kinds, views = list(SMALL.kinds), ("front", "side", "back", "overhead")
+        kinds, views = list(SMALL.kinds), VIEW_NAMES
         prompts = []
         for i in range(n):
             pattern = "plain" if rng.random() < 0.5 else rng.choice(list(SMALL.patterns))
@@ -60,18 +58,6 @@ class SmallWorld(World):
         from sctd.embedded.pictures import picture_of
 
         return picture_of(subject, cameras, size)
-
-    @property
-    def tracing(self) -> Tracing:
-        from sctd.embedded.worlds.small.tracing import TRACING
-
-        return TRACING
-
-    @property
-    def questions(self) -> Questions:
-        from sctd.embedded.worlds.small.questions import QUESTIONS
-
-        return QUESTIONS
 
 
 WORLD = SmallWorld()
