@@ -6,15 +6,13 @@ from __future__ import annotations
 def info() -> dict[str, str]:
     """Facts of the model card, for ``sctd prior info``: name => value, in words."""
     from sctd.embedded.weights import FOLDER, read_card
-    from sctd.embedded.words import SMALL
     from sctd.embedded.world import world_of
 
+    world = world_of()
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     facts = {
-        "world": world_of().name,
-        "kinds": ", ".join(SMALL.kinds),
-        "colours": ", ".join(SMALL.colors),
-        "patterns": ", ".join(SMALL.patterns),
+        "world": world.name,
+        **{sort: ", ".join(names) for sort, names in world.contents().items()},
         "weights": f"{FOLDER} ({size / 1e6:.1f} MB)",
     }
     card = read_card()
