@@ -36,7 +36,7 @@ from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import load_sampler, sample_latents, save_grid, views_all_round
 from sctd.embedded.truth import asset_views, psnr, score_views, truth_from
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.worlds.small.words import SMALL, Subject
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior, Timestep
 from sctd.schedule import Schedule

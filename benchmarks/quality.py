@@ -30,7 +30,7 @@ from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.recogniser import load_recogniser
 from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import Score, asset_views, score, truth_views
-from sctd.embedded.words import Subject
+from sctd.embedded.worlds.small.words import Subject
 from sctd.formats.table import read_gaussians
 from sctd.initial.start import initialise
 from sctd.pipeline import generate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.pages import Results
 from sctd.embedded.sample import load_sampler
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.words import SMALL
+from sctd.embedded.worlds.small.words import SMALL
 
 BARS = {"kind": 0.90, "color": 0.95, "view": 0.80}
 MEANINGS = {"kind": "kind", "color": "colour", "pattern": "pattern", "view": "view, on kinds with a front"}
@@ -44,7 +44,7 @@ that draws one object at {pixels}x{pixels} pixels; {size:.1f} MB, float16 on dis
 - Kinds that look alike all round: {", ".join(SMALL.kinds_without_front)}.
 - Colours: {", ".join(SMALL.colors)}. Patterns: {", ".join(SMALL.patterns)}.
 - Views: front, left side, right side, side, back, overhead. Synonyms and word orders:
-  `sctd/embedded/words.py` and `captions.py`.
+  `sctd/embedded/words.py`, and `words.py` and `captions.py` in `worlds/small/`.
 
 It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
 for comparing losses; it is no substitute for a real text-to-image model. A richer world is built but not yet
@@ -52,7 +52,7 @@ learned: `docs/rich_world.md`.
 
 ## Data and training
 
-Procedural scenes (`scenes.py`), traced here: {card["data"]};
+Procedural scenes (`worlds/small/scenes.py`), traced here: {card["data"]};
 plain grey backgrounds, light fixed to the world. No picture or text from outside went in. `sctd prior train`
 makes it again from nothing.
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 def info() -> dict[str, str]:
     """Facts of the model card, for ``sctd prior info``: name => value, in words."""
     from sctd.embedded.weights import FOLDER, read_card
-    from sctd.embedded.words import SMALL
     from sctd.embedded.world import world_of
+    from sctd.embedded.worlds.small.words import SMALL
 
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     facts = {

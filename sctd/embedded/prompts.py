@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
 TUNING = (
     Subject("mushroom", "red"),

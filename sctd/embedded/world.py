@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sctd.embedded.subject import Asked, Subject
@@ -51,6 +51,10 @@ class World(ABC):
     @abstractmethod
     def draw(self, rng: random.Random) -> Subject:
         """A random subject to learn from."""
+
+    @abstractmethod
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        """A subject of every kind, of which nothing is said that can be left open."""
 
     @abstractmethod
     def caption(self, subject: Any, rng: random.Random) -> str:

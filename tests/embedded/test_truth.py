@@ -8,8 +8,8 @@ import torch
 from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
 from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
-from sctd.embedded.words import SMALL, Subject
 from sctd.embedded.world import world_named
+from sctd.embedded.worlds.small.words import SMALL, Subject
 from sctd.initial.start import initialise
 from sctd.trainer import random_streams
 

@@ -6,7 +6,7 @@ No weights have been trained on it yet.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from sctd.embedded.subject import Asked
 from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar
-from sctd.embedded.worlds.rich.subjects import Subject
+from sctd.embedded.worlds.rich.kinds import KINDS
+from sctd.embedded.worlds.rich.subjects import Subject, Thing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,10 @@ class RichWorld(World):
 
     def draw(self, rng: random.Random) -> Subject:
         return draw.draw(rng)
+
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        del rng
+        return [Subject(Thing(kind)) for kind in KINDS]
 
     def caption(self, subject: Subject, rng: random.Random) -> str:
         return captions.caption(subject, rng)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
-from sctd.embedded.words import SMALL, VIEW_NAMES, VIEW_WORDS, Subject
+from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +33,11 @@ class SmallWorld(World):
         tables = (SMALL.kinds, SMALL.colors, SMALL.patterns)
         return Subject(*(rng.choice(list(table)) for table in tables))
 
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        return [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
+
     def caption(self, subject: Subject, rng: random.Random) -> str:
-        from sctd.embedded.captions import base_caption
+        from sctd.embedded.worlds.small.captions import base_caption
 
         return base_caption(subject, rng)
 
@@ -50,12 +54,12 @@ class SmallWorld(World):
         return prompts
 
     def every_caption(self) -> Iterator[str]:
-        from sctd.embedded.captions import every_caption
+        from sctd.embedded.worlds.small.captions import every_caption
 
         return every_caption()
 
     def truth(self, subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
-        from sctd.embedded.pictures import picture_of
+        from sctd.embedded.worlds.small.pictures import picture_of
 
         return picture_of(subject, cameras, size)
 
