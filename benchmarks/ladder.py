@@ -31,7 +31,6 @@ from benchmarks.pages import ladder as page_of
 from benchmarks.pages import save
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
-from sctd.embedded.overview import each_kind
 from sctd.embedded.pictures import FOV_DEG, RADIUS
 from sctd.embedded.recogniser import Recogniser, load_recogniser
 from sctd.embedded.sample import load_sampler, sample_latents, save_grid, views_all_round
@@ -266,8 +265,7 @@ def main(
         path.write_text(json.dumps(results, indent=1))
 
     world = world_of(weights)
-    every = each_kind(world, SEED)
-    some = every[:: max(1, len(every) // kinds)][:kinds]
+    some = ladder_subjects(world, kinds)
     for name, measure in (("denoised", denoised), ("sampled", sampled)):
         if name not in results:
             results[name] = measure(prior, some)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from sctd.embedded.scenes import Scene
 from sctd.embedded.traced import SIZE
 from sctd.embedded.truth import asset_views
+from sctd.embedded.worlds.small.scenes import Scene
 from sctd.formats.meshes.surface import Triangles
 from sctd.mesh.triangles import triangle_areas
 from sctd.triangle_mesh import Mesh

@@ -26,10 +26,10 @@ from benchmarks.quality import Asked, made
 from benchmarks.refine import refinement
 from sctd.config.mesh import MeshSettings
 from sctd.embedded.sample import save_grid
-from sctd.embedded.scenes import scene_of
 from sctd.embedded.subject import Subject
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
+from sctd.embedded.worlds.small.scenes import scene_of
 from sctd.formats.table import MESH_WRITERS, read_gaussians
 from sctd.mesh.extract import extract
 

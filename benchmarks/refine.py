@@ -18,9 +18,9 @@ import typer
 from benchmarks.mesh_measures import mesh_views, shape_of, true_cloud
 from sctd.config import load_config
 from sctd.embedded.sample import save_grid
-from sctd.embedded.scenes import scene_of
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
+from sctd.embedded.worlds.small.scenes import scene_of
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
 from sctd.mesh.extract import Extracted

@@ -35,7 +35,10 @@ def train(
         float | None,
         typer.Option(min=0.1, help="Minutes of text encoder and UNet instead, earlier sessions included."),
     ] = None,
-    world: Annotated[str, typer.Option(help="What it learns to draw: small or rich.")] = "small",
+    world: Annotated[
+        str | None,
+        typer.Option(help="What it learns to draw: small or rich.  [default: what the shipped weights know]"),
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -61,7 +64,8 @@ def train(
     """Train the embedded prior, from nothing or from weights. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes both set the length; give one of them")
-    world_named(world)
+    if world is not None:
+        world_named(world)
     _check_folder(out, resume=resume, overwrite=overwrite)
     refuse_held(out)
     check_writable(out)

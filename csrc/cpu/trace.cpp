@@ -5,7 +5,7 @@ trace.cpp - sphere tracing of small signed-distance scenes, to draw the pictures
   out  [V, 8, size, size]: light from fixed materials (RGB), light from the body, the part of that light that stripes
        and that spots would repaint, the highlight that a shiny body adds, coverage
 
-A picture is linear in these maps (sctd/embedded/scenes.py composes them), so that one traced view serves every
+A picture is linear in these maps (sctd/embedded/worlds/small/pictures.py composes them), so that one traced view serves every
 colour, pattern and background.
 
 Sizes     ellipsoid: radii x y z.  box: half extents x y z, rounding.  frustum: radius at -y, radius at +y, half height.

@@ -1,51 +1,15 @@
-"""Captions of the embedded world, with synonyms, word orders and the words of a view, and their tokenizer."""
+"""What the captions of every world have in common: the words of a view, and how their tokenizer is made."""
 
 from __future__ import annotations
 
 import json
 import math
 import random
-from collections.abc import Iterable, Iterator
-from itertools import product
+from collections.abc import Iterable
 from pathlib import Path
 
 from sctd.config.views import OVERHEAD_ELEVATION_DEG
-from sctd.embedded.words import SMALL, VIEW_WORDS, Subject
-
-# {c} colour, {p} pattern as an adjective, {w} pattern as "with ...", {k} kind; empty ones close up.
-_TEMPLATES = (
-    "a {p} {c} {k} {w}",
-    "a {c} {p} {k} {w}",
-    "a {p} {c} {k} {w}",
-    "{p} {c} {k} {w}",
-    "the {c} {p} {k} {w}",
-    "a photo of a {p} {c} {k} {w}",
-    "a 3d model of a {p} {c} {k} {w}",
-    "a rendering of a {c} {p} {k} {w}",
-    "a {p} {k} {w} in {c}",
-    "a {p} {k} {w} that is {c}",
-)
-
-
-def base_caption(subject: Subject, rng: random.Random) -> str:
-    """One way to say a subject, without a view."""
-    kinds, colors, patterns = (
-        SMALL.kinds[subject.kind],
-        SMALL.colors[subject.color],
-        SMALL.patterns[subject.pattern],
-    )
-    kind = rng.choice(kinds) if rng.random() < 0.4 else subject.kind
-    color = rng.choice(colors) if rng.random() < 0.3 else subject.color
-    pattern = rng.choice(patterns) if rng.random() < 0.5 else patterns[0]
-    with_pattern = pattern.startswith("with")
-    text = rng.choice(_TEMPLATES if rng.random() < 0.6 else _TEMPLATES[:1]).format(
-        c=color, p="" if with_pattern else pattern, w=pattern if with_pattern else "", k=kind
-    )
-    words = text.split()
-    for i, word in enumerate(words[:-1]):
-        if word == "a" and words[i + 1][0] in "aeiou":
-            words[i] = "an"
-    return " ".join(words)
+from sctd.embedded.words import VIEW_WORDS
 
 
 def view_of(azimuth: float, elevation: float) -> str:
@@ -65,16 +29,6 @@ def with_view(caption: str, view: str, rng: random.Random) -> str:
     name = "side" if view in ("left", "right") and rng.random() < 0.35 else view
     words = rng.choice(VIEW_WORDS[name]) if rng.random() < 0.4 else VIEW_WORDS[name][0]
     return f"{caption}, {words}" if rng.random() < 0.8 else f"{words} of {caption}"
-
-
-def every_caption() -> Iterator[str]:
-    """A stream that holds every word of the world many times; what the tokenizer is made from."""
-    rng = random.Random(0)
-    for kind, color, pattern, view in product(SMALL.kinds, SMALL.colors, SMALL.patterns, VIEW_WORDS):
-        yield with_view(base_caption(Subject(kind, color, pattern), rng), view, rng)
-    for table in (SMALL.kinds, SMALL.colors, SMALL.patterns, VIEW_WORDS):
-        for synonyms in table.values():
-            yield from (phrase for phrase in synonyms for _ in range(50) if phrase)
 
 
 def write_tokenizer(folder: Path, captions: Iterable[str], length: int) -> None:

@@ -46,7 +46,7 @@ class Recipe:
     """Lengths and sizes of the training."""
 
     blocks: int = 75
-    """Of traced views; 75 of the small world are 600 views of every kind, 2.2 GB."""
+    """Of traced views."""
     size: int = SIZE
     """Of a traced view, pixels; others than SIZE are for tests."""
     vae: Length | None = field(default_factory=lambda: Length(steps=3_000))
@@ -62,6 +62,7 @@ class Recipe:
 
 
 RECIPES = {
+    # 16,800 views, 600 of every kind, 2.2 GB
     "small": Recipe(),
     # 102,400 views of 25,600 subjects, 7.5 GB
     "rich": Recipe(
@@ -125,7 +126,7 @@ def main(
     start_from: Path | None = None,
     data: Path | None = None,
     device: torch.device = CPU,
-    world: str = "small",
+    world: str | None = None,
 ) -> Path:
     """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
@@ -137,7 +138,7 @@ def main(
         start_from: weights of an earlier training, perhaps in another world; its networks are trained on.
         data: folder of traced views, which may hold some already; None: ``folder``/data.
         device: of the training; the results are on the CPU.
-        world: a name of world.WORLDS.
+        world: a name of world.WORLDS; None: that which the shipped weights know.
 
     Raises:
         InputError: without ``resume``, the folder holds something, but no training; no world has this name.
@@ -145,12 +146,12 @@ def main(
     """
     report = report or _to_stderr
     recipe = recipe or recipe_for(world, start_from)
-    start = Start(world_named(world), folder, start_from, seed)
+    start = Start(_world(world), folder, start_from, seed)
     keep_freed_memory()
     if not resume:
         _remove_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"world": world, "seed": seed, **asdict(recipe)}
+    facts = {"world": start.world.name, "seed": seed, **asdict(recipe)}
     (folder / _MARK).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     data = data or folder / "data"
     tracing = start.world.tracing
@@ -163,7 +164,7 @@ def main(
     model = start.networks(tokenizer)
     weights = folder / "weights"
     weights.mkdir(exist_ok=True)
-    write_card({"world": world}, weights)  # of unfinished weights too
+    write_card({"world": start.world.name}, weights)  # of unfinished weights too
     lessons = Lessons(start.world, views, tokenizer, vae)
     train_diffusion(model, lessons, folder, seed, recipe.diffusion, report, device, recipe.batches)
     questions = start.world.questions
@@ -178,13 +179,18 @@ def main(
     return weights
 
 
-def recipe_for(world: str, start_from: Path | None) -> Recipe:
-    """The world's recipe; one that starts from weights keeps their autoencoder.
+def _world(name: str | None) -> World:
+    return world_of() if name is None else world_named(name)
+
+
+def recipe_for(world: str | None, start_from: Path | None) -> Recipe:
+    """The recipe of a world, None: of that which the shipped weights know; one that starts from weights keeps
+    their autoencoder.
 
     Raises:
         InputError: there is no such world.
     """
-    recipe = RECIPES[world_named(world).name]
+    recipe = RECIPES.get(_world(world).name, Recipe())
     return recipe if start_from is None else replace(recipe, vae=None)
 
 

@@ -57,6 +57,10 @@ class World(ABC):
         """A random subject to learn from."""
 
     @abstractmethod
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        """A subject of every kind, of which nothing is said that can be left open."""
+
+    @abstractmethod
     def evaluated(self) -> Sequence[Subject]:
         """Subjects that results are reported on, and no setting is chosen on, in a fixed order. The first
         ones are of every sort: with a front and without."""

@@ -20,8 +20,8 @@ from benchmarks.ladder import (
 from benchmarks.pages.ladder import markdown
 from sctd.embedded.sample import load_sampler
 from sctd.embedded.truth import psnr, truth_from
-from sctd.embedded.words import Subject
 from sctd.embedded.world import WORLDS, world_named
+from sctd.embedded.worlds.small.words import Subject
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule
 from sctd.solver import add_noise, clean

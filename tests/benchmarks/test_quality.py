@@ -57,7 +57,8 @@ def test_an_asset_is_made_once_scored_and_shown(tmp_path: Path) -> None:
     (row,) = results["assets"]
     assert (row["prompt"], row["seed"], row["gaussians"]) == (*asked, 50)
     (sheet,) = again.sheets(tmp_path)
-    assert Image.open(sheet).size == (8 * 128, 2 * 128 + 20)
+    with Image.open(sheet) as picture:
+        assert picture.size == (8 * 128, 2 * 128 + 20)
     assert f"| {asked.prompt} | 0 |" in markdown({"drawn": results})
 
 

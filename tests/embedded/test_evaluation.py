@@ -10,8 +10,8 @@ import torch
 from sctd.embedded.captions import view_of
 from sctd.embedded.evaluation import accuracies, cameras_of
 from sctd.embedded.truth import truth_from
-from sctd.embedded.words import SMALL, Subject
 from sctd.embedded.world import world_named
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
 
 def test_a_camera_sees_the_view_that_it_stands_for() -> None:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from sctd.cameras import orbit_cameras
-from sctd.embedded.pictures import (
-    KIND_NAMES,
-    PATTERN_NAMES,
-    RADIUS,
-    compose,
-    look_at,
-    random_views,
-    trace_views,
-)
-from sctd.embedded.scenes import CHANNELS, Scene, scene_of
+from sctd.embedded.pictures import RADIUS, look_at
 from sctd.embedded.truth import truth_views
-from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.worlds.rich.sculpture import Sculpture
+from sctd.embedded.worlds.small.pictures import KIND_NAMES, PATTERN_NAMES, compose, random_views, trace_views
+from sctd.embedded.worlds.small.scenes import BODY, CHANNELS, Scene, scene_of
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
-COVERAGE, BODY = CHANNELS.index("coverage"), CHANNELS.index("body")
+COVERAGE, BODY_LIGHT = CHANNELS.index("coverage"), CHANNELS.index("body")
+ORIGIN = (0.0, 0.0, 0.0)
+
+
+def _scene(add: Callable[[Sculpture], None]) -> Scene:
+    sculpture = Sculpture()
+    add(sculpture)
+    return Scene.of(sculpture)
 
 
 def _cover(scene: Scene, size: int = 96) -> np.ndarray:
@@ -36,23 +38,25 @@ def test_a_ball_covers_its_solid_angle(radius: float) -> None:
     focal = size / 2 / math.tan(math.radians(20))
     # The outline of a ball is the cone with sin(angle) = radius / distance.
     expected = math.pi * (focal * math.tan(math.asin(radius / 3.0))) ** 2
-    assert _cover(Scene().ball((0, 0, 0), radius), size).sum() == pytest.approx(expected, rel=0.03)
+    assert _cover(_scene(lambda s: s.ball(ORIGIN, radius, BODY)), size).sum() == pytest.approx(
+        expected, rel=0.03
+    )
 
 
 def test_every_shape_has_the_size_it_says() -> None:
     """Seen from afar on the z axis, an outline's height and width are the shape's own."""
     viewmat, K = look_at(0.0, 0.0, 50.0, 256, fov_deg=2.4)
     pixel = 50.0 / K[0, 0]
-    shapes = {
-        "ellipsoid": (Scene().ellipsoid((0, 0, 0), (0.5, 0.3, 0.4)), 1.0, 0.6),
-        "box": (Scene().box((0, 0, 0), (0.4, 0.2, 0.3)), 0.8, 0.4),
-        "frustum": (Scene().frustum((0, 0, 0), 0.5, 0.2, 0.3), 1.0, 0.6),
-        "torus": (Scene().torus((0, 0, 0), 0.5, 0.1), 1.2, 0.2),
-        "capsule": (Scene().capsule((0, 0, 0), 0.3, 0.2), 0.4, 1.0),
-        "prism": (Scene().prism((0, 0, 0), (0.5, 0.6, 0.2)), 1.0, 0.6),
+    shapes: dict[str, tuple[Callable[[Sculpture], None], float, float]] = {
+        "ellipsoid": (lambda s: s.ellipsoid(ORIGIN, (0.5, 0.3, 0.4), BODY), 1.0, 0.6),
+        "box": (lambda s: s.box(ORIGIN, (0.4, 0.2, 0.3), BODY), 0.8, 0.4),
+        "frustum": (lambda s: s.frustum(ORIGIN, 0.5, 0.2, 0.3, BODY), 1.0, 0.6),
+        "torus": (lambda s: s.torus(ORIGIN, 0.5, 0.1, BODY), 1.2, 0.2),
+        "capsule": (lambda s: s.capsule(ORIGIN, 0.3, 0.2, BODY), 0.4, 1.0),
+        "prism": (lambda s: s.prism(ORIGIN, (0.5, 0.6, 0.2), BODY), 1.0, 0.6),
     }
-    for name, (scene, width, height) in shapes.items():
-        solid = scene.trace(viewmat[None], K[None], 256)[0, COVERAGE] > 0.5
+    for name, (add, width, height) in shapes.items():
+        solid = _scene(add).trace(viewmat[None], K[None], 256)[0, COVERAGE] > 0.5
         assert solid.any(0).sum() * pixel == pytest.approx(width, abs=0.03), name
         assert solid.any(1).sum() * pixel == pytest.approx(height, abs=0.03), name
 
@@ -75,7 +79,7 @@ def test_every_kind_is_whole_and_in_the_picture(kind: str) -> None:
     share = (coverage > 127).float().mean(dim=(1, 2))
     assert float(share.min()) > 0.04
     assert float(share.max()) < 0.6
-    body = maps[:, BODY].float().sum(dim=(1, 2)) / maps[:, COVERAGE].float().sum(dim=(1, 2))
+    body = maps[:, BODY_LIGHT].float().sum(dim=(1, 2)) / maps[:, COVERAGE].float().sum(dim=(1, 2))
     assert float(body.min()) > 0.12, "the prompt's colour must be seen from everywhere"
 
 

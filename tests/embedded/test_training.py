@@ -16,13 +16,12 @@ from tiny import WIDTH, write_folder
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import every_caption, write_tokenizer
+from sctd.embedded.captions import write_tokenizer
 from sctd.embedded.data import open_views, trace_blocks
 from sctd.embedded.diffusion import Batches, even_timesteps, save_weights, snr_weight, train_diffusion
 from sctd.embedded.latents import Lessons, Pool, Sample, draw_sample, token_numbers, view_captions
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.optimizers import Muon, adamw, muon_and_adamw, orthogonalised
-from sctd.embedded.pictures import KIND_NAMES, Views, random_views, trace_poses
 from sctd.embedded.poses import training_poses
 from sctd.embedded.recogniser import Recogniser, recognise
 from sctd.embedded.sample import load_sampler, sample_grid, sample_images, views_all_round
@@ -43,8 +42,11 @@ from sctd.embedded.vae import (
     reconstruction_loss,
     train_vae,
 )
-from sctd.embedded.words import SMALL, VIEW_PHRASES, Subject
+from sctd.embedded.words import VIEW_PHRASES
 from sctd.embedded.world import world_named
+from sctd.embedded.worlds.small.captions import every_caption
+from sctd.embedded.worlds.small.pictures import KIND_NAMES, Views, random_views, trace_poses
+from sctd.embedded.worlds.small.words import SMALL, Subject
 from sctd.errors import InputError
 from sctd.prior.views import FEATURES
 from sctd.text import blend_weights

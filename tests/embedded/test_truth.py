@@ -16,8 +16,8 @@ from sctd.embedded.truth import (
     score_views,
     truth_views,
 )
-from sctd.embedded.words import SMALL, Subject
 from sctd.embedded.world import world_named
+from sctd.embedded.worlds.small.words import SMALL, Subject
 from sctd.initial.start import initialise
 from sctd.trainer import random_streams
 

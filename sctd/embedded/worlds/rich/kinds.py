@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from sctd.embedded.worlds.rich import adopted, bugs, food, people, props, things, vehicles
+from sctd.embedded.worlds.rich import bugs, everyday, food, people, props, things, vehicles
 from sctd.embedded.worlds.rich.materials import (
     BRASS,
     COLORS,
@@ -61,30 +60,26 @@ def _glossy(color: Triple) -> Material:
     return plain(color, 0.45)
 
 
-def _adopted(name: str, color: str, stuff: Callable[[Triple], Material] = plain, **more: object) -> Kind:
-    return Kind(partial(adopted.adopt, kind=name), color=color, stuff=stuff, **more)  # type: ignore[arg-type]
-
-
 CREATURES = {name: Kind(species=species) for name, species in SPECIES.items()}
 KINDS: dict[str, Kind] = {
     **CREATURES,
     "poison-dart frog": Kind(species=SPECIES["poison-dart frog"], color="blue"),
     "robot": Kind(figure=people.robot, usual=metal((0.70, 0.73, 0.78)), stuff=painted),
     "astronaut": Kind(figure=people.astronaut, color="white"),
-    "snowman": _adopted("snowman", "white"),
+    "snowman": Kind(everyday.snowman, color="white"),
     "lobster": Kind(bugs.lobster, color="red", stuff=_glossy),
     "beetle": Kind(bugs.beetle, color="green", stuff=_glossy),
     "crab": Kind(bugs.crab, color="orange", stuff=_glossy),
     "car": Kind(vehicles.car, color="red", stuff=painted, top=(0, 0.34, -0.16, 0.7)),
     "school bus": Kind(vehicles.school_bus, color="yellow", stuff=painted, top=(0, 0.52, -0.16, 0.7)),
-    "truck": _adopted("truck", "green", painted, top=(0, 0.54, -0.22, 0.7)),
+    "truck": Kind(everyday.truck, color="green", stuff=painted, top=(0, 0.54, -0.22, 0.7)),
     "bulldozer": Kind(vehicles.bulldozer, color="yellow", stuff=painted),
     "motorcycle": Kind(vehicles.motorcycle, color="red", stuff=painted, seat=(0, 0.15, -0.30), size=0.90),
     "road bike": Kind(vehicles.road_bike, color="cyan", stuff=painted, seat=(0, 0.44, -0.30), size=0.92),
     "biplane": Kind(vehicles.biplane, color="red", stuff=painted, seat=(0, 0.00, -0.14), size=1.55),
     "boat": Kind(vehicles.boat, color="blue", stuff=painted, seat=(0, -0.02, -0.08), size=1.25),
-    "airplane": _adopted("airplane", "cyan", painted),
-    "rocket": _adopted("rocket", "red", painted, front=False),
+    "airplane": Kind(everyday.airplane, color="cyan", stuff=painted),
+    "rocket": Kind(everyday.rocket, color="red", stuff=painted, front=False),
     "strawberry": Kind(food.strawberry, color="red", front=False),
     "tacos": Kind(food.tacos, color="white", stuff=_glossy),
     "hamburger": Kind(food.hamburger, color="red", front=False),
@@ -94,9 +89,9 @@ KINDS: dict[str, Kind] = {
     "pizza": Kind(food.pizza, color="red", front=False),
     "watermelon": Kind(food.watermelon, color="red"),
     "apple": Kind(food.apple, color="red", stuff=_glossy, front=False),
-    "donut": _adopted("donut", "pink", _glossy, front=False),
-    "ice cream": _adopted("ice cream", "pink", front=False),
-    "mushroom": _adopted("mushroom", "red", _glossy, front=False, top=(0, 0.62, 0, 0.7)),
+    "donut": Kind(everyday.donut, color="pink", stuff=_glossy, front=False),
+    "ice cream": Kind(everyday.ice_cream, color="pink", front=False),
+    "mushroom": Kind(everyday.mushroom, color="red", stuff=_glossy, front=False, top=(0, 0.62, 0, 0.7)),
     "tuba": Kind(props.tuba, usual=BRASS, stuff=metal),
     "violin": Kind(props.violin, usual=VARNISH, stuff=_glossy),
     "guitar": Kind(props.guitar, usual=PINE, stuff=_glossy),
@@ -114,17 +109,17 @@ KINDS: dict[str, Kind] = {
     "eyeglasses": Kind(things.eyeglasses, color="black", stuff=_glossy),
     "headphones": Kind(things.headphones, color="red", stuff=_glossy),
     "teapot": Kind(things.teapot, color="blue", stuff=_glossy),
-    "chair": _adopted("chair", "brown", top=(0, 0.0, 0.02, 0.8)),
-    "table": _adopted("table", "brown", front=False, top=(0, 0.34, 0, 1.2)),
-    "sofa": _adopted("sofa", "blue", cloth, top=(0, 0.0, 0.14, 1.0)),
-    "house": _adopted("house", "yellow"),
-    "ball": _adopted("ball", "red", _glossy, front=False, top=(0, 0.70, 0, 0.8)),
-    "cube": _adopted("cube", "blue", front=False, top=(0, 0.52, 0, 0.9)),
-    "cone": _adopted("cone", "orange", front=False),
-    "cactus": _adopted("cactus", "green", front=False),
-    "lamp": _adopted("lamp", "yellow", front=False),
-    "mug": _adopted("mug", "white", _glossy, front=False),
-    "tree": _adopted("tree", "green", front=False),
-    "vase": _adopted("vase", "purple", _glossy, front=False),
+    "chair": Kind(everyday.chair, color="brown", top=(0, 0.0, 0.02, 0.8)),
+    "table": Kind(everyday.table, color="brown", front=False, top=(0, 0.34, 0, 1.2)),
+    "sofa": Kind(everyday.sofa, color="blue", stuff=cloth, top=(0, 0.0, 0.14, 1.0)),
+    "house": Kind(everyday.house, color="yellow"),
+    "ball": Kind(everyday.ball, color="red", stuff=_glossy, front=False, top=(0, 0.70, 0, 0.8)),
+    "cube": Kind(everyday.cube, color="blue", front=False, top=(0, 0.52, 0, 0.9)),
+    "cone": Kind(everyday.cone, color="orange", front=False),
+    "cactus": Kind(everyday.cactus, color="green", front=False),
+    "lamp": Kind(everyday.lamp, color="yellow", front=False),
+    "mug": Kind(everyday.mug, color="white", stuff=_glossy, front=False),
+    "tree": Kind(everyday.tree, color="green", front=False),
+    "vase": Kind(everyday.vase, color="purple", stuff=_glossy, front=False),
 }
 """Name => kind."""

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from sctd.embedded.words import SMALL, Table
+from sctd.embedded.words import Table
 
-_OF_BOTH = (
-    "chair",
-    "table",
-    "sofa",
-    "house",
-    "ball",
-    "cube",
-    "cone",
-    "cactus",
-    "lamp",
-    "mug",
-    "tree",
-    "vase",
-)
-"""Everyday kinds, by the phrases of the small world."""
 KINDS: Table = {
     "bear": ("bear", "teddy bear"),
     "panda": ("panda", "panda bear", "giant panda"),
@@ -88,7 +73,18 @@ KINDS: Table = {
     "eyeglasses": ("eyeglasses", "glasses", "spectacles"),
     "headphones": ("headphones",),
     "teapot": ("teapot",),
-    **{kind: SMALL.kinds[kind] for kind in _OF_BOTH},
+    "chair": ("chair",),
+    "table": ("table", "desk"),
+    "sofa": ("sofa", "couch"),
+    "house": ("house", "cottage"),
+    "ball": ("ball", "sphere"),
+    "cube": ("cube", "box"),
+    "cone": ("cone", "traffic cone"),
+    "cactus": ("cactus",),
+    "lamp": ("lamp", "table lamp"),
+    "mug": ("mug", "cup"),
+    "tree": ("tree", "fir tree"),
+    "vase": ("vase",),
 }
 PLURALS = {
     "mouse": "mice",
@@ -108,9 +104,18 @@ PLURALS = {
 }
 NO_PLURAL = ("tacos", "eyeglasses", "glasses", "spectacles", "headphones", "taco")
 COLORS: Table = {
-    **SMALL.colors,
-    "red": (*SMALL.colors["red"], "scarlet"),
-    "cyan": (*SMALL.colors["cyan"], "teal"),
+    "red": ("red", "crimson", "scarlet"),
+    "orange": ("orange",),
+    "yellow": ("yellow",),
+    "green": ("green",),
+    "cyan": ("cyan", "turquoise", "teal"),
+    "blue": ("blue",),
+    "purple": ("purple", "violet"),
+    "pink": ("pink",),
+    "brown": ("brown",),
+    "white": ("white",),
+    "grey": ("grey", "gray"),
+    "black": ("black",),
 }
 _MADE = ("made of", "made out of", "made from")
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sctd.embedded.scenes import rotation
 from sctd.embedded.worlds.rich.materials import Material, Style, Triple
 
 Floats = NDArray[np.float32]
@@ -27,6 +26,18 @@ _USES = ("add", "carve", "paint")
 _PARAMS = 16
 _NO_LENGTH = {"torus": {2}, "lathe": {0, 15}}
 """Sizes that are no lengths: angles and counts."""
+
+
+def rotation(turn: Triple) -> Floats:
+    """Part -> world: degrees about x, then y, then z."""
+    matrix = np.eye(3)
+    for axis, degrees in enumerate(turn):
+        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        step = np.eye(3)
+        step[i, i], step[i, j], step[j, i], step[j, j] = c, -s, s, c
+        matrix = step @ matrix
+    return matrix.astype(np.float32)
 
 
 def axes_along(y: NDArray[Any], toward: NDArray[Any]) -> Floats:
@@ -231,6 +242,12 @@ class Sculpture:
         """Two balls at a and b and what lies between; ``end``: the radius at b."""
         middle, half, axes = _between(a, b)
         self._add("cone", (radius, radius if end is None else end, half), middle, axes, m)
+
+    def capsule(
+        self, center: Point, half: float, radius: float, m: Material, turn: Triple = (0, 0, 0)
+    ) -> None:
+        """Two balls on y, ``half`` from the centre each, and what lies between."""
+        self._add("cone", (radius, radius, half), center, rotation(turn), m)
 
     def tube(self, points: Sequence[Point], radii: Sequence[float] | float, m: Material) -> None:
         """Limbs along a line of points."""

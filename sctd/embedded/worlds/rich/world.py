@@ -15,7 +15,7 @@ from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.rich import captions, draw, grammar, phrases, prompts
 from sctd.embedded.worlds.rich.kinds import KINDS
-from sctd.embedded.worlds.rich.subjects import Subject
+from sctd.embedded.worlds.rich.subjects import Subject, Thing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,10 @@ class RichWorld(World):
 
     def draw(self, rng: random.Random) -> Subject:
         return draw.draw(rng)
+
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        del rng
+        return [Subject(Thing(kind)) for kind in KINDS]
 
     def evaluated(self) -> Sequence[Subject]:
         return prompts.evaluated()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from sctd.embedded.words import SMALL, Subject
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
 EVALUATED = 24
 TUNING = (

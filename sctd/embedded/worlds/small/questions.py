@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sctd.embedded.heads import OneOf, Questions, view_asked
-from sctd.embedded.pictures import COLOR_NAMES, KIND_NAMES, PATTERN_NAMES, Views, random_views
 from sctd.embedded.training import Report
-from sctd.embedded.words import VIEW_NAMES, Subject
+from sctd.embedded.words import VIEW_NAMES
+from sctd.embedded.worlds.small.pictures import COLOR_NAMES, KIND_NAMES, PATTERN_NAMES, Views, random_views
+from sctd.embedded.worlds.small.words import Subject
 
 PER_KIND = 300
 

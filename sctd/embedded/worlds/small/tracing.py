@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sctd.embedded.pictures import KIND_NAMES, Views, trace_poses
 from sctd.embedded.poses import Poses, training_poses
-from sctd.embedded.scenes import CHANNELS
 from sctd.embedded.traced import Maps, Tracing
+from sctd.embedded.worlds.small.pictures import KIND_NAMES, Views, trace_poses
+from sctd.embedded.worlds.small.scenes import CHANNELS
 
 PER_KIND = 8  # views of each kind in a block
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
-from sctd.embedded.words import SMALL, VIEW_NAMES, VIEW_WORDS, Subject
+from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
 from sctd.embedded.worlds.small import prompts
+from sctd.embedded.worlds.small.words import SMALL, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,9 @@ class SmallWorld(World):
         tables = (SMALL.kinds, SMALL.colors, SMALL.patterns)
         return Subject(*(rng.choice(list(table)) for table in tables))
 
+    def each_kind(self, rng: random.Random) -> Sequence[Subject]:
+        return [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
+
     def evaluated(self) -> Sequence[Subject]:
         return prompts.evaluated()
 
@@ -48,7 +52,7 @@ class SmallWorld(World):
         return prompts.TUNING
 
     def caption(self, subject: Subject, rng: random.Random) -> str:
-        from sctd.embedded.captions import base_caption
+        from sctd.embedded.worlds.small.captions import base_caption
 
         return base_caption(subject, rng)
 
@@ -65,12 +69,12 @@ class SmallWorld(World):
         return asked
 
     def every_caption(self) -> Iterator[str]:
-        from sctd.embedded.captions import every_caption
+        from sctd.embedded.worlds.small.captions import every_caption
 
         return every_caption()
 
     def truth(self, subject: Subject, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
-        from sctd.embedded.pictures import picture_of
+        from sctd.embedded.worlds.small.pictures import picture_of
 
         return picture_of(subject, cameras, size)
 
