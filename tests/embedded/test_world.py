@@ -55,9 +55,11 @@ def test_refuses_with_the_reason_and_the_way_out(prompt: str, reason: str) -> No
         SMALL.check_prompt(prompt)
     message = str(error.value)
     assert reason in message
-    assert "airplane" in message
+    assert "a red mushroom" in message
+    assert "`sctd prior words small`" in message
     assert "--prior" in message
     assert "\n" not in message
+    assert len(message) < 400
 
 
 def test_every_caption_means_its_subject() -> None:
