@@ -82,8 +82,8 @@ def test_joiners_belong_to_words(prompt: str) -> None:
 
 
 def test_refusal_says_what_is_known_and_how_to_go_on(sctd: Command) -> None:
-    line = sctd("generate", "a bagell with a red carr").error_line()
-    assert "'bagell', 'carr' (did you mean 'car'" in line
+    line = sctd("generate", "a bagel with a red carr").error_line()
+    assert "it does not know 'bagel', 'carr' (did you mean 'car'" in line
     assert "such as 'a " in line
     assert "--prior" in line
     told = re.search(r"`sctd (.*)` lists all that it knows", line)
