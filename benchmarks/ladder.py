@@ -5,18 +5,19 @@
     pixels      Gaussians fitted to true pictures: the limit of cameras, optimiser and densification
     latents     fitted to the latents of true pictures: the cost of the VAE's encoder
     oracle      SCTD, the prediction under the prompt replaced by the same camera's truth: the cost of the
-    loss distilled   SCTD as in the preset: the cost of the network's prediction
+    loss
+    distilled   SCTD as in the preset: the cost of the network's prediction
 
 Beside the rungs: the network's own samples from known cameras against the truth, and the error of the clean
-latents that it predicts at true latents, by noise level. The prompts are drawn apart from those of
-benchmarks/quality.py, since the ladder steers choices. Repeat an interrupted command to continue it.
+latents that it predicts at true latents, by noise level. The prompts are of the world that the weights know,
+and drawn apart from those of benchmarks/quality.py, since the ladder steers choices. Repeat an interrupted
+command to continue it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,12 +32,12 @@ from benchmarks.pages import save
 from sctd.cameras import Viewpoints
 from sctd.config import Config, load_config
 from sctd.embedded.pictures import FOV_DEG, RADIUS
-from sctd.embedded.prompts import drawn_subjects
-from sctd.embedded.recogniser import load_recogniser
+from sctd.embedded.recogniser import Recogniser, load_recogniser
 from sctd.embedded.sample import load_sampler, sample_latents, save_grid, views_all_round
+from sctd.embedded.subject import Subject
 from sctd.embedded.truth import asset_views, psnr, score_views, truth_from
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.worlds.small.words import SMALL, Subject
+from sctd.embedded.world import World, world_of
 from sctd.methods.base import Guidance
 from sctd.prior.base import Prior, Timestep
 from sctd.schedule import Schedule
@@ -44,17 +45,21 @@ from sctd.solver import add_noise, clean
 from sctd.text import ViewTexts
 from sctd.trainer import Trainer
 
-SEED, PROMPTS, SEEDS = 16, 8, 2
+SEED, PROMPTS, SEEDS, KINDS = 16, 8, 2, 28
 LEVELS = (100, 300, 500, 700, 900)
 GUIDANCE = (1.0, 2.0, 4.0, 7.5)
 VIEWS, STEPS = 8, 20
 Results = dict[str, Any]
 
 
-def ladder_subjects(n: int) -> list[Subject]:
-    """Drawn as those of benchmarks/quality.py are, none of which is among them."""
-    reported = drawn_subjects(24)
-    return [subject for subject in drawn_subjects(2 * n, SEED) if subject not in reported][:n]
+def ladder_subjects(world: World, n: int) -> list[Subject]:
+    """n subjects, none evaluated or for tuning, of n kinds."""
+    others = [*world.evaluated(), *world.tuning()]
+    found: dict[str, Subject] = {}
+    for subject, *_ in world.samples(8 * n, SEED):
+        if subject not in others:
+            found.setdefault(subject.kind, subject)
+    return list(found.values())[:n]
 
 
 class Stand:
@@ -149,7 +154,14 @@ RUNGS: dict[str, Callable[[Config, Any, Subject], Trainer]] = {
 }
 
 
-def climb(rung: str, prior: Prior, subject: Subject, seed: int, overrides: list[str]) -> tuple[Any, Tensor]:
+def climb(
+    rung: str,
+    prior: Prior,
+    subject: Subject,
+    seed: int,
+    overrides: list[str],
+    recogniser: Recogniser | None = None,
+) -> tuple[Any, Tensor]:
     """Make an asset; its scores and its pictures all round."""
     size = f"cameras.size={prior.traits.image_size}"
     config = load_config("embedded", None, [size, *overrides], prompt=str(subject), seed=seed)
@@ -157,7 +169,7 @@ def climb(rung: str, prior: Prior, subject: Subject, seed: int, overrides: list[
     for _ in range(config.iterations):
         trainer.step()
     images, alpha = asset_views(trainer.gaussians.detach(), VIEWS, prior.traits.image_size)
-    return asdict(score_views(images, alpha, subject, load_recogniser())), images
+    return asdict(score_views(images, alpha, subject, recogniser)), images
 
 
 def sampled(
@@ -232,12 +244,15 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of ladder.json and the contact sheets.")] = Path(
         "runs/ladder"
     ),
-    rungs: Annotated[str, typer.Option(help="Comma-separated; samples are always drawn.")] = ",".join(RUNGS),
+    rungs: Annotated[
+        str, typer.Option(help="Comma-separated, or empty; samples are always drawn.")
+    ] = ",".join(RUNGS),
     prompts: Annotated[int, typer.Option(min=1, help="Number of prompts.")] = PROMPTS,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = SEEDS,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, as of sctd generate.")
     ] = None,
+    kinds: Annotated[int, typer.Option(min=1, help="Kinds of the samples and errors.")] = KINDS,
     weights: Annotated[Path, typer.Option(help="Folder of the prior's weights.")] = FOLDER,
     page: Annotated[Path | None, typer.Option(help="Markdown page to write.")] = None,
 ) -> None:
@@ -249,20 +264,21 @@ def main(
     def keep() -> None:
         path.write_text(json.dumps(results, indent=1))
 
-    rng = random.Random(SEED)
-    every_kind = [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
+    world = world_of(weights)
+    some = ladder_subjects(world, kinds)
     for name, measure in (("denoised", denoised), ("sampled", sampled)):
         if name not in results:
-            results[name] = measure(prior, every_kind)
+            results[name] = measure(prior, some)
             keep()
-    subjects = ladder_subjects(prompts)
-    for rung in rungs.split(","):
+    subjects = ladder_subjects(world, prompts)
+    recogniser = load_recogniser(weights) if rungs else None
+    for rung in filter(None, rungs.split(",")):
         sheet = []
         for subject in subjects:
             for seed in range(seeds):
                 key = f"{rung} {subject} {seed}"
                 if key not in results["assets"]:
-                    scores, images = climb(rung, prior, subject, seed, settings or [])
+                    scores, images = climb(rung, prior, subject, seed, settings or [], recogniser)
                     results["assets"][key] = {"rung": rung, "prompt": str(subject), "seed": seed, **scores}
                     sheet.append(images)
                     keep()

@@ -22,15 +22,14 @@ import typer
 from benchmarks.mesh_measures import mesh_views, shape_of, true_cloud
 from benchmarks.pages import Results, pictures_of, save
 from benchmarks.pages.mesh_quality import markdown
-from benchmarks.quality import made
+from benchmarks.quality import Asked, made
 from benchmarks.refine import refinement
 from sctd.config.mesh import MeshSettings
-from sctd.embedded.prompts import drawn_subjects
 from sctd.embedded.sample import save_grid
+from sctd.embedded.subject import Subject
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
 from sctd.embedded.worlds.small.scenes import scene_of
-from sctd.embedded.worlds.small.words import Subject
 from sctd.formats.table import MESH_WRITERS, read_gaussians
 from sctd.mesh.extract import extract
 
@@ -78,7 +77,7 @@ def measured(subject: Subject, asset: Path, wish: MeshSettings, refine: int) -> 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the assets and results.json.")] = Path("runs/meshes"),
     prompt: Annotated[list[str] | None, typer.Option(help="One instead of those drawn; repeated.")] = None,
-    prompts: Annotated[int, typer.Option(min=2, help="Prompts that are drawn, even.")] = 12,
+    prompts: Annotated[int, typer.Option(min=1, help="Drawn prompts, the first so many.")] = 12,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, as of sctd generate.")
     ] = None,
@@ -87,10 +86,10 @@ def main(
 ) -> None:
     """Generate, make meshes, measure, and write down."""
     world = world_of()
-    subjects = [world.check_prompt(text) for text in prompt] if prompt else drawn_subjects(prompts)
+    subjects = [world.check_prompt(text) for text in prompt] if prompt else world.evaluated()[:prompts]
     rows, pictures, wish = [], [], MeshSettings()
     for subject in subjects:
-        asset, _, _ = made(subject, 0, out, settings or [])
+        asset, _, _ = made(Asked(str(subject), 0), out, settings or [])
         row, shown = measured(subject, asset, wish, refine)
         rows.append(row)
         pictures.append(shown[:, :: VIEWS // 4].flatten(0, 1))

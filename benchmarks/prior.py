@@ -3,7 +3,7 @@
     python -m benchmarks.prior --page docs/embedded_prior.md
 
 600 prompts with guidance are sampled and shown to the recogniser; the page has the figures, the training
-curves, a grid of every kind from its five views, and a grid of evaluated samples. Needs matplotlib:
+curves, a grid of every kind from four views, and a grid of evaluated samples. Needs matplotlib:
 `pip install sctd[bench]`.
 """
 
@@ -17,20 +17,21 @@ import typer
 from benchmarks.pages import pictures_of
 from benchmarks.pages.embedded_prior import markdown
 from sctd.embedded.evaluation import evaluate_prior
+from sctd.embedded.overview import overview
 from sctd.embedded.sample import save_grid
-from sctd.embedded.train import overview
-from sctd.embedded.weights import FOLDER, read_card, write_card
+from sctd.embedded.weights import read_card, write_card
 
 
 def curves(card: dict[str, Any], path: Path) -> None:
-    """Losses of the three trainings over their steps, as a picture."""
+    """Losses of the trainings over their steps, as a picture."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
-    for axis, (name, run) in zip(axes, card["training"].items(), strict=True):
+    trainings = card["training"]
+    figure, axes = plt.subplots(1, len(trainings), figsize=(11, 3), layout="constrained", squeeze=False)
+    for axis, (name, run) in zip(axes[0], trainings.items(), strict=True):
         axis.plot(*zip(*run["losses"], strict=True))
         axis.set(title=f"{name}: {run['seconds'] / 60:.0f} min", xlabel="step", ylabel="loss", yscale="log")
         axis.grid(visible=True, alpha=0.3)
@@ -46,7 +47,7 @@ def main(
     scores, _prompts, images = evaluate_prior(samples)
     write_card({"evaluation": scores})
     save_grid(images[:168], pictures / "prior-samples.png", 14)
-    overview(FOLDER, pictures / "prior-kinds.png")
+    overview(pictures / "prior-kinds.png")
     curves(read_card(), pictures / "prior-curves.png")
     page.write_text(markdown(read_card()), encoding="utf-8")
     typer.echo(", ".join(f"{name} {value:.3g}" for name, value in scores.items()))

@@ -1,10 +1,14 @@
-"""Generates assets of the embedded world and scores them against the procedural truth.
+"""Generates assets of an embedded prior's world and scores them against the procedural truth.
 
-    python -m benchmarks.quality --out runs/quality --page docs/quality.md
+    python -m benchmarks.quality --suite drawn,table1 --out runs/quality --page docs/quality.md
 
-Prompts are drawn with a fixed seed; none of them is in TUNING, the prompts that settings were chosen on. An
-interrupted run continues when the command is repeated. Writes results.json, one contact sheet for each seed,
-and, with --page, the page.
+    drawn    what the world has drawn with a fixed seed for reported results
+    table1   the forty prompts of the paper's Table 1, exactly as printed; seed 0 alone
+    tuning   what settings are chosen on; no page reports it
+
+A finished asset is not made again: repeat an interrupted command to continue it, or name one suite a time.
+Scores are always measured anew. Writes results.json, which keeps the suites of earlier commands, contact
+sheets and, with --page, the page.
 """
 
 from __future__ import annotations
@@ -14,93 +18,184 @@ import multiprocessing
 import os
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import torch
 import typer
 
 from benchmarks.pages import Results, pictures_of, save
-from benchmarks.pages.quality import BARS, markdown
+from benchmarks.pages.quality import BARS, MEANINGS, markdown
+from benchmarks.sheets import Pair, save_sheet
+from sctd import suites
 from sctd.config import load_config
-from sctd.embedded.prompts import TUNING, drawn_subjects
-from sctd.embedded.recogniser import load_recogniser
-from sctd.embedded.sample import save_grid
+from sctd.embedded.recogniser import Recogniser, load_recogniser
+from sctd.embedded.subject import Subject
 from sctd.embedded.truth import Score, asset_views, score, truth_views
-from sctd.embedded.worlds.small.words import Subject
+from sctd.embedded.weights import FOLDER
+from sctd.embedded.world import World, world_of
+from sctd.errors import InputError
+from sctd.files import whole_file
 from sctd.formats.table import read_gaussians
 from sctd.initial.start import initialise
+from sctd.names import slug
 from sctd.pipeline import generate
 from sctd.trainer import random_streams
 
 Row = dict[str, Any]
 
 
-def made(subject: Subject, seed: int, out: Path, overrides: list[str]) -> tuple[Path, float, int]:
-    """The asset of a subject and seed, its seconds and number of Gaussians; generated unless it is there."""
-    folder = out / f"{str(subject).replace(' ', '-')}-seed{seed}"
+class Asked(NamedTuple):
+    """An asset to make."""
+
+    prompt: str
+    seed: int
+
+
+class Sheet(NamedTuple):
+    """How a suite is shown."""
+
+    views: int
+    columns: int
+    """Assets beside each other."""
+
+
+SHEETS = {"drawn": Sheet(8, 2), "table1": Sheet(4, 4), "tuning": Sheet(8, 2)}
+"""By suite."""
+
+
+def plan(suite: str, world: World, prompts: int, seeds: int) -> list[Asked]:
+    """The assets of a suite, seed by seed.
+
+    Raises:
+        InputError: there is no such suite, or the world does not read its prompts.
+    """
+    if suite not in SHEETS:
+        raise InputError(f"no suite is named {suite!r}; there are {', '.join(SHEETS)}")
+    if suite == "table1":
+        texts = suites.prompts(suite)
+        for text in texts:
+            world.check_prompt(text)
+        return [Asked(text, 0) for text in texts]
+    subjects = world.tuning() if suite == "tuning" else world.evaluated()[:prompts]
+    return [Asked(str(subject), seed) for seed in range(seeds) for subject in subjects]
+
+
+def made(asked: Asked, out: Path, overrides: Sequence[str]) -> tuple[Path, float, int]:
+    """The asset, its seconds and number of Gaussians; generated unless it is there."""
+    folder = out / f"{slug(asked.prompt)}-seed{asked.seed}"
     facts = folder / "quality.json"
     if not facts.exists():
-        config = load_config("embedded", None, overrides, prompt=str(subject), seed=seed)
+        config = load_config("embedded", None, overrides, prompt=asked.prompt, seed=asked.seed)
         result = generate(config, folder, resume=folder.exists())
         facts.write_text(json.dumps({"seconds": result.seconds, "gaussians": result.n_gaussians}))
     told = json.loads(facts.read_text())
     return folder / "asset.ply", told["seconds"], told["gaussians"]
 
 
-def make(subjects: Sequence[Subject], seeds: int, out: Path, overrides: list[str], jobs: int) -> None:
-    """Every asset that is not there yet; with several jobs in as many processes of one thread."""
-    wanted = [(subject, seed, out, overrides) for seed in range(seeds) for subject in subjects]
+def make(
+    wanted: Sequence[Asked], out: Path, overrides: Sequence[str], jobs: int
+) -> Iterator[tuple[Path, float, int]]:
+    """Every asset in turn, as it is there; with several jobs they are made in as many processes of a thread
+    each."""
     if jobs == 1:
-        for asset in wanted:
-            made(*asset)
+        yield from (made(asked, out, overrides) for asked in wanted)
         return
     os.environ |= {"OMP_NUM_THREADS": "1", "SCTD_NUM_THREADS": "1"}  # for the processes below
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(made, *zip(*wanted, strict=True)))
+        n = len(wanted)
+        yield from pool.map(made, wanted, [out] * n, [overrides] * n)
 
 
-def ball_score(subject: Subject) -> Score:
+def ball_score(subject: Subject, recogniser: Recogniser | None = None) -> Score:
     """Scores of the undistilled first Gaussians, as a check that the scores can fail."""
     config = load_config("embedded", prompt=str(subject))
     ball = initialise(config.gaussians, random_streams(0)["scene"])
-    return score(ball, subject)
+    return score(ball, subject, recogniser)
 
 
-def contact_sheet(subjects: list[Subject], assets: list[Path], path: Path) -> None:
-    """Two rows a subject: the truth, and the asset, from eight azimuths."""
-    rows = []
-    for subject, asset in zip(subjects, assets, strict=True):
-        rows += [truth_views(subject, 8)[0], asset_views(read_gaussians(asset), 8)[0]]
-    half = (len(rows) // 2 + 1) // 2 * 2
-    left, right = torch.stack(rows[:half]), torch.stack(rows[half:])
-    if len(right) < len(left):
-        right = torch.cat((right, torch.ones(len(left) - len(right), *left.shape[1:])))
-    save_grid(torch.cat((left, right), dim=1).flatten(0, 1), path, 16)
+def mean(values: Iterable[float | None]) -> float | None:
+    """Of the numbers; None where there is none."""
+    numbers = [float(value) for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers else None
 
 
-def summary(rows: list[Row]) -> dict[str, float]:
+def summary(rows: Sequence[Row]) -> dict[str, float | None]:
     """Means over assets; azimuth, and the lead over the truth's azimuth-average, on kinds with a front."""
-
-    def mean(key: str, fronted: bool = False) -> float:
-        return statistics.fmean(float(r[key]) for r in rows if r["front"] or not fronted)
-
+    fronted = [row for row in rows if row["front"]]
     return {
-        **{key: mean(key) for key in ("iou", "psnr", "kind", "color", "seconds")},
-        "azimuth": mean("azimuth", True),
-        "psnr_front": mean("psnr", True),
-        "psnr_average_front": mean("psnr_average", True),
+        **{key: mean(row[key] for row in rows) for key in (*MEANINGS, "seconds")},
+        "azimuth": mean(row["azimuth"] for row in fronted),
+        "psnr_front": mean(row["psnr"] for row in fronted),
+        "psnr_average_front": mean(row["psnr_average"] for row in fronted),
     }
+
+
+class Suite:
+    """One suite: its assets are made, scored and shown."""
+
+    def __init__(self, name: str, wanted: Sequence[Asked], weights: Path) -> None:
+        self.name = name
+        self._wanted = wanted
+        self._world = world_of(weights)
+        self._recogniser = load_recogniser(weights)
+        self._rows: list[Row] = []
+        self._places: list[Path] = []
+
+    def measure(self, out: Path, overrides: Sequence[str], jobs: int) -> None:
+        """Make and score each asset, and say so."""
+        assets = make(self._wanted, out, overrides, jobs)
+        for asked, (place, seconds, count) in zip(self._wanted, assets, strict=True):
+            subject = self._world.check_prompt(asked.prompt)
+            measured = asdict(score(read_gaussians(place), subject, self._recogniser))
+            row = {**asked._asdict(), "front": subject.has_front, **measured}
+            self._rows.append({**row, "seconds": seconds, "gaussians": count})
+            self._places.append(place)
+            typer.echo(", ".join(f"{k} {_short(value)}" for k, value in self._rows[-1].items()))
+
+    def results(self, jobs: int) -> Results:
+        """Of the page."""
+        subjects = [self._world.check_prompt(text) for text in dict.fromkeys(a.prompt for a in self._wanted)]
+        balls = [asdict(ball_score(subject, self._recogniser)) for subject in subjects]
+        return {
+            "jobs": jobs,
+            "summary": summary(self._rows),
+            "bars": BARS.get(self.name, {}),
+            "ball": {key: mean(ball[key] for ball in balls) for key in MEANINGS},
+            "assets": self._rows,
+        }
+
+    def sheets(self, out: Path) -> list[Path]:
+        """A contact sheet for each seed."""
+        views, columns = SHEETS[self.name]
+        paths = []
+        for seed in dict.fromkeys(asked.seed for asked in self._wanted):
+            pairs = [
+                Pair(
+                    asked.prompt,
+                    truth_views(self._world.check_prompt(asked.prompt), views)[0],
+                    asset_views(read_gaussians(place), views)[0],
+                )
+                for asked, place in zip(self._wanted, self._places, strict=True)
+                if asked.seed == seed
+            ]
+            paths.append(out / f"quality-{self.name}-seed{seed}.png")
+            save_sheet(pairs, columns, paths[-1])
+        return paths
+
+
+def _short(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value}"
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the assets and results.json.")] = Path("runs/quality"),
-    prompts: Annotated[int, typer.Option(min=2, help="Number of prompts, even.")] = 24,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each prompt.")] = 2,
-    tuning: Annotated[bool, typer.Option("--tuning", help="Use the tuning prompts instead.")] = False,
+    suite: Annotated[str, typer.Option(help="drawn, table1, tuning, or several by commas.")] = "drawn",
+    prompts: Annotated[int, typer.Option(min=1, help="Drawn prompts, the first so many.")] = suites.EVALUATED,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each drawn prompt.")] = 2,
+    weights: Annotated[Path, typer.Option(help="Folder of the prior's weights.", exists=True)] = FOLDER,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, as of sctd generate.")
     ] = None,
@@ -108,30 +203,27 @@ def main(
     page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
 ) -> None:
     """Generate, score, and write down."""
-    subjects = list(TUNING) if tuning else drawn_subjects(prompts)
-    make(subjects, seeds, out, settings or [], jobs)
-    recogniser, rows = load_recogniser(), []
-    for seed in range(seeds):
-        assets = []
-        for subject in subjects:
-            asset, seconds, count = made(subject, seed, out, settings or [])
-            assets.append(asset)
-            measured = asdict(score(read_gaussians(asset), subject, recogniser))
-            row = {"prompt": str(subject), "seed": seed, "front": subject.has_front, **measured}
-            rows.append({**row, "seconds": seconds, "gaussians": count})
-            typer.echo(
-                ", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{v}" for k, v in rows[-1].items())
-            )
-        contact_sheet(subjects, assets, out / f"contact-seed{seed}.png")
-    ball = {key: statistics.fmean(asdict(ball_score(s))[key] for s in subjects) for key in BARS}
-    results: Results = {"summary": summary(rows), "bars": BARS, "ball": ball, "jobs": jobs, "assets": rows}
-    (out / "results.json").write_text(json.dumps(results, indent=1))
-    for name, values in (("mean", results["summary"]), ("undistilled ball", ball)):
-        typer.echo(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
+    world, overrides = world_of(weights), [] if weights == FOLDER else [f"prior={weights}"]
+    overrides += settings or []
+    try:
+        chosen = [Suite(name, plan(name, world, prompts, seeds), weights) for name in suite.split(",")]
+    except InputError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    path, shown = out / "results.json", []
+    results: Results = json.loads(path.read_text()) if path.exists() else {}
+    for each in chosen:
+        each.measure(out, overrides, jobs)
+        results[each.name] = each.results(jobs)
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(results, indent=1))
+        shown += each.sheets(out)
+        for name, values in (("mean", "summary"), ("undistilled ball", "ball")):
+            told = ", ".join(f"{k} {_short(value)}" for k, value in results[each.name][values].items())
+            typer.echo(f"{each.name}, {name}: {told}")
     if page is not None:
         save(page, results, markdown)
-        for seed in range(seeds):
-            shutil.copy(out / f"contact-seed{seed}.png", pictures_of(page) / f"quality-seed{seed}.png")
+        for picture in shown:
+            shutil.copy(picture, pictures_of(page) / picture.name)
 
 
 if __name__ == "__main__":

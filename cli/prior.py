@@ -139,7 +139,7 @@ def sample(
 @app.command()
 def truth(
     prompt: Annotated[str, typer.Argument(help='For example "a corgi wearing a top hat".')],
-    world: Annotated[str, typer.Option(help="small, which the weights know, or rich.")] = "rich",
+    world: Annotated[str, typer.Option(help="small or rich.")] = "rich",
     out: Annotated[Path | None, typer.Option(help="Picture to write.  [default: PROMPT.png]")] = None,
     views: Annotated[int, typer.Option(min=1, max=64, help="Sides, evenly all round.")] = 8,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Of a side, pixels.")] = 128,
@@ -190,10 +190,9 @@ def check(
     from sctd.evaluate.recognition import recognise_run
 
     seen = recognise_run(folder)
-    views = len(seen.kinds)
     typer.echo(f"asked for: {seen.wanted}")
-    typer.echo(f"kind right in {seen.right_kinds} of {views} views: {', '.join(seen.kinds)}")
-    typer.echo(f"colour right in {seen.right_colors} of {views} views: {', '.join(seen.colors)}")
+    for what, names in seen.named.items():
+        typer.echo(f"{what} right in {seen.right[what]} of {len(names)} views: {', '.join(names)}")
     if not seen.passes(at_least):
         raise SctdError(
             f"the recogniser does not see {seen.wanted} in {at_least:.0%} of the views; "

@@ -26,6 +26,7 @@ def markdown(results: Results) -> str:
         return f"{fmean(r['psnr'] for r in own):.1f} / {fmean(r['iou'] for r in own):.2f}" if own else ""
 
     sampled, denoised = results["sampled"], results["denoised"]
+    kinds = len(next(iter(sampled.values())))
     lines = [
         "# Where the quality of an asset is lost",
         "",
@@ -41,7 +42,7 @@ def markdown(results: Results) -> str:
         f"|---|{'---|' * len(rungs)}",
         *(f"| {prompt} | {' | '.join(cell(rung, prompt) for rung in rungs)} |" for prompt in prompts),
         "",
-        "The prior's own samples, every kind from eight sides, against the truth of the same camera:",
+        f"The prior's own samples, {kinds} kinds from eight sides, against the truth of the same camera:",
         "",
         "| guidance | PSNR, dB | worst kinds |",
         "|---|---|---|",

@@ -7,14 +7,12 @@ def info() -> dict[str, str]:
     """Facts of the model card, for ``sctd prior info``: name => value, in words."""
     from sctd.embedded.weights import FOLDER, read_card
     from sctd.embedded.world import world_of
-    from sctd.embedded.worlds.small.words import SMALL
 
+    world = world_of()
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     facts = {
-        "world": world_of().name,
-        "kinds": ", ".join(SMALL.kinds),
-        "colours": ", ".join(SMALL.colors),
-        "patterns": ", ".join(SMALL.patterns),
+        "world": world.name,
+        **{sort: ", ".join(names) for sort, names in world.contents().items()},
         "weights": f"{FOLDER} ({size / 1e6:.1f} MB)",
     }
     card = read_card()

@@ -13,11 +13,11 @@ from torch import Tensor
 from sctd.cameras import Viewpoints
 from sctd.embedded.heads import shares_right
 from sctd.embedded.pictures import FOV_DEG
-from sctd.embedded.recogniser import WEIGHTS, Recogniser, load_recogniser, recognise
+from sctd.embedded.recogniser import Recogniser, load_recogniser, recognise
 from sctd.embedded.sample import GREY, RADIUS, load_sampler, sample_images
 from sctd.embedded.subject import Asked
 from sctd.embedded.weights import FOLDER
-from sctd.embedded.world import world_named, world_of
+from sctd.embedded.world import world_of
 
 _DIRECTIONS = {"front": (0.0, 15.0), "side": (90.0, 15.0), "back": (180.0, 15.0), "overhead": (0.0, 75.0)}
 """Azimuth and elevation of a camera that sees what the word says, degrees."""
@@ -30,11 +30,6 @@ def cameras_of(views: list[str]) -> Viewpoints:
     return Viewpoints(
         turn, tilt, RADIUS * same, math.radians(FOV_DEG) * same, (GREY * same)[:, None].expand(-1, 3)
     )
-
-
-def drawn_prompts(n: int, seed: int, world: str = "small") -> list[Asked]:
-    """n prompts of a world, with views."""
-    return world_named(world).samples(n, seed)
 
 
 def accuracies(
@@ -61,8 +56,8 @@ def evaluate_prior(
 ) -> tuple[dict[str, float], list[Asked], Tensor]:
     """Accuracies of samples whose view is said in words, those of samples from given cameras
     (``..._by_camera``), where the prior reads them; the prompts; and the last samples drawn."""
-    recogniser = recogniser or load_recogniser(folder / WEIGHTS.name)
-    prior, prompts = load_sampler(folder), drawn_prompts(n, seed, world_of(folder).name)
+    recogniser = recogniser or load_recogniser(folder)
+    prior, prompts = load_sampler(folder), world_of(folder).samples(n, seed)
     images = sample_images([text for *_, text in prompts], seed, guidance_scale=guidance_scale, prior=prior)
     scores = {"samples": float(n), "guidance_scale": guidance_scale}
     scores |= accuracies(prompts, images, recogniser)

@@ -25,7 +25,8 @@ from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import world_of
 from sctd.errors import InputError
 
-WEIGHTS = FOLDER / "recogniser.safetensors"
+RECOGNISER = "recogniser.safetensors"
+"""Beside the weights of the prior."""
 SEED, BATCH = 90_001, 64
 EXAMINED = 2 / 15  # scenes of the examination, as a part of those of the training
 
@@ -86,11 +87,18 @@ def recognise(images: Tensor, model: Recogniser | None = None) -> list[Verdict]:
     return [Verdict(dict(zip(said, row, strict=True))) for row in zip(*said.values(), strict=True)]
 
 
-def load_recogniser(path: Path = WEIGHTS) -> Recogniser:
-    """The recogniser beside the weights of a prior, for their world; the shipped one by default."""
+def load_recogniser(folder: Path = FOLDER) -> Recogniser:
+    """The recogniser of the weights in a folder, for their world; the shipped one by default.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = folder / RECOGNISER
     if not path.exists():
-        raise InputError(f"no recogniser at {path}; reinstall sctd, or train one with `sctd prior train`")
-    model = Recogniser(world_of(path.parent).questions)
+        raise InputError(
+            f"no recogniser at {path}; reinstall sctd, or let `sctd prior train` end, which makes one last"
+        )
+    model = Recogniser(world_of(folder).questions)
     model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     return model.eval()
 

@@ -7,7 +7,6 @@ a given number of threads, except an interrupted diffusion stage, whose pool of 
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from sctd.embedded.captions import with_view, write_tokenizer
+from sctd.embedded.captions import write_tokenizer
 from sctd.embedded.data import open_views, trace_blocks
 from sctd.embedded.diffusion import Batches, train_diffusion
 from sctd.embedded.evaluation import evaluate_prior
@@ -26,12 +25,11 @@ from sctd.embedded.growth import grown
 from sctd.embedded.latents import Lessons
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.recogniser import EXAMINED, measured_accuracy, save_recogniser, train_recogniser
-from sctd.embedded.sample import sample_images, save_grid
+from sctd.embedded.sample import save_grid
 from sctd.embedded.traced import SIZE, TracedViews
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import load_vae, train_vae
 from sctd.embedded.weights import write_card
-from sctd.embedded.words import VIEW_WORDS
 from sctd.embedded.world import World, world_named, world_of
 from sctd.errors import InputError
 from sctd.machine.allocator import keep_freed_memory
@@ -223,14 +221,3 @@ def _facts(folder: Path, seed: int, views: int) -> dict[str, Any]:
 
 def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
-
-
-def overview(folder: Path, path: Path, seed: int = 0) -> None:
-    """A grid picture: every kind in a row, its five views and three random captions."""
-    rng, world, prompts = random.Random(seed), world_of(folder), list[str]()
-    for subject in world.each_kind(rng):
-        prompts += [
-            f"{subject}, {VIEW_WORDS[view][0]}" for view in ("front", "left", "right", "back", "overhead")
-        ]
-        prompts += [with_view(world.caption(subject, rng), "front", rng) for _ in range(3)]
-    save_grid(sample_images(prompts, seed, folder=folder), path, 8)

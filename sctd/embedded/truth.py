@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from sctd.cameras import Viewpoints, orbit_cameras
+from sctd.embedded.named import Named
 from sctd.embedded.pictures import FOV_DEG
-from sctd.embedded.recogniser import Recogniser, recognise
+from sctd.embedded.recogniser import Recogniser, load_recogniser
 from sctd.embedded.subject import Subject
 from sctd.embedded.traced import SIZE
 from sctd.embedded.world import world_named
@@ -44,12 +45,17 @@ class Score:
     """Share of views whose best match among all azimuths of the truth is within MATCH_DEG, 0..1."""
     kind: float
     """Share of views in which the recogniser names the kind, 0..1."""
-    color: float
-    """Share of views in which the recogniser names the colour, 0..1."""
+    color: float | None
+    """Share of views in which the recogniser names the colour, the one asked for or the usual one, 0..1;
+    None where it has no name."""
+    traits: float | None
+    """Share of what the prompt says beside the kind (colour, style, pose, what it wears, holds and is with)
+    that the recogniser names, over all views, 0..1; None for a kind alone."""
     both: float
-    """Share of views in which it names kind and colour, 0..1."""
+    """Share of views in which it names the kind, and the colour if that has a name, 0..1."""
     consistency: float
-    """Share of the pairs of views that the recogniser gives equal kinds and colours, right or not, 0..1."""
+    """Share of the pairs of views that the recogniser gives equal names for what ``both`` counts, right or
+    not, 0..1."""
     edge: float
     """Share of the silhouette's pixels at the gamut's edge, less the truth's, -1..1: above 0 where colours
     saturate. See :func:`sctd.evaluate.saturation.saturation`."""
@@ -113,17 +119,19 @@ def score_views(
     distance = (both[:, None] - true_both[None]).square().mean(dim=(2, 3, 4))
     steps = distance.argmin(1).numpy() - every * np.arange(views)
     away = np.abs((steps + AZIMUTHS / 2) % AZIMUTHS - AZIMUTHS / 2)
-    verdicts = recognise(images, recogniser)
+    named = Named(subject, images, recogniser or load_recogniser())
+    told = [head for head in ("kind", "color") if named.asks(head)]
     own, true = saturation(images, solid), saturation(truth[::every], true_solid)
     return Score(
         iou=float(iou.float().mean()),
         psnr=float(psnr(images, truth[::every]).mean()),
         psnr_average=float(psnr(truth.mean(0, keepdim=True), truth[::every]).mean()),
         azimuth=float((away * 360 / AZIMUTHS <= MATCH_DEG).mean()),
-        kind=sum(v.kind == subject.kind for v in verdicts) / views,
-        color=sum(v.color == subject.color for v in verdicts) / views,
-        both=sum((v.kind, v.color) == (subject.kind, subject.color) for v in verdicts) / views,
-        consistency=agreement([(v.kind, v.color) for v in verdicts]),
+        kind=named.right("kind") / views,
+        color=named.share("color"),
+        traits=named.share("traits", *(("color",) if subject.color else ())),
+        both=named.right("kind", "color") / views,
+        consistency=agreement(list(zip(*map(named.names, told), strict=True))),
         edge=own.edge - true.edge,
         chroma=own.chroma - true.chroma,
     )

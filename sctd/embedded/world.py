@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sctd.embedded.subject import Asked, Subject
@@ -41,6 +41,10 @@ class World(ABC):
         """What it holds, in one line."""
 
     @abstractmethod
+    def contents(self) -> Mapping[str, Sequence[str]]:
+        """What it holds, by sort: the names of its kinds, colours and all else that a prompt may ask for."""
+
+    @abstractmethod
     def check_prompt(self, prompt: str) -> Subject:
         """The subject that a prompt asks for.
 
@@ -55,6 +59,15 @@ class World(ABC):
     @abstractmethod
     def each_kind(self, rng: random.Random) -> Sequence[Subject]:
         """A subject of every kind, of which nothing is said that can be left open."""
+
+    @abstractmethod
+    def evaluated(self) -> Sequence[Subject]:
+        """Subjects that results are reported on, and no setting is chosen on, in a fixed order. The first
+        ones are of every sort: with a front and without."""
+
+    @abstractmethod
+    def tuning(self) -> Sequence[Subject]:
+        """Subjects that settings are chosen on, none of them evaluated. A prior may have learned them."""
 
     @abstractmethod
     def caption(self, subject: Any, rng: random.Random) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sctd.cameras import orbit_cameras
-from sctd.config.prior import EMBEDDED
 from sctd.errors import InputError
 from sctd.evaluate.clip import VIEWS, Clip, scores
 from sctd.evaluate.intervals import Estimate, estimate
+from sctd.evaluate.recognition import weights_of
 from sctd.evaluate.t3bench import Reward, quality
 from sctd.formats.assets import Asset, read_asset
 from sctd.render import render_images
@@ -39,6 +39,7 @@ METRICS = {
     ),
     "kind": Metric("views whose kind the recogniser names, 0..1"),
     "color": Metric("views whose colour the recogniser names, 0..1"),
+    "traits": Metric("what the prompt says beside the kind, as the recogniser names it in the views, 0..1"),
     "both": Metric("views whose kind and colour it names, 0..1"),
     "consistency": Metric("pairs of views that the recogniser gives the same kind and colour, 0..1"),
     "edge": Metric(
@@ -228,7 +229,7 @@ def _refuse_unfinished(run: Run) -> None:
 
 
 def _refuse_unjudged(run: Run, judges: Judges) -> None:
-    if run.config.prior.name != EMBEDDED and judges.clip is None and judges.reward is None:
+    if weights_of(run.config.prior.name) is None and judges.clip is None and judges.reward is None:
         raise InputError(
             f"nothing to score {run.folder} with: only runs of the embedded prior have a procedural truth; "
             "give --clip FOLDER"
@@ -245,8 +246,9 @@ def score_run(run: Run, judges: Judges, file: Path | None = None) -> Row:
     assert place is not None, "the run is finished"
     asset, config = read_asset(place), run.config
     found: dict[str, float] = {}
-    if config.prior.name == EMBEDDED:
-        found |= _truth_scores(asset, config.prompt)
+    weights = weights_of(config.prior.name)
+    if weights is not None:
+        found |= truth_scores(asset, config.prompt, weights)
     if judges.clip is not None:
         found |= _clip_scores(asset, run, judges.clip, judges.distractors)
     if judges.reward is not None:
@@ -263,14 +265,16 @@ def score_run(run: Run, judges: Judges, file: Path | None = None) -> Row:
     )
 
 
-def _truth_scores(asset: Asset, prompt: str) -> dict[str, float]:
+def truth_scores(asset: Asset, prompt: str, weights: Path) -> dict[str, float]:
+    """Of an asset of embedded weights; what the prompt does not ask for has no score."""
+    from sctd.embedded.recogniser import load_recogniser
     from sctd.embedded.truth import score
     from sctd.embedded.world import world_of
 
-    subject = world_of().check_prompt(prompt)
-    found = asdict(score(asset, subject))
-    names = [name for name in METRICS if name in found and (name != "azimuth" or subject.has_front)]
-    return {name: float(found[name]) for name in names}
+    subject = world_of(weights).check_prompt(prompt)
+    found = asdict(score(asset, subject, load_recogniser(weights)))
+    told = {name: found[name] for name in METRICS if found.get(name) is not None}
+    return {name: float(value) for name, value in told.items() if name != "azimuth" or subject.has_front}
 
 
 def _clip_scores(asset: Asset, run: Run, clip: Clip, distractors: Sequence[str]) -> dict[str, float]:

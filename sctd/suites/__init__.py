@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-from sctd.embedded.prompts import drawn_subjects
+from sctd.embedded.world import world_of
+from sctd.embedded.worlds.rich.table1 import PROMPTS as TABLE1
 from sctd.errors import InputError
 
-FOLDER = Path(__file__).parent
-EMBEDDED, EMBEDDED_PROMPTS = "embedded", 24
+EVALUATED = 24
+"""Prompts of the suite "embedded", which take hours on two cores; more are there."""
+
+
+def _embedded() -> list[str]:
+    return [str(subject) for subject in world_of().evaluated()[:EVALUATED]]
+
+
+SUITES: dict[str, Callable[[], list[str]]] = {"embedded": _embedded, "table1": lambda: list(TABLE1)}
+"""By name. "embedded": drawn with a fixed seed from the world of the embedded prior, for no tuning of its
+settings. "table1": the forty prompts of the paper's Table 1, exactly as printed."""
 
 
 def names() -> list[str]:
     """Names that :func:`prompts` takes."""
-    return sorted([EMBEDDED, *(path.stem for path in FOLDER.glob("*.txt"))])
+    return list(SUITES)
 
 
 def prompts(name: str) -> list[str]:
     """The prompts of a suite, in its order.
 
-    "embedded" is drawn with a fixed seed from the embedded world, without the prompts for tuning its
-    settings; the others are text files beside this one, which name their sources.
-
     Raises:
         InputError: there is no suite of that name.
     """
-    if name == EMBEDDED:
-        return [str(subject) for subject in drawn_subjects(EMBEDDED_PROMPTS)]
-    if name not in names():
-        raise InputError(f"unknown suite {name!r}; choose one of: {', '.join(names())}")
-    lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if name not in SUITES:
+        raise InputError(f"unknown suite {name!r}; choose one of: {', '.join(SUITES)}")
+    return SUITES[name]()

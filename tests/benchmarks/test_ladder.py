@@ -18,9 +18,9 @@ from benchmarks.ladder import (
     true_latents,
 )
 from benchmarks.pages.ladder import markdown
-from sctd.embedded.prompts import TUNING, drawn_subjects
 from sctd.embedded.sample import load_sampler
 from sctd.embedded.truth import psnr, truth_from
+from sctd.embedded.world import WORLDS, world_named
 from sctd.embedded.worlds.small.words import Subject
 from sctd.prior.base import Prior
 from sctd.schedule import Schedule
@@ -82,10 +82,12 @@ def test_errors_and_samples_are_measured_for_every_level_and_guidance(prior: Pri
     assert 15 < kinds["house"] < 40
 
 
-def test_prompts_are_none_of_those_that_results_are_reported_on() -> None:
-    subjects = ladder_subjects(8)
-    assert len(set(subjects)) == 8
-    assert not set(subjects) & {*drawn_subjects(24), *TUNING}
+@pytest.mark.parametrize("name", list(WORLDS))
+def test_prompts_are_none_of_those_that_results_are_reported_on(name: str) -> None:
+    world = world_named(name)
+    subjects = ladder_subjects(world, 8)
+    assert len({subject.kind for subject in subjects}) == 8
+    assert not {*map(str, subjects)} & {str(s) for s in (*world.evaluated(), *world.tuning())}
 
 
 def test_the_page_has_every_rung_and_table() -> None:

@@ -12,6 +12,14 @@ from cli_outcome import Outcome, tree
 from judges import write_clip
 from tiny import write_folder
 
+from sctd.config import load_config
+from sctd.embedded.recogniser import RECOGNISER, Recogniser, save_recogniser
+from sctd.embedded.weights import FOLDER, write_card
+from sctd.embedded.world import world_of
+from sctd.evaluate.report import truth_scores
+from sctd.initial.start import initialise
+from sctd.trainer import random_streams
+
 Command = Callable[..., Outcome]
 
 # The tiny text encoder reads 24 bytes, so the words of the views must be short.
@@ -117,7 +125,7 @@ def test_a_failed_run_is_on_the_page_and_the_others_go_on(
         (("evaluate", "."), "holds no run"),
         (("evaluate", ".", "--t3bench"), "--t3bench needs --reward FOLDER: no reward model comes with sctd"),
         (("evaluate", ".", "--reward", "x"), "add --t3bench"),
-        (("suite", "nothing"), "choose one of: embedded, segmentdreamer40"),
+        (("suite", "nothing"), "choose one of: embedded, table1"),
     ],
 )
 def test_bad_input(sctd: Command, here: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -144,7 +152,7 @@ def test_runs_that_cannot_be_scored_are_refused(sctd: Command, here: Path, prior
     assert "give --clip FOLDER" in sctd("evaluate", "run").error_line()
     assert (
         "none of the runs has a prompt"
-        in sctd("evaluate", "run", "--clip", str(clip), "--suite", "segmentdreamer40").error_line()
+        in sctd("evaluate", "run", "--clip", str(clip), "--suite", "table1").error_line()
     )
     (here / "run" / "asset.ply").unlink()
     assert "continue with --resume" in sctd("evaluate", "run", "--clip", str(clip)).error_line()
@@ -153,7 +161,8 @@ def test_runs_that_cannot_be_scored_are_refused(sctd: Command, here: Path, prior
 def test_a_run_of_the_embedded_prior_is_scored_against_the_truth(sctd: Command, here: Path) -> None:
     small = ("--steps", "1", "--set", "output.turntable_frames=0", "--set", "output.contact_views=0")
     assert sctd("generate", "an orange tree", *small).code == 0
-    assert sctd("generate", "an orange penguin", *small).code == 0
+    trained = ("--prior", str(FOLDER), "--preset", "embedded")  # as those of `sctd prior train`
+    assert sctd("generate", "an orange penguin", *small, *trained).code == 0
     done = sctd("evaluate", "runs", "--suite", "embedded")
     assert done.code == 0, done.err
     assert "22 prompts of the suite have no run, first: a red bear" in done.err
@@ -167,17 +176,34 @@ def test_a_run_of_the_embedded_prior_is_scored_against_the_truth(sctd: Command, 
         "azimuth",
         "kind",
         "color",
+        "traits",
         "both",
         "consistency",
         "edge",
         "chroma",
     ]
     assert line[:3] == ["sctd", "2", "2"]
+    for run in (here / "runs").iterdir():
+        checked = sctd("prior", "check", str(run), "--at-least", "0").out.splitlines()
+        assert [text.split(" views:")[0] for text in checked] == [
+            f"asked for: an orange {run.name.split('-')[2]}",
+            *(f"{what} right in {checked[i].split()[3]} of 8" for i, what in ((1, "kind"), (2, "colour"))),
+        ]
+
+
+def test_what_a_rich_prompt_leaves_open_has_no_score(tmp_path: Path) -> None:
+    write_card({"world": "rich"}, tmp_path)
+    save_recogniser(Recogniser(world_of(tmp_path).questions), tmp_path / RECOGNISER)
+    ball = initialise(load_config("embedded", prompt="x").gaussians, random_streams(0)["scene"])
+    found = truth_scores(ball, "a robot", tmp_path)
+    assert {"iou", "psnr", "azimuth", "kind", "both", "consistency"} < set(found)
+    assert not {"color", "traits"} & set(found)
+    assert {"color", "traits"} < set(truth_scores(ball, "a red crown on a chair", tmp_path))
 
 
 def test_suites_are_printed_one_prompt_a_line(sctd: Command) -> None:
-    assert sctd("suite").out.split() == ["embedded", "segmentdreamer40"]
-    paper = sctd("suite", "segmentdreamer40").out.splitlines()
+    assert sctd("suite").out.split() == ["embedded", "table1"]
+    paper = sctd("suite", "table1").out.splitlines()
     assert len(paper) == len(set(paper)) == 40
     assert (paper[0], paper[39]) == ("A cat with a mullet", "A DSLR photo of a shiny beetle")
     assert "Michelangelo style statue of an astronaut" in paper
@@ -185,6 +211,6 @@ def test_suites_are_printed_one_prompt_a_line(sctd: Command) -> None:
 
 def test_the_embedded_suite_is_what_the_quality_page_reports(sctd: Command, repository: Path) -> None:
     shown = sctd("suite", "embedded").out.splitlines()
-    reported = json.loads((repository / "docs" / "quality.json").read_text())["assets"]
+    reported = json.loads((repository / "docs" / "quality.json").read_text())["drawn"]["assets"]
     assert shown == list(dict.fromkeys(row["prompt"] for row in reported))
     assert len(shown) == 24

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import torch
 
 from sctd.embedded.captions import view_of
-from sctd.embedded.evaluation import accuracies, cameras_of, drawn_prompts
+from sctd.embedded.evaluation import accuracies, cameras_of
 from sctd.embedded.truth import truth_from
+from sctd.embedded.world import world_named
 from sctd.embedded.worlds.small.words import SMALL, Subject
 
 
@@ -21,7 +22,7 @@ def test_a_camera_sees_the_view_that_it_stands_for() -> None:
 
 
 def test_the_truth_is_recognised_and_another_prompts_truth_is_not() -> None:
-    prompts = [item for item in drawn_prompts(112, 3) if item[0].pattern == "plain"]
+    prompts = [item for item in world_named("small").samples(112, 3) if item[0].pattern == "plain"]
     random.Random(0).shuffle(prompts)
     prompts = prompts[:24]
     cameras = cameras_of([view for _, view, _ in prompts])

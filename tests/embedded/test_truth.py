@@ -7,7 +7,15 @@ import torch
 
 from sctd.config import load_config
 from sctd.embedded.recogniser import Recogniser
-from sctd.embedded.truth import AZIMUTHS, BACKGROUND, agreement, score, score_views, truth_views
+from sctd.embedded.truth import (
+    AZIMUTHS,
+    BACKGROUND,
+    Score,
+    agreement,
+    score,
+    score_views,
+    truth_views,
+)
 from sctd.embedded.world import world_named
 from sctd.embedded.worlds.small.words import SMALL, Subject
 from sctd.initial.start import initialise
@@ -93,3 +101,46 @@ def test_agreement_counts_pairs() -> None:
     assert agreement("aab") == pytest.approx(1 / 3)
     assert agreement("aaa") == agreement("a") == 1
     assert agreement("abc") == 0
+
+
+# -- the rich world, whose recogniser is asked other questions --
+
+
+def says(**answers: set[str]) -> Recogniser:
+    """One that gives every picture these names, by head."""
+    recogniser = Recogniser(world_named("rich").questions).eval()
+    for name, head in recogniser.questions.heads.items():
+        layer = recogniser.heads[name]
+        torch.nn.init.zeros_(layer.weight)
+        layer.bias.data = torch.tensor([1.0 if x in answers.get(name, set()) else -1.0 for x in head.names])
+    return recogniser
+
+
+def scored(prompt: str, recogniser: Recogniser) -> Score:
+    subject = world_named("rich").check_prompt(prompt)
+    images, alpha = truth_views(subject, size=32)
+    return score_views(images[::EVERY], alpha[::EVERY], subject, recogniser)
+
+
+def test_a_rich_subject_matches_itself_whatever_an_untrained_recogniser_says() -> None:
+    torch.manual_seed(0)
+    perfect = scored("a red corgi wearing a top hat", Recogniser(world_named("rich").questions).eval())
+    assert (perfect.iou, perfect.azimuth, perfect.edge, perfect.chroma) == (1, 1, 0, 0)
+    assert perfect.psnr > perfect.psnr_average + 20
+
+
+def test_traits_are_what_the_prompt_says_beside_the_kind() -> None:
+    hat = says(kind={"corgi"}, color={"red"}, traits={"wears top hat", "style plush"})
+    found = scored("a red corgi wearing a top hat and a scarf", hat)
+    assert (found.kind, found.color, found.both, found.consistency) == (1, 1, 1, 1)
+    assert found.traits == pytest.approx(2 / 3)  # red and the hat, of red, hat and scarf
+    other = scored("a blue cat wearing a top hat", hat)
+    assert (other.kind, other.color, other.traits, other.both) == (0, 0, 0.5, 0)
+
+
+def test_what_a_prompt_leaves_open_is_neither_right_nor_wrong() -> None:
+    robot = says(kind={"robot"}, color={"red"})
+    alone = scored("a robot", robot)
+    assert (alone.kind, alone.color, alone.traits, alone.both) == (1, None, None, 1)
+    usual = scored("a strawberry", says(kind={"strawberry"}, color={"red"}))  # red as a strawberry is
+    assert (usual.color, usual.traits, usual.both) == (1, None, 1)

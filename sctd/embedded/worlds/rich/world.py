@@ -6,14 +6,14 @@ No weights have been trained on it yet.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
 from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
-from sctd.embedded.worlds.rich import captions, draw, grammar
+from sctd.embedded.worlds.rich import captions, draw, grammar, phrases, prompts
 from sctd.embedded.worlds.rich.kinds import KINDS
 from sctd.embedded.worlds.rich.subjects import Subject, Thing
 
@@ -32,6 +32,21 @@ class RichWorld(World):
     def describe(self) -> str:
         return grammar.describe()
 
+    def contents(self) -> Mapping[str, Sequence[str]]:
+        still = [(name, kind.front) for name, kind in KINDS.items() if not kind.alive]
+        return {
+            "creatures and figures": draw.ALIVE,
+            "things with a front": [name for name, front in still if front],
+            "things that look alike all round": [name for name, front in still if not front],
+            "colours": list(phrases.COLORS),
+            "materials and styles": list(phrases.STYLES),
+            "poses": list(phrases.POSES),
+            "to wear": list(phrases.WEARS),
+            "costumes": list(phrases.COSTUMES),
+            "to hold": list(phrases.HOLDS),
+            "two together": list(phrases.RELATIONS),
+        }
+
     def check_prompt(self, prompt: str) -> Subject:
         return grammar.check_prompt(prompt)
 
@@ -42,17 +57,23 @@ class RichWorld(World):
         del rng
         return [Subject(Thing(kind)) for kind in KINDS]
 
+    def evaluated(self) -> Sequence[Subject]:
+        return prompts.evaluated()
+
+    def tuning(self) -> Sequence[Subject]:
+        return prompts.tuning()
+
     def caption(self, subject: Subject, rng: random.Random) -> str:
         return captions.caption(subject, rng)
 
     def samples(self, n: int, seed: int) -> list[Asked]:
         """Subjects in light, every view in turn."""
         rng, views = random.Random(seed), VIEW_NAMES
-        prompts = []
+        asked = []
         for i in range(n):
             subject, view = replace(draw.draw(rng), map=""), views[i % len(views)]
-            prompts.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
-        return prompts
+            asked.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
+        return asked
 
     def every_caption(self) -> Iterator[str]:
         return captions.every_caption()

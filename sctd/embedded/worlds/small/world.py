@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sctd.embedded.subject import Asked
 from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
 from sctd.embedded.world import World
+from sctd.embedded.worlds.small import prompts
 from sctd.embedded.worlds.small.words import SMALL, Subject
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class SmallWorld(World):
     def describe(self) -> str:
         return SMALL.describe()
 
+    def contents(self) -> Mapping[str, Sequence[str]]:
+        return {
+            "kinds with a front": list(SMALL.kinds_with_front),
+            "kinds that look alike all round": list(SMALL.kinds_without_front),
+            "colours": list(SMALL.colors),
+            "patterns": list(SMALL.patterns),
+        }
+
     def check_prompt(self, prompt: str) -> Subject:
         return SMALL.check_prompt(prompt)
 
@@ -36,6 +45,12 @@ class SmallWorld(World):
     def each_kind(self, rng: random.Random) -> Sequence[Subject]:
         return [Subject(kind, rng.choice(list(SMALL.colors))) for kind in SMALL.kinds]
 
+    def evaluated(self) -> Sequence[Subject]:
+        return prompts.evaluated()
+
+    def tuning(self) -> Sequence[Subject]:
+        return prompts.TUNING
+
     def caption(self, subject: Subject, rng: random.Random) -> str:
         from sctd.embedded.worlds.small.captions import base_caption
 
@@ -45,13 +60,13 @@ class SmallWorld(World):
         """Every kind in turn, the rest at random; plain half of the time."""
         rng = random.Random(seed)
         kinds, views = list(SMALL.kinds), VIEW_NAMES
-        prompts = []
+        asked = []
         for i in range(n):
             pattern = "plain" if rng.random() < 0.5 else rng.choice(list(SMALL.patterns))
             subject = Subject(kinds[i % len(kinds)], rng.choice(list(SMALL.colors)), pattern)
             view = views[(i // len(kinds)) % len(views)]
-            prompts.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
-        return prompts
+            asked.append(Asked(subject, view, f"{subject}, {VIEW_WORDS[view][0]}"))
+        return asked
 
     def every_caption(self) -> Iterator[str]:
         from sctd.embedded.worlds.small.captions import every_caption
