@@ -72,6 +72,6 @@ def refusal(reason: str, world: str, known: str) -> PromptError:
     """The error for a prompt from outside a world, by name: why, what is ``known``, and the way out."""
     return PromptError(
         f"the embedded prior cannot draw this prompt: {reason}; {known}; `sctd prior words {world}` lists "
-        "all that it knows; for anything else pass --prior with a Stable Diffusion 1.5 or 2.x folder, "
+        "what it knows; for anything else pass --prior with a Stable Diffusion 1.5 or 2.x folder, "
         ".safetensors file or hub id"
     )

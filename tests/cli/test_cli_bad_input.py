@@ -86,7 +86,7 @@ def test_refusal_says_what_is_known_and_how_to_go_on(sctd: Command) -> None:
     assert "it does not know 'bagel', 'carr' (did you mean 'car'" in line
     assert "such as 'a " in line
     assert "--prior" in line
-    told = re.search(r"`sctd (.*)` lists all that it knows", line)
+    told = re.search(r"`sctd (.*)` lists what it knows", line)
     assert told is not None
     listed = sctd(*told[1].split())
     assert listed.code == 0

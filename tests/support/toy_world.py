@@ -8,7 +8,7 @@ worlds.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,6 +134,9 @@ class ToyWorld(World):
     def describe(self) -> str:
         return "it draws a ball or a box in red or blue"
 
+    def contents(self) -> Mapping[str, Sequence[str]]:
+        return {"kinds": list(KINDS), "colours": list(COLORS)}
+
     def check_prompt(self, prompt: str) -> Subject:
         words, _ = take(split(prompt), VIEW_WORDS)
         words, kinds = take(words, KINDS)
@@ -149,6 +152,12 @@ class ToyWorld(World):
 
     def each_kind(self, rng: random.Random) -> Sequence[Subject]:
         return [Subject(kind, rng.choice(list(COLORS))) for kind in KINDS]
+
+    def evaluated(self) -> Sequence[Subject]:
+        return ToyTracing().subjects[1:]
+
+    def tuning(self) -> Sequence[Subject]:
+        return ToyTracing().subjects[:1]
 
     def caption(self, subject: Subject, rng: random.Random) -> str:
         return f"a {rng.choice(COLORS[subject.color])} {rng.choice(KINDS[subject.kind])}"
