@@ -11,7 +11,8 @@ def info() -> dict[str, str]:
     world = world_of()
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     facts = {
-        "world": f"{world.name}; `sctd prior words` lists what it knows",
+        "world": world.name,
+        **{sort: ", ".join(names) for sort, names in world.contents().items()},
         "weights": f"{FOLDER} ({size / 1e6:.1f} MB)",
     }
     card = read_card()
