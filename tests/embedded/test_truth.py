@@ -83,7 +83,7 @@ def test_a_two_faced_object_fails_half_of_the_azimuths(blind: Recogniser) -> Non
     assert janus.azimuth <= 0.625
 
 
-@pytest.mark.parametrize("kind", ["car", "house", "chair"])
+@pytest.mark.parametrize("kind", ["car", "cat", "chair"])
 def test_an_undistilled_ball_fails(kind: str, blind: Recogniser) -> None:
     config = load_config("embedded", prompt=f"a red {kind}")
     start = initialise(config.gaussians, random_streams(0)["scene"])
