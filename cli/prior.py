@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sctd.embedded.world import world_named
+from sctd.embedded.world import WORLDS, world_named, world_of
 from sctd.errors import InputError, SctdError
 from sctd.run.claims import Claim, made_folder, refuse_held
 from sctd.run.places import check_writable
@@ -17,7 +18,7 @@ from . import inputs
 from .groups import group
 from .progress import say
 
-app = group("The embedded prior: train, sample, truth, info, check.")
+app = group("The embedded prior: train, sample, truth, words, info, check.")
 
 
 @app.command()
@@ -37,7 +38,9 @@ def train(
     ] = None,
     world: Annotated[
         str | None,
-        typer.Option(help="What it learns to draw: small or rich.  [default: what the shipped weights know]"),
+        typer.Option(
+            help=f"What it learns to draw: {' or '.join(WORLDS)}.  [default: what the shipped weights know]"
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
@@ -139,7 +142,7 @@ def sample(
 @app.command()
 def truth(
     prompt: Annotated[str, typer.Argument(help='For example "a corgi wearing a top hat".')],
-    world: Annotated[str, typer.Option(help="small or rich.")] = "rich",
+    world: Annotated[str, typer.Option(help=f"{' or '.join(WORLDS)}.")] = "rich",
     out: Annotated[Path | None, typer.Option(help="Picture to write.  [default: PROMPT.png]")] = None,
     views: Annotated[int, typer.Option(min=1, max=64, help="Sides, evenly all round.")] = 8,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Of a side, pixels.")] = 128,
@@ -168,6 +171,20 @@ def _picture_path(prompt: str, out: Path | None, overwrite: bool) -> Path:
         raise InputError(f"{path} exists; replace it with --overwrite, or choose another name with --out")
     check_writable(path.parent, needed=1 << 20)
     return path
+
+
+@app.command()
+def words(
+    world: Annotated[
+        str | None,
+        typer.Argument(help=f"{' or '.join(WORLDS)}.  [default: what the shipped weights know]"),
+    ] = None,
+) -> None:
+    """List what a prompt may ask of a world: kinds of object, colours, and so on."""
+    known = world_of() if world is None else world_named(world)
+    for sort, names in known.contents().items():
+        text = f"{sort}: {', '.join(names)}"
+        typer.echo(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False))
 
 
 @app.command()

@@ -141,8 +141,8 @@ def check_shown(config: Config) -> None:
     """
     if any(_shows_normals(part) and part.prior.name == EMBEDDED for part in config.parts()):
         raise InputError(
-            "surface.shown is normals, and the embedded prior has never seen a normal map; "
-            "set surface.shown=colors, take --stages magic3d, or choose another prior (--prior)"
+            "surface.shown is normals, and the embedded prior has never seen a normal map in the axes of a "
+            "camera; set surface.shown=colors, take --stages magic3d, or choose another prior (--prior)"
         )
 
 

@@ -25,7 +25,7 @@ def config_of(*overrides: str, prompt: str = GOOD, **direct: Any) -> Config:
     ("config", "says"),
     [
         (config_of(prompt="runs/a.ply"), "looks like a path"),
-        (config_of(prompt="a purple elephant"), "does not know"),
+        (config_of(prompt="a bagel"), "does not know"),
         (config_of(method="sdss"), "method 'sdss' is unknown"),
         (config_of("gaussians.init=file", "gaussians.init_path=nowhere.ply"), "no such file"),
         (config_of("gaussians.init=file", "gaussians.init_path=a.txt"), "cannot start from"),
@@ -61,7 +61,7 @@ def test_a_resumed_run_needs_no_file_but_the_same_settings(tmp_path: Path) -> No
 
 
 def test_a_loaded_prior_decides_about_the_prompt_itself(tmp_path: Path) -> None:
-    check_run(config_of(prompt="a purple elephant"), tmp_path / "run", prior_is_loaded=True)
+    check_run(config_of(prompt="a bagel"), tmp_path / "run", prior_is_loaded=True)
 
 
 def test_a_refusal_needs_no_torch(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ TESTS = {
     "transformers": ("test_text.py", "evaluate/test_clip_scores.py"),
     "huggingface-hub": ("prior/test_prior_hub.py", "initial/test_initial_shap_e.py"),
     "safetensors": ("run/test_files.py",),
-    "numpy": ("formats/test_axes.py", "embedded/test_scenes.py"),
+    "numpy": ("formats/test_axes.py", "embedded/test_world.py"),
     "fsspec": ("batch/test_store.py",),
     "pillow": ("export/test_export_pictures.py",),
     "pydantic": ("config/test_config.py",),

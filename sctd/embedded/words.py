@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sctd.errors import PromptError
 
@@ -48,22 +48,30 @@ def take(words: list[str], table: Table) -> tuple[list[str], list[str]]:
     return words, found
 
 
-def suggestion(word: str, tables: Iterable[Table]) -> str:
-    """The known phrase nearest to a word, as a question in brackets; empty where none is near."""
-    known = [phrase for table in tables for synonyms in table.values() for phrase in synonyms]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+def not_known(words: Sequence[str], tables: Iterable[Table]) -> str:
+    """Says that words are unknown, the first five, and which known phrases they may stand for, together or
+    each."""
+    known = {phrase: name for table in tables for name, phrases in table.items() for phrase in phrases}
+    together = " ".join(words)
+    if len(words) > 1 and (nearest := _nearest(together, known)):
+        return f"it does not know '{together}'{nearest}"
+    told = [f"'{word}'{_nearest(word, known)}" for word in words[:5]]
+    return f"it does not know {', '.join(told)}"
 
 
-def quoted(words: Iterable[str]) -> str:
-    """The first five words, in quotes."""
-    return ", ".join(f"'{word}'" for word in list(words)[:5])
+def _nearest(text: str, known: Mapping[str, str]) -> str:
+    """At most three known phrases, those that hold the text first, as a question; '' where none is near."""
+    holding = [phrase for phrase in known if text in phrase.split()]
+    found: dict[str, str] = {}
+    for phrase in (*holding, *difflib.get_close_matches(text, known, n=6, cutoff=0.75)):
+        found.setdefault(known[phrase], f"'{phrase}'")  # one of those that mean the same
+    return f" (did you mean {' or '.join(list(found.values())[:3])}?)" if found else ""
 
 
-def refusal(reason: str, known: str) -> PromptError:
-    """The error for a prompt from outside: why, what is ``known``, and the way out."""
+def refusal(reason: str, world: str, known: str) -> PromptError:
+    """The error for a prompt from outside a world, by name: why, what is ``known``, and the way out."""
     return PromptError(
-        f"the embedded prior cannot draw this prompt: {reason}; {known}; "
-        "for anything else pass --prior with a Stable Diffusion 1.5 or 2.x folder, .safetensors file or hub "
-        "id"
+        f"the embedded prior cannot draw this prompt: {reason}; {known}; `sctd prior words {world}` lists "
+        "what it knows; for anything else pass --prior with a Stable Diffusion 1.5 or 2.x folder, "
+        ".safetensors file or hub id"
     )

@@ -1,6 +1,6 @@
 """The worlds that an embedded prior can know, as objects: prompts, captions and true pictures of each.
 
-Loads neither torch nor NumPy. Weights name their world in their card (``weights.py``).
+Loads no torch. Weights name their world in their card (``weights.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sctd.embedded.subject import Asked, Subject
-from sctd.embedded.weights import FOLDER, read_card
+from sctd.embedded.weights import CARD, FOLDER, read_card
 from sctd.errors import InputError
 from sctd.registry import named
 
@@ -127,6 +127,13 @@ def world_on_card(folder: Path) -> World | None:
 def world_of(folder: Path = FOLDER) -> World:
     """The world that the weights of a folder know.
 
-    A card that names none is of the small world, the only one there was when it was written.
+    Raises:
+        InputError: their card names none.
     """
-    return world_on_card(folder) or world_named("small")
+    world = world_on_card(folder)
+    if world is None:
+        raise InputError(
+            f'{folder} does not say which world its weights know (no "world" in {CARD}); reinstall sctd, or '
+            "train them again"
+        )
+    return world

@@ -98,13 +98,13 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
 
 def test_prompts_that_the_embedded_prior_refuses_are_named_before_the_night(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(
-        '{"prompt": "a red ball"}\n{"prompt": "a dragon"}\n{"prompt": "a ball"}\n{"prompt": "a blue box"}\n'
+        '{"prompt": "a red ball"}\n{"prompt": "a bagel"}\n{"prompt": "a red"}\n{"prompt": "a blue box"}\n'
     )
     with pytest.raises(BadLines) as caught:
         read_prompts(tmp_path / "p.jsonl", Defaults())
-    dragon, ball = caught.value.problems
-    assert dragon.startswith(f"{tmp_path / 'p.jsonl'}:2: the embedded prior cannot draw this prompt")
-    assert ball.startswith(f"{tmp_path / 'p.jsonl'}:3: the embedded prior cannot draw this prompt")
+    unknown, nothing = caught.value.problems
+    assert unknown.startswith(f"{tmp_path / 'p.jsonl'}:2: the embedded prior cannot draw this prompt")
+    assert nothing.startswith(f"{tmp_path / 'p.jsonl'}:3: the embedded prior cannot draw this prompt")
 
 
 def test_normal_maps_are_refused_where_the_embedded_prior_would_see_them(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import resource
 import shutil
 from collections import namedtuple
@@ -81,10 +82,16 @@ def test_joiners_belong_to_words(prompt: str) -> None:
 
 
 def test_refusal_says_what_is_known_and_how_to_go_on(sctd: Command) -> None:
-    line = sctd("generate", "a bagel with lox").error_line()
-    assert "mushroom" in line
-    assert "red" in line
+    line = sctd("generate", "a bagel with a red carr").error_line()
+    assert "it does not know 'bagel', 'carr' (did you mean 'car'" in line
+    assert "such as 'a " in line
     assert "--prior" in line
+    told = re.search(r"`sctd (.*)` lists what it knows", line)
+    assert told is not None
+    listed = sctd(*told[1].split())
+    assert listed.code == 0
+    assert "mushroom" in listed.out
+    assert "purple" in listed.out
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ COMMANDS = [
     "prior train",
     "prior sample",
     "prior truth",
+    "prior words",
     "prior info",
     "prior check",
     "bench",

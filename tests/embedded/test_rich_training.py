@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from toy_world import ENTRY
+from toy_world import WORLD as TOY
 from transformers import CLIPTokenizer
 
 from sctd.embedded.captions import with_view, write_tokenizer
@@ -21,7 +23,7 @@ from sctd.embedded.sample import load_sampler, sample_images, views_all_round
 from sctd.embedded.train import Recipe, main
 from sctd.embedded.training import Length, step_generator
 from sctd.embedded.vae import new_vae, train_vae
-from sctd.embedded.weights import read_card
+from sctd.embedded.weights import read_card, write_card
 from sctd.embedded.words import VIEW_PHRASES, VIEW_WORDS
 from sctd.embedded.world import world_named, world_of
 from sctd.embedded.worlds.rich.draw import evaluated, held_out, look
@@ -34,7 +36,7 @@ from sctd.errors import InputError, PromptError
 from sctd.prior import families
 from sctd.prior.views import FEATURES, PLACES, last_places
 
-RICH, SMALL = world_named("rich"), world_named("small")
+RICH = world_named("rich")
 FEW = RichTracing(subjects=3, group=2, mapped=1)
 
 
@@ -45,7 +47,7 @@ def _silent(line: str) -> None:
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CLIPTokenizer]:
     made = {}
-    for world in (SMALL, RICH):
+    for world in (TOY, RICH):
         folder = tmp_path_factory.mktemp("tokenizer")
         write_tokenizer(folder, world.every_caption(), world.text_length)
         made[world.name] = CLIPTokenizer.from_pretrained(folder)
@@ -72,7 +74,7 @@ def test_blocks_are_found_again_and_mean_what_they_show(tmp_path: Path) -> None:
         shown = maps[:, :3] + (1 - maps[:, 3:]) * 0.6
         torch.testing.assert_close(shown, truth, atol=0.006, rtol=0)
     with pytest.raises(InputError, match="another seed, size or world"):
-        trace_blocks(SMALL.tracing, tmp_path, 1, 5, _silent, size=16)
+        trace_blocks(TOY.tracing, tmp_path, 1, 5, _silent, size=16)
     with pytest.raises(InputError, match="another world"):
         open_views(replace(FEW, group=3), tmp_path)
 
@@ -133,23 +135,18 @@ def test_the_unet_is_told_the_last_places_of_a_long_text() -> None:
 
 def test_networks_that_grow_say_the_same_of_what_they_knew(tokenizers: dict[str, CLIPTokenizer]) -> None:
     torch.manual_seed(3)
-    model = TextAndUNet(tokenizers["small"]).eval()
+    model = TextAndUNet(tokenizers["toy"]).eval()
     for weight in model.text_encoder.parameters():  # the places and words of new ones hardly differ
         weight.data += 0.1 * torch.randn(weight.shape)
-    larger = grown(model, tokenizers["small"], tokenizers["rich"]).eval()
-    texts = [
-        "",
-        "a red car",
-        "a shiny turquoise house, seen from behind",
-        "a rendering of a spotted blue cactus",
-    ]
+    larger = grown(model, tokenizers["toy"], tokenizers["rich"]).eval()
+    texts = ["", "a red ball", "a blue box, seen from behind", "overhead view of a blue sphere"]
     z = torch.randn(4, 8, 16, 16)
     features = torch.randn(4, FEATURES)
     t = torch.full((4,), 300)
     with torch.no_grad():
         before, after = (
             network.encode(token_numbers(tokenizers[name], texts))
-            for name, network in (("small", model), ("rich", larger))
+            for name, network in (("toy", model), ("rich", larger))
         )
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
@@ -209,12 +206,15 @@ def test_answers_are_counted_where_something_was_asked() -> None:
 # -- everything --
 
 
-def test_a_training_from_the_small_worlds_weights_answers_the_rich_worlds_prompts(
-    tmp_path: Path, tokenizers: dict[str, CLIPTokenizer]
+def test_a_training_from_another_worlds_weights_answers_the_rich_worlds_prompts(
+    tmp_path: Path, tokenizers: dict[str, CLIPTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(*ENTRY)
     torch.manual_seed(5)
-    begun = tmp_path / "small"
-    save_weights(new_vae(), TextAndUNet(tokenizers["small"]), tokenizers["small"], begun)
+    begun = tmp_path / "own"
+    save_weights(new_vae(), TextAndUNet(tokenizers["toy"]), tokenizers["toy"], begun)
+    write_card({"world": "toy"}, begun)
+    families.check_prompt(str(begun), "a red ball")
     run = tmp_path / "run"
     tokenizers["rich"].save_pretrained(run / "tokenizer")  # as a training that was interrupted there
     few = Length(steps=2)

@@ -1,74 +1,20 @@
-"""What the embedded prior understands, and what it refuses."""
+"""Views and worlds: what a direction is called, which world weights know, what a check of a prompt loads."""
 
 from __future__ import annotations
 
-import hashlib
-import random
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fresh import loaded_by
 
-from sctd.embedded.captions import view_of, with_view
-from sctd.embedded.weights import write_card
-from sctd.embedded.words import VIEW_WORDS
-from sctd.embedded.world import world_named, world_of
-from sctd.embedded.worlds.small.captions import base_caption
-from sctd.embedded.worlds.small.scenes import scene_of
-from sctd.embedded.worlds.small.words import SMALL, Subject
-from sctd.errors import InputError, PromptError
-
-
-@pytest.mark.parametrize(
-    ("prompt", "subject"),
-    [
-        ("a red mushroom", Subject("mushroom", "red")),
-        ("A RED Toadstool, front view", Subject("mushroom", "red")),
-        ("striped violet teddy bear, seen from behind", Subject("bear", "purple", "striped")),
-        ("a bunny with dots in gray", Subject("rabbit", "grey", "spotted")),
-        ("an orange ice cream cone", Subject("ice cream", "orange")),
-        ("a traffic cone that is blue", Subject("cone", "blue")),
-        ("top view of a glossy black automobile", Subject("car", "black", "shiny")),
-    ],
-)
-def test_reads_synonyms_orders_and_views(prompt: str, subject: Subject) -> None:
-    assert SMALL.check_prompt(prompt) == subject
-
-
-@pytest.mark.parametrize(
-    ("prompt", "reason"),
-    [
-        ("a bagel with lox", "does not know 'bagel', 'lox'"),
-        ("a red mushrom", "did you mean 'mushroom'?"),
-        ("a mushroom", "names no colour"),
-        ("a red", "names no kind"),
-        ("a red blue car", "more than one colour"),
-        ("a red car on a green table", "does not know 'on'"),
-        ("a striped spotted red car", "more than one pattern"),
-        ("a red " + "very " * 20 + "car", "reads at most"),
-        ("a red car 🚗", "does not know"),
-    ],
-)
-def test_refuses_with_the_reason_and_the_way_out(prompt: str, reason: str) -> None:
-    with pytest.raises(PromptError) as error:
-        SMALL.check_prompt(prompt)
-    message = str(error.value)
-    assert reason in message
-    assert "airplane" in message
-    assert "--prior" in message
-    assert "\n" not in message
-
-
-def test_every_caption_means_its_subject() -> None:
-    rng = random.Random(3)
-    for kind in SMALL.kinds:
-        for color in SMALL.colors:
-            subject = Subject(kind, color, rng.choice(list(SMALL.patterns)))
-            for view in VIEW_WORDS:
-                caption = with_view(base_caption(subject, rng), view, rng)
-                assert SMALL.check_prompt(caption) == subject, caption
-            assert SMALL.check_prompt(str(subject)) == subject
+from sctd.cameras import orbit_cameras
+from sctd.embedded.captions import view_of
+from sctd.embedded.pictures import look_at
+from sctd.embedded.weights import read_card, write_card
+from sctd.embedded.world import WORLDS, world_of
+from sctd.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -88,33 +34,22 @@ def test_view_of_a_direction(azimuth: float, elevation: float, view: str) -> Non
 
 
 def test_a_prompt_is_checked_without_torch() -> None:
-    code = "from sctd.embedded.world import world_of; world_of().check_prompt('a red ball')"
-    assert not loaded_by(code, "torch", "numpy")
+    code = "from sctd.embedded.world import WORLDS, world_of; world_of().check_prompt('a red ball')"
+    assert not loaded_by(code, "torch")
 
 
 def test_weights_name_their_world(tmp_path: Path) -> None:
-    assert world_of().name == "small"
-    assert world_of(tmp_path).name == "small"  # cards from before there was another
+    assert world_of().name == read_card()["world"]
+    with pytest.raises(InputError, match="does not say which world its weights know"):
+        world_of(tmp_path)
     write_card({"world": "flat"}, tmp_path)
-    with pytest.raises(InputError, match="no world is named 'flat'; there are small, rich"):
+    with pytest.raises(InputError, match=f"no world is named 'flat'; there are {', '.join(WORLDS)}"):
         world_of(tmp_path)
 
 
-def test_a_world_reads_what_it_says_of_what_it_draws() -> None:
-    world, rng = world_named("small"), random.Random(5)
-    for _ in range(50):
-        subject = world.draw(rng)
-        assert world.check_prompt(world.caption(subject, rng)) == subject
-
-
-def test_the_small_world_is_what_the_shipped_weights_learned() -> None:
-    """Sums of its captions and of its parts."""
-    captions = "\n".join(world_named("small").every_caption())
-    assert hashlib.sha256(captions.encode()).hexdigest()[:16] == "3a2ef09a67f18926"
-    parts = []
-    for kind in SMALL.kinds:
-        scene = scene_of(kind)
-        numbers = np.hstack((scene.params, scene.rotations.reshape(-1, 9), scene.centers))
-        rows = [[round(float(x), 4) + 0.0 for x in row] for row in numbers]
-        parts.append([kind, scene.shapes.tolist(), scene.materials.tolist(), rows])
-    assert hashlib.sha256(repr(parts).encode()).hexdigest()[:16] == "c40e0c3fd800612b"
+def test_the_camera_agrees_with_the_trainers() -> None:
+    cameras = orbit_cameras(8, 15.0, 3.3, 40.0, 64)
+    for i in range(8):
+        viewmat, K = look_at(2 * math.pi * i / 8, math.radians(15), 3.3, 64)
+        np.testing.assert_allclose(cameras.viewmats[i].numpy(), viewmat, atol=1e-6)
+        np.testing.assert_allclose(cameras.Ks[i].numpy(), K, atol=1e-4)

@@ -181,7 +181,7 @@ def test_given_latents_are_made_as_small_as_the_prior_s() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ("", "the embedded prior has never seen a normal map; set surface.shown=colors"),
+        ("", "the embedded prior has never seen a normal map.*; set surface.shown=colors"),
         (", sctd: {flip: 0.5}", r"cannot be mirrored, and sctd\.flip is 0\.5; set sctd\.flip=0"),
     ],
 )

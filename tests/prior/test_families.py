@@ -58,10 +58,10 @@ def test_what_the_table_names_is_there() -> None:
 
 
 def test_the_embedded_prior_alone_knows_few_words() -> None:
-    families.check_prompt("owner/model", "a purple elephant")
-    families.check_prompt("analytic", "a purple elephant")
+    families.check_prompt("owner/model", "a bagel")
+    families.check_prompt("analytic", "a bagel")
     with pytest.raises(PromptError, match="does not know"):
-        families.check_prompt("embedded", "a purple elephant")
+        families.check_prompt("embedded", "a bagel")
 
 
 def make(settings: Any, source: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -90,7 +90,7 @@ def test_a_stage_with_a_prior_of_its_own_needs_it_loaded(tmp_path: Path) -> None
     with pytest.raises(InputError, match="a stage has a prior of its own, analytic"):
         generate(config, tmp_path / "run", prior=small_prior())
     with pytest.raises(InputError, match="does not know"):
-        check_config(config.with_changes(prompt="a purple elephant"))
+        check_config(config.with_changes(prompt="a bagel"))
 
 
 def test_priors_are_loaded_with_their_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

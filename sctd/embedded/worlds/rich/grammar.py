@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from sctd.embedded.words import VIEW_WORDS, Table, quoted, refusal, split, suggestion, take
+from sctd.embedded.words import VIEW_WORDS, Table, not_known, refusal, split, take
 from sctd.embedded.worlds.rich import phrases
 from sctd.embedded.worlds.rich.kinds import KINDS
 from sctd.embedded.worlds.rich.subjects import Subject, Thing, Worn
@@ -97,24 +97,19 @@ def tokens(prompt: str) -> Iterator[Token]:
             unknown.append(words[at])
             at += 1
     if unknown:
-        tables = [table for _, table in _TABLES]
-        hints = (suggestion(text, tables) for text in (" ".join(unknown), *unknown))
-        raise refused(f"it does not know {quoted(unknown)}{next(filter(None, hints), '')}")
+        raise refused(not_known(unknown, (table for role, table in _TABLES if role != "filler")))
 
 
 def refused(reason: str) -> Exception:
     """The error for a prompt from outside the rich world."""
-    return refusal(reason, describe())
+    return refusal(reason, Subject.world, describe())
 
 
 def describe() -> str:
-    """What the rich world holds, in one line."""
-    styles = ", ".join(name for name in phrases.STYLES)
-    wears = ", ".join((*phrases.WEARS, *phrases.COSTUMES))
+    """What the rich world holds, in a few words."""
     return (
-        f"it draws one or two things of {len(KINDS)} kinds ({', '.join(KINDS)}) in "
-        f"{len(phrases.COLORS)} colours, "
-        f"{styles}; its creatures wear {wears}, hold {', '.join(phrases.HOLDS)}, dance, ski, sit and ride"
+        f"it draws one or two things of {len(KINDS)} kinds, such as 'a blue car', 'a wooden teapot' or "
+        "'a corgi wearing a top hat'"
     )
 
 

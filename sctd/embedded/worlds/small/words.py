@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sctd.embedded.words import VIEW_WORDS, Table, quoted, refusal, split, suggestion, take
+from sctd.embedded.words import VIEW_WORDS, Table, not_known, refusal, split, take
 from sctd.embedded.worlds.rich import phrases
 from sctd.errors import PromptError
 
@@ -79,11 +79,10 @@ class Words:
         object.__setattr__(self, "kinds", {**self.kinds_with_front, **self.kinds_without_front})
 
     def describe(self) -> str:
-        """What the world holds, in one line."""
+        """What the world holds, in a few words."""
         return (
-            f"it draws one object of {len(self.kinds)} kinds ({', '.join(self.kinds)}) in one of "
-            f"{len(self.colors)} colours ({', '.join(self.colors)}), plain, "
-            f"{', '.join(name for name in self.patterns if name != 'plain')}"
+            f"it draws one object of {len(self.kinds)} kinds in one of {len(self.colors)} colours, such as "
+            "'a red mushroom' or 'a striped blue car'"
         )
 
     def check_prompt(self, prompt: str) -> Subject:
@@ -102,8 +101,7 @@ class Words:
         words, colors = take(words, self.colors)
         unknown = [word for word in words if word not in _FILLER]
         if unknown:
-            known = (self.kinds, self.colors, self.patterns)
-            raise self._refusal(f"it does not know {quoted(unknown)}{suggestion(unknown[0], known)}")
+            raise self._refusal(not_known(unknown, (self.kinds, self.colors, self.patterns)))
         for what, found in (("kind of object", kinds), ("colour", colors)):
             if len(found) != 1:
                 raise self._refusal(f"the prompt names {'no' if not found else 'more than one'} {what}")
@@ -112,7 +110,7 @@ class Words:
         return Subject(kinds[0], colors[0], patterns[0] if patterns else "plain")
 
     def _refusal(self, reason: str) -> PromptError:
-        return refusal(reason, self.describe())
+        return refusal(reason, Subject.world, self.describe())
 
 
 SMALL = Words(
