@@ -182,6 +182,9 @@ class ToyWorld(World):
         maps = maps_of(subject, poses, size)
         return over(maps[:, :3], maps[:, 3:], cameras.background), maps[:, 3]
 
+    def distance(self, subject: Subject, points: NDArray[Any]) -> NDArray[np.float32]:
+        raise NotImplementedError("its pictures are of no solid")
+
 
 WORLD = ToyWorld()
 ENTRY = (WORLDS, WORLD.name, __name__)
