@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from sctd.embedded.subject import Subject
 from sctd.embedded.traced import SIZE
 from sctd.embedded.truth import asset_views
-from sctd.embedded.worlds.small.scenes import Scene
+from sctd.embedded.world import world_named
 from sctd.formats.meshes.surface import Triangles
 from sctd.mesh.triangles import triangle_areas
 from sctd.triangle_mesh import Mesh
@@ -56,16 +58,18 @@ def cloud_of(vertices: Points, faces: NDArray[np.int32], seed: int = 0) -> Cloud
     return Cloud(a + u * (b - a) + v * (c - a), cross / np.linalg.norm(cross, axis=1, keepdims=True))
 
 
-def true_cloud(scene: Scene) -> Cloud:
-    """Of the surface that the scene is traced from: triangles of a fine grid, moved onto it."""
+def true_cloud(subject: Subject) -> Cloud:
+    """Of the surface that the subject's truth is traced from: triangles of a fine grid, moved onto it. Sheets
+    thinner than a step of the grid have holes."""
     from skimage.measure import marching_cubes
 
+    distance = partial(world_named(subject.world).distance, subject)
     axis = np.linspace(-1.05, 1.05, CELLS)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    distance = scene.distance(grid.reshape(-1, 3)).reshape(grid.shape[:3])
-    vertices, faces, _, _ = marching_cubes(distance, 0.0, spacing=(axis[1] - axis[0],) * 3)
+    field = distance(grid.reshape(-1, 3)).reshape(grid.shape[:3])
+    vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(axis[1] - axis[0],) * 3)
     cloud = cloud_of(vertices.astype(np.float64) + axis[0], faces)
-    moved = cloud.points - scene.distance(cloud.points)[:, None] * cloud.normals
+    moved = cloud.points - distance(cloud.points)[:, None] * cloud.normals
     return Cloud(moved, cloud.normals)
 
 

@@ -29,7 +29,6 @@ from sctd.embedded.sample import save_grid
 from sctd.embedded.subject import Subject
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
-from sctd.embedded.worlds.small.scenes import scene_of
 from sctd.formats.table import MESH_WRITERS, read_gaussians
 from sctd.mesh.extract import extract
 
@@ -53,7 +52,7 @@ def measured(subject: Subject, asset: Path, wish: MeshSettings, refine: int) -> 
         asset_views(gaussians, VIEWS)[0],
         mesh_views(made_of.mesh, VIEWS),
     )
-    solid, stages = true_cloud(scene_of(subject.kind)), {}
+    solid, stages = true_cloud(subject), {}
     for name, extracted in refinement(str(subject), gaussians, refine):
         refined = mesh_views(extracted.mesh, VIEWS)
         numbers = asdict(shape_of(extracted.mesh, solid)) | {"psnr": float(psnr(refined, truth).mean())}

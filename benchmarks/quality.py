@@ -83,9 +83,14 @@ def plan(suite: str, world: World, prompts: int, seeds: int) -> list[Asked]:
     return [Asked(str(subject), seed) for seed in range(seeds) for subject in subjects]
 
 
+def place_of(asked: Asked, out: Path) -> Path:
+    """The folder of an asset's run."""
+    return out / f"{slug(asked.prompt)}-seed{asked.seed}"
+
+
 def made(asked: Asked, out: Path, overrides: Sequence[str]) -> tuple[Path, float, int]:
     """The asset, its seconds and number of Gaussians; generated unless it is there."""
-    folder = out / f"{slug(asked.prompt)}-seed{asked.seed}"
+    folder = place_of(asked, out)
     facts = folder / "quality.json"
     if not facts.exists():
         config = load_config("embedded", None, overrides, prompt=asked.prompt, seed=asked.seed)

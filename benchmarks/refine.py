@@ -20,7 +20,6 @@ from sctd.config import load_config
 from sctd.embedded.sample import save_grid
 from sctd.embedded.truth import asset_views, psnr, truth_views
 from sctd.embedded.world import world_of
-from sctd.embedded.worlds.small.scenes import scene_of
 from sctd.formats.table import read_gaussians
 from sctd.gaussians import Gaussians
 from sctd.mesh.extract import Extracted
@@ -59,7 +58,7 @@ def main(
     """Refine, measure, and show."""
     torch.set_num_threads(1)
     subject, gaussians = world_of().check_prompt(prompt), read_gaussians(asset)
-    truth, solid = truth_views(subject, VIEWS)[0], true_cloud(scene_of(subject.kind))
+    truth, solid = truth_views(subject, VIEWS)[0], true_cloud(subject)
     rows = [truth, asset_views(gaussians, VIEWS)[0]]
     typer.echo(f"Gaussians: PSNR {float(psnr(rows[1], truth).mean()):.2f}")
     for name, made in refinement(prompt, gaussians, steps, settings or []):

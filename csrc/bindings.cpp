@@ -286,6 +286,16 @@ void sculpt_scene(int parts, int views, int size, int supersample, const Address
     sculpt(scene, views, viewmats, ks, size, supersample, out);
 }
 
+// kind params pose blend points | distances
+void solid_distance(int parts, int64_t points, const Addresses& at) {
+    SculptScene scene{};
+    scene.n_parts = parts;
+    const float* place;
+    float* out;
+    read(at, scene.kind, scene.params, scene.pose, scene.blend, place, out);
+    sculpt_distance(scene, points, place, out);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -337,6 +347,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
     m.def("adam", &adam, Release());
     m.def("trace", &trace_scene, Release());
     m.def("sculpt", &sculpt_scene, Release());
+    m.def("solid_distance", &solid_distance, Release());
     m.def("scene_distance", &scene_distance, Release());
     py::class_<Grid>(m, "Grid").def(
         py::init([](const std::array<int64_t, 3>& size, const std::array<double, 3>& origin, double step) {

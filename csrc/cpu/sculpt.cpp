@@ -133,6 +133,8 @@ public:
         for (const Part& part : parts_) (part.use == kPaint ? paint_ : solid_).push_back(&part);
     }
 
+    float distance(Vec p) const { return nearest(solid_, p).distance; }
+
     // Parts that a cone of rays meets: apex, unit axis, sine of its half angle.
     List met(Vec apex, Vec axis, float sine) const {
         List list;
@@ -323,6 +325,12 @@ void sculpt(const SculptScene& scene, int n_views, const float* viewmats, const 
             for (int left = 0; left < size; left += kTile)
                 trace_tile(sculptor, view, left, top, size, supersample, out + picture * i);
     }
+}
+
+void sculpt_distance(const SculptScene& scene, int64_t n_points, const float* points, float* out) {
+    const Sculptor sculptor(scene);
+    for (int64_t i = 0; i < n_points; ++i)
+        out[i] = sculptor.distance({points[3 * i], points[3 * i + 1], points[3 * i + 2]});
 }
 
 }  // namespace sctd

@@ -68,4 +68,7 @@ void sculpt(const SculptScene& scene, int n_views,
             const float* Ks,        // [V,3,3] pixels
             int size, int supersample, float* out);
 
+// Signed distances of points [n,3] to the surface, negative inside; exact where they are 0.
+void sculpt_distance(const SculptScene& scene, int64_t n_points, const float* points, float* out);
+
 }  // namespace sctd

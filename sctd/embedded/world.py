@@ -19,6 +19,8 @@ from sctd.registry import named
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
@@ -85,6 +87,11 @@ class World(ABC):
     def truth(self, subject: Any, cameras: Viewpoints, size: int) -> tuple[Tensor, Tensor]:
         """The subject from these cameras: pictures [n, 3, size, size] over their backgrounds and coverage [n,
         size, size], 0..1."""
+
+    @abstractmethod
+    def distance(self, subject: Any, points: NDArray[Any]) -> NDArray[np.float32]:
+        """Signed distances of points [N, 3] to the surface that the truth is traced from, [N], negative
+        inside; exact where they are 0."""
 
     @property
     def tracing(self) -> Tracing:

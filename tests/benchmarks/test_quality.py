@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.pages.quality import BARS, MEANINGS, markdown
-from benchmarks.quality import Asked, Suite, plan, summary
+from benchmarks.quality import SHEETS, Asked, Suite, place_of, plan, summary
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import WORLDS, world_named, world_of
 from sctd.errors import InputError
@@ -34,6 +34,8 @@ def test_the_rich_world_has_twice_as_many_and_table_1() -> None:
     table = plan("table1", RICH, 24, 2)
     assert len(table) == 40
     assert table[8] == Asked("A DSLR photo of a corgi wearing a top hat", 0)
+    asked = [a for suite in SHEETS for a in plan(suite, RICH, 48, 1)]
+    assert len({place_of(a, Path()) for a in asked}) == len(asked) == 96  # no two share a folder
 
 
 def test_what_cannot_be_asked_is_refused_before_anything_is_made() -> None:

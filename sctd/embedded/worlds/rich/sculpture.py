@@ -327,22 +327,39 @@ def trace(parts: Sequence[Part], viewmats: Floats, Ks: Floats, size: int, supers
     """
     from sctd.ops._backend import native  # the tracer is native; the shapes themselves need nothing built
 
-    parts = sorted(parts, key=lambda part: part.group)
     materials = list(dict.fromkeys(part.material for part in parts))
-    kind = [
-        (_SHAPES.index(part.shape), _USES.index(part.use), part.group, materials.index(part.material))
-        for part in parts
-    ]
+    out = np.empty((len(viewmats), N_CHANNELS, size, size), np.float32)
     arrays = (
+        *_solids(parts, materials),
+        np.asarray([material.row() for material in materials], np.float32),
+        np.ascontiguousarray(viewmats, np.float32),
+        np.ascontiguousarray(Ks, np.float32),
+        out,
+    )
+    addresses = [array.ctypes.data for array in arrays]
+    native().sculpt(len(parts), len(viewmats), size, supersample, addresses)
+    return out
+
+
+def distance(parts: Sequence[Part], points: Floats) -> Floats:
+    """Signed distances of points [N, 3] to the surface of a scene, [N], negative inside; exact where they
+    are 0."""
+    from sctd.ops._backend import native
+
+    out = np.empty(len(points), np.float32)
+    arrays = (*_solids(parts, []), np.ascontiguousarray(points, np.float32), out)
+    native().solid_distance(len(parts), len(points), [array.ctypes.data for array in arrays])
+    return out
+
+
+def _solids(parts: Sequence[Part], materials: Sequence[Material]) -> tuple[NDArray[Any], ...]:
+    """Kinds, sizes, places and blends of parts, in order of their groups, as the native core takes them."""
+    parts = sorted(parts, key=lambda part: part.group)
+    number = {material: i for i, material in enumerate(materials)}
+    kind = [(_SHAPES.index(p.shape), _USES.index(p.use), p.group, number.get(p.material, 0)) for p in parts]
+    return (
         np.asarray(kind, np.int32),
         np.asarray([part.params for part in parts], np.float32),
         np.asarray([(*part.axes.T.ravel(), *part.center) for part in parts], np.float32),
         np.asarray([part.blend for part in parts], np.float32),
-        np.asarray([material.row() for material in materials], np.float32),
-        np.ascontiguousarray(viewmats, np.float32),
-        np.ascontiguousarray(Ks, np.float32),
     )
-    out = np.empty((len(viewmats), N_CHANNELS, size, size), np.float32)
-    addresses = [array.ctypes.data for array in (*arrays, out)]
-    native().sculpt(len(parts), len(viewmats), size, supersample, addresses)
-    return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sctd.embedded.subject import Asked
 from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
@@ -18,6 +18,8 @@ from sctd.embedded.worlds.rich.kinds import KINDS
 from sctd.embedded.worlds.rich.subjects import Subject, Thing
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
@@ -82,6 +84,12 @@ class RichWorld(World):
         from sctd.embedded.worlds.rich.pictures import picture_of
 
         return picture_of(subject, cameras, size)
+
+    def distance(self, subject: Subject, points: NDArray[Any]) -> NDArray[np.float32]:
+        from sctd.embedded.worlds.rich.figures import sculpture_of
+        from sctd.embedded.worlds.rich.sculpture import distance
+
+        return distance(sculpture_of(subject).fitted(), points)
 
 
 WORLD = RichWorld()

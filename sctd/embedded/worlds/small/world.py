@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sctd.embedded.subject import Asked
 from sctd.embedded.words import VIEW_NAMES, VIEW_WORDS
@@ -13,6 +13,8 @@ from sctd.embedded.worlds.small import prompts
 from sctd.embedded.worlds.small.words import SMALL, Subject
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sctd.cameras import Viewpoints
@@ -77,6 +79,11 @@ class SmallWorld(World):
         from sctd.embedded.worlds.small.pictures import picture_of
 
         return picture_of(subject, cameras, size)
+
+    def distance(self, subject: Subject, points: NDArray[Any]) -> NDArray[np.float32]:
+        from sctd.embedded.worlds.small.scenes import scene_of
+
+        return scene_of(subject.kind).distance(points)
 
 
 WORLD = SmallWorld()
