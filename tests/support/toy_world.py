@@ -182,6 +182,10 @@ class ToyWorld(World):
         maps = maps_of(subject, poses, size)
         return over(maps[:, :3], maps[:, 3:], cameras.background), maps[:, 3]
 
+    def distance(self, subject: Subject, points: NDArray[Any]) -> NDArray[np.float32]:
+        away = np.abs(points).max(1) if subject.has_front else np.linalg.norm(points, axis=1)
+        return (away - RADIUS).astype(np.float32)
+
 
 WORLD = ToyWorld()
 ENTRY = (WORLDS, WORLD.name, __name__)
