@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from benchmarks.pages import Results
 from sctd.embedded.overview import COLUMNS
-from sctd.embedded.sample import load_sampler
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import world_named
 
@@ -18,7 +19,7 @@ MEANINGS = {
 }
 """By head of a recogniser; each world's has some of them."""
 
-_RICH = {
+_MORE = {
     "small": " A richer world is built but not yet\nlearned: `docs/rich_world.md`.",
     "rich": "\nWhat it learned from: `docs/rich_world.md`.",
 }
@@ -30,7 +31,7 @@ def markdown(card: Results) -> str:
     world = world_named(card["world"])
     heads = [key for key in MEANINGS if key in own]
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) / 1e6
-    pixels = load_sampler().traits.image_size
+    pixels = _pixels()
     command = f"python -m benchmarks.prior --samples {measured['samples']:.0f} --page docs/embedded_prior.md"
     times = ", ".join(
         f"{k} {run['step']} steps in {run['seconds'] / 60:.0f} min" for k, run in training.items()
@@ -62,7 +63,7 @@ written by `{command}`.
   `sctd/embedded/worlds/{world.name}/`.
 
 It knows nothing else, and prompts from outside are refused. It is for machines without a GPU, for tests and
-for comparing losses; it is no substitute for a real text-to-image model.{_RICH[world.name]}
+for comparing losses; it is no substitute for a real text-to-image model.{_MORE[world.name]}
 
 ## Data and training
 
@@ -95,3 +96,9 @@ The first samples of the evaluation, the camera told.
 
 ![samples](pictures/prior-samples.png)
 """
+
+
+def _pixels() -> int:
+    """Of a picture's side, from the configs of the weights."""
+    unet, vae = (json.loads((FOLDER / part / "config.json").read_text()) for part in ("unet", "vae"))
+    return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
