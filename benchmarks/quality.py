@@ -6,9 +6,9 @@
     table1   the forty prompts of the paper's Table 1, exactly as printed; seed 0 alone
     tuning   what settings are chosen on; no page reports it
 
-A finished asset is not made again: repeat an interrupted command to continue it, or name one suite a time.
-Scores are always measured anew. Writes results.json, which keeps the suites of earlier commands, contact
-sheets and, with --page, the page.
+A finished asset is not made again: repeat an interrupted command to continue it, or name one suite at a time.
+Other weights or settings need another --out. Scores are always measured anew. Writes results.json, which
+keeps the suites of earlier commands, contact sheets and, with --page, the page.
 """
 
 from __future__ import annotations
