@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -182,9 +183,7 @@ def words(
 ) -> None:
     """List what a prompt may ask of a world: kinds of object, colours, and so on."""
     known = world_of() if world is None else world_named(world)
-    for sort, names in known.contents().items():
-        text = f"{sort}: {', '.join(names)}"
-        typer.echo(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False))
+    _print({sort: ", ".join(names) for sort, names in known.contents().items()})
 
 
 @app.command()
@@ -192,8 +191,16 @@ def info() -> None:
     """Print the model card's facts: what it knows, its size, training and measured accuracy."""
     from sctd import embedded
 
-    for name, value in embedded.info().items():
-        typer.echo(f"{name:<20} {value}")
+    _print(embedded.info())
+
+
+def _print(facts: Mapping[str, str]) -> None:
+    """A paragraph each."""
+    for name, value in facts.items():
+        lines = textwrap.wrap(
+            f"{name}: {value}", 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        typer.echo("\n".join(lines))
 
 
 @app.command()
