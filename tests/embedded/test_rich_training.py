@@ -20,6 +20,7 @@ from sctd.embedded.heads import AllOf, OneOf, shares_right
 from sctd.embedded.latents import Lessons, draw_sample, token_numbers
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.sample import load_sampler, sample_images, views_all_round
+from sctd.embedded.traced import Pictures
 from sctd.embedded.train import Recipe, main
 from sctd.embedded.training import Length, step_generator
 from sctd.embedded.vae import new_vae, train_vae
@@ -261,17 +262,30 @@ def test_a_sample_says_what_its_picture_shows(tmp_path: Path, tokenizers: dict[s
             assert check_prompt(text.replace("3 d", "3d")) == subject, text
 
 
-def test_a_vae_that_goes_on_keeps_the_scale_of_its_latents(tmp_path: Path) -> None:
+def test_a_vae_that_goes_on_sees_whole_pictures_and_keeps_the_scale_of_its_latents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trace_blocks(FEW, tmp_path / "data", 1, 8, _silent, size=16)
     views = open_views(FEW, tmp_path / "data")
     torch.manual_seed(6)
     begun = new_vae()
     begun.register_to_config(scaling_factor=0.7)
     images = views.draw(4, step_generator(0, 3)).images * 2 - 1
+    crops: list[int | None] = []
+    drawn = RichViews.draw
+
+    def noted(
+        own: RichViews, n: int, generator: torch.Generator, crop: int | None = None, *of: torch.device
+    ) -> Pictures:
+        crops.append(crop)
+        return drawn(own, n, generator, crop, *of)
+
+    monkeypatch.setattr(RichViews, "draw", noted)
     on, fresh = (
         train_vae(views, tmp_path / name, 0, Length(steps=1), _silent, start=start)
         for name, start in (("on", begun), ("fresh", None))
     )
+    assert crops == [None, None, 64, None]  # of the step and of the measurement after it
     assert (on.config.scaling_factor, fresh.config.scaling_factor) == (0.7, 1.0)
     with torch.no_grad():
         before, after = (vae.eval().encode(images).latent_dist.mean for vae in (begun, on))

@@ -167,7 +167,7 @@ def test_it_asks_this_machine_alone_and_complains_of_nothing(opened: Opened) -> 
 
 def test_the_panel_tells_and_chooses(opened: Opened, viewer: Viewer) -> None:
     page = opened.page
-    assert page.get_by_text("600 of 600 Gaussians of a.ply").count() == 1
+    page.get_by_text("600 of 600 Gaussians of a.ply").wait_for(timeout=10_000)  # the page hears of it later
     cut = int((torch.sigmoid(ASSET.opacities) >= 0.9).sum())
     viewer._threshold.value = 0.9
     viewer._mark_stale(None)
