@@ -4,8 +4,7 @@
 
     pixels      Gaussians fitted to true pictures: the limit of cameras, optimiser and densification
     latents     fitted to the latents of true pictures: the cost of the VAE's encoder
-    oracle      SCTD, the prediction under the prompt replaced by the same camera's truth: the cost of the
-    loss
+    oracle      SCTD, predicting the same camera's truth under the prompt: the cost of the loss
     distilled   SCTD as in the preset: the cost of the network's prediction
 
 Beside the rungs: the network's own samples from known cameras against the truth, and the error of the clean

@@ -176,7 +176,7 @@ def main(
     own = {row.folder for row in rows}
     earlier = [row for row in earlier if run_name(row.prompt, row.method, row.seed) not in own]
     report = Report(compared([*earlier, *rows], chosen, failed))
-    machine = _machine()
+    machine = told_machine()
     here = machine.pop("commit")
     results = {
         "command": command,
@@ -197,6 +197,11 @@ def main(
         save(page, results, partial(markdown, stem=page.stem))
         if (out / "methods.png").is_file():
             shutil.copy(out / "methods.png", pictures_of(page) / f"{page.stem}.png")
+    end(failed, left, out)
+
+
+def end(failed: Mapping[str, str], left: int, out: Path) -> None:
+    """Say what a batch lacks, and exit with 1 if it lacks something."""
     if failed or left:
         print(f"{len(failed)} runs failed, {left} are not over, see {out}", file=sys.stderr)
         raise typer.Exit(1)
@@ -208,7 +213,8 @@ def _numbers(report: Report) -> Results:
     return {**report.as_json(), "difference": paired}
 
 
-def _machine() -> dict[str, Any]:
+def told_machine() -> dict[str, Any]:
+    """What a page says of the machine, and the commit of the code."""
     from sctd.bench.machine import facts
 
     told = facts(1)

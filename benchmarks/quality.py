@@ -27,7 +27,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from benchmarks.pages import Results, pictures_of, save
-from benchmarks.pages.quality import BARS, MEANINGS, markdown
+from benchmarks.pages.quality import BARS, MEANINGS, SECTIONS, markdown
 from benchmarks.sheets import Pair, save_sheet
 from sctd import suites
 from sctd.config import load_config
@@ -208,6 +208,8 @@ def main(
     page: Annotated[Path | None, typer.Option(help="Markdown page to write, with its pictures.")] = None,
 ) -> None:
     """Generate, score, and write down."""
+    if page is not None and not SECTIONS.keys() & set(suite.split(",")):
+        raise typer.BadParameter(f"--page reports {' and '.join(SECTIONS)} alone; leave it out for {suite}")
     world, overrides = world_of(weights), [] if weights == FOLDER else [f"prior={weights}"]
     overrides += settings or []
     try:

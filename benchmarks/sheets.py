@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 def save_sheet(pairs: Sequence[Pair], columns: int, path: Path) -> None:
     """One PNG with ``columns`` pairs beside each other, row by row, all of one size."""
-    shown = [np.concatenate([_strip(pair.truth), _strip(pair.asset)]) for pair in pairs]
+    shown = [np.concatenate([strip(pair.truth), strip(pair.asset)]) for pair in pairs]
     height, width = shown[0].shape[0] + TITLE, shown[0].shape[1] + GAP
     rows = -(-len(pairs) // columns)
     sheet = Image.new("RGB", (min(columns, len(pairs)) * width - GAP, rows * height), "white")
@@ -34,12 +34,13 @@ def save_sheet(pairs: Sequence[Pair], columns: int, path: Path) -> None:
         y, x = divmod(i, columns)
         place = x * width, y * height
         draw.text(place, pair.prompt, fill="black", font=font)
-        sheet.paste(Image.fromarray(picture), (place[0], place[1] + TITLE))
+        whole = Image.fromarray((picture.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+        sheet.paste(whole, (place[0], place[1] + TITLE))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.quantize(COLORS).save(path, optimize=True)
 
 
-def _strip(views: Tensor) -> NDArray[np.uint8]:
-    """Views beside each other."""
-    across: NDArray[np.float32] = np.concatenate(list(views.permute(0, 2, 3, 1).numpy()), axis=1)
-    return (across.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+def strip(views: Tensor) -> NDArray[np.float32]:
+    """Views [n, 3, H, W] beside each other: [H, n W, 3]."""
+    across: NDArray[np.float32] = views.permute(2, 0, 3, 1).flatten(1, 2).numpy()
+    return across

@@ -10,7 +10,6 @@ Whoever takes a trial over writes its settings into the preset; docs/methods.md 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.methods import make, score
+from benchmarks.methods import end, make, score, told_machine
 from benchmarks.pages import save
 from benchmarks.pages.tuning import markdown
 from sctd.batch.entry import Entry
-from sctd.batch.manifest import MANIFEST
 from sctd.compare.comparison import run_lengths
 from sctd.config import Config, load_config
 from sctd.embedded.world import world_of
@@ -133,15 +131,14 @@ def main(
         "runs": [asdict(row) for row in rows],
         "failed": failed,
         "left": left,
+        "machine": told_machine(),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if page is not None:
         save(page, results, markdown)
     else:
         print(markdown(results))
-    if failed or left:
-        print(f"{len(failed)} runs failed, {left} are not over, see {out / MANIFEST}", file=sys.stderr)
-        raise typer.Exit(1)
+    end(failed, left, out)
 
 
 if __name__ == "__main__":

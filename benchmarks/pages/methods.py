@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.pages import Results
+from benchmarks.sheets import COLORS, strip
 from sctd.evaluate.intervals import FEWEST
 from sctd.evaluate.report import METRICS, Report, Row, meaning, verdict
 
 BASELINE = "sctd"
 VIEWS = 4
 TITLE, GAP = 30, 12  # of the picture, px
-COLORS = 255  # a third of the size, and nothing to see of it
 
 
 def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: Path) -> None:
@@ -36,7 +36,7 @@ def picture(prompts: Sequence[str], assets: Mapping[str, Sequence[Path]], path: 
             columns.append(
                 asset_views(read_gaussians(asset), VIEWS)[0] if there else truth.new_ones(truth.shape)
             )
-        rows.append([views.permute(2, 0, 3, 1).flatten(1, 2).numpy() for views in columns])
+        rows.append([strip(views) for views in columns])
     titled(rows, ["truth", *assets]).quantize(COLORS).save(path, optimize=True)
 
 

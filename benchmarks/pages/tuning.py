@@ -16,7 +16,7 @@ PRESET = "the preset"
 
 def markdown(results: Results) -> str:
     """The page: a table of trials for each method, over the prompts on which all of its trials are done."""
-    command = results["command"]
+    command, machine = results["command"], results["machine"]
     said = "".join(f" --set {setting}" for setting in command["settings"])
     counts = sorted({len(trials) for trials in results["trials"].values()})
     called = (
@@ -27,7 +27,7 @@ def markdown(results: Results) -> str:
         f"Each method has {' or '.join(map(str, counts))} trials, the preset `embedded` itself among them, "
         f"of about {command['evaluations']:,} network evaluations each, seed 0, on prompts that no result "
         f"is reported on: {', '.join(command['prompts'])}. Bold: the highest PSNR of a method. Edge: above "
-        "0 the colours are too saturated."
+        f"0 the colours are too saturated. {machine['cpu']}, commit {machine['commit']}."
     )
     lines = ["# Trials of the methods' settings", "", called, "", textwrap.fill(text, 124), ""]
     for name, trials in results["trials"].items():

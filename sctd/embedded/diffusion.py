@@ -160,9 +160,8 @@ def save_weights(vae: AutoencoderKL, model: TextAndUNet, tokenizer: CLIPTokenize
         pipeline.save_pretrained(temporary, safe_serialization=True)
     for name in ("vae", "unet", "text_encoder"):
         getattr(pipeline, name).float()
-    for config in temporary.glob(
-        "*/config.json"
-    ):  # diffusers notes where it loaded a part from: a private path
+    # diffusers notes where it loaded a part from: a private path
+    for config in temporary.glob("*/config.json"):
         facts = json.loads(config.read_text(encoding="utf-8"))
         facts.pop("_name_or_path", None)
         config.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

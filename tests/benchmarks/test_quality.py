@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from benchmarks.pages.quality import BARS, MEANINGS, markdown
-from benchmarks.quality import SHEETS, Asked, Suite, place_of, plan, summary
+from benchmarks.quality import SHEETS, Asked, Suite, main, place_of, plan, summary
 from sctd.embedded.weights import FOLDER
 from sctd.embedded.world import WORLDS, world_named, world_of
 from sctd.errors import InputError
@@ -112,3 +114,13 @@ def test_the_page_tells_and_counts_what_fails() -> None:
     assert "pictures/quality-table1-seed0.png" in text
     assert "## Table 1" not in markdown({"drawn": drawn})
     assert "## Drawn" not in markdown({"table1": results_of("table1", table)})
+
+
+def test_a_page_without_a_suite_to_report_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    options = ["--suite", "tuning", "--page", str(tmp_path / "page.md"), "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, options)
+    assert told.exit_code == 2
+    assert "--page reports drawn and table1 alone" in told.output
+    assert not list(tmp_path.iterdir())

@@ -45,9 +45,11 @@ def test_the_page_compares_trials_on_the_prompts_that_all_have(last: float, best
             "command": {"prompts": ["a", "b", "c"], "evaluations": 2000, "settings": []},
             "trials": {"sds": ["", "t_max=700"]},
             "runs": runs,
+            "machine": {"cpu": "a processor", "commit": "0123abc"},
             "failed": {"c-sds-trial1": "out of memory"},
         }
     )
     assert best in page
     assert page.count("**") == 2
+    assert "a processor, commit 0123abc" in page
     assert "- c-sds-trial1: out of memory" in page
