@@ -18,6 +18,7 @@ from sctd.prior.attention import TextCache
 from sctd.prior.base import Timestep, Traits
 from sctd.prior.graphs import CudaRecorder, GraphedNetwork, Network
 from sctd.prior.load.parts import Parts, first_sentence
+from sctd.prior.norms import group_norms_in_float32
 from sctd.prior.vae import Autoencoder
 from sctd.prior.views import FEATURES, camera_features, class_labels, last_places
 
@@ -67,6 +68,8 @@ class DiffusersPrior:
         self._unet = _freeze(parts.unet, device, dtype)
         if settings.channels_last:  # 10-15 % less time for the small UNet on a CPU; no gain in the VAE
             self._unet = self._unet.to(memory_format=torch.channels_last)
+            if device.type == "cpu" and dtype.itemsize == 2:
+                group_norms_in_float32(self._unet)
         self.attention = attention.choose(settings.attention, device, dtype)
         """The kernels in use, and the reason."""
         self._text_cache = TextCache() if settings.caches_text else None
