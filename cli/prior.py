@@ -64,6 +64,12 @@ def train(
         typer.Option(help="Folder of traced views; missing ones are added.  [default: OUT/data]"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Processes that share out each batch on a CPU; as many as cores is fastest."
+        ),
+    ] = 1,
 ) -> None:
     """Train the embedded prior, from nothing or from weights. Takes hours on a CPU."""
     if steps is not None and minutes is not None:
@@ -88,7 +94,7 @@ def train(
         if blocks is not None:
             recipe = replace(recipe, blocks=blocks)
         where = resolve(device)
-        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where, world))
+        typer.echo(trainer.main(out, seed, resume, say, recipe, start_from, data, where, world, processes))
 
 
 def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:

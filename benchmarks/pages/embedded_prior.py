@@ -71,7 +71,7 @@ Procedural scenes, traced here: {card["data"]};
 plain grey backgrounds, light fixed to the world. No picture or text from outside went in. `sctd prior train`
 makes it again from nothing.
 
-Seed {card["seed"]}, torch {card["torch"]}, {card["threads"]} CPU threads: {times}
+Seed {card["seed"]}, torch {card["torch"]}, {card["threads"]} CPU threads{_shared(card)}: {times}
 (wall time, on a machine that did other work too). {card.get("notes", "")}
 
 ![training curves](pictures/prior-curves.png)
@@ -96,6 +96,12 @@ The first samples of the evaluation, the camera told.
 
 ![samples](pictures/prior-samples.png)
 """
+
+
+def _shared(card: Results) -> str:
+    """Of the processes that shared out the training of the UNet, where there were several."""
+    processes = card.get("processes", 1)
+    return f" in each of {processes} processes" if processes > 1 else ""
 
 
 def _pixels() -> int:

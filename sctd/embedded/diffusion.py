@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from transformers import CLIPTokenizer
 from sctd.embedded.latents import Lessons, Pool, Sample, draw_sample, token_numbers
 from sctd.embedded.networks import TextAndUNet, new_scheduler
 from sctd.embedded.optimizers import muon_and_adamw
+from sctd.embedded.together import ALONE, Member
 from sctd.embedded.training import (
     CPU,
     Length,
@@ -52,6 +53,10 @@ class Batches:
     """Encoded pictures in the pool."""
     first: int
     """Pictures encoded before the first step."""
+
+    def shared(self, member: Member) -> Batches:
+        """What one of several processes draws."""
+        return Batches(*(member.share(n) for n in astuple(self)))
 
 
 CPU_BATCHES = Batches(size=96, new=16, pool=32_768, first=4_096)
@@ -115,31 +120,38 @@ def train_diffusion(
     report: Report,
     device: torch.device = CPU,
     batches: Batches | None = None,
+    member: Member = ALONE,
 ) -> None:
     """Train on v-prediction; leaves the averaged weights in ``model``, on the CPU.
 
     Every checkpoint also writes them to ``folder``/weights, so that an unfinished prior can be tried.
+
+    Args:
+        batches: of all processes together; None: by device.
+        member: which of the processes this is.
     """
     batches = batches or (GPU_BATCHES if device.type == "cuda" else CPU_BATCHES)
+    own, seed = batches.shared(member), member.seed(seed)
     model.to(device).train()
     vae, tokenizer = lessons.vae.to(device), lessons.tokenizer
-    run = Run(
-        "diffusion", folder, model, muon_and_adamw(model, RATE, _NOT_MATRICES), power_average(AVERAGE_WIDTH)
-    )
+    optimizers = muon_and_adamw(model, RATE, _NOT_MATRICES)
+    run = Run("diffusion", folder, model, optimizers, power_average(AVERAGE_WIDTH), member)
     run.resume()
     report(f"diffusion: {batches.size} samples a step in {arithmetic(device)}, from step {run.step}")
-    loss, pool = Loss(model, tokenizer, device), Pool(batches.pool)
-    while len(pool) < batches.first:
-        pool.add(draw_sample(lessons, batches.new, seed + 1, run.step + len(pool)))
+    loss, pool = Loss(model, tokenizer, device), Pool(own.pool)
+    while len(pool) < own.first:
+        pool.add(draw_sample(lessons, own.new, seed + 1, run.step + len(pool)))
 
     def loss_of(step: int) -> Tensor:
-        pool.add(draw_sample(lessons, batches.new, seed, step))
+        pool.add(draw_sample(lessons, own.new, seed, step))
         generator = step_generator(seed, step)
-        return loss(pool.draw(batches.size, generator), generator)
+        return loss(pool.draw(own.size, generator), generator)
 
     average, encoder = TextAndUNet(tokenizer), deepcopy(vae).to(CPU)
 
     def keep_average() -> None:
+        if not member.leads:
+            return
         average.load_state_dict(run.ema)
         save_weights(encoder, average, tokenizer, folder / "weights")
 

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sctd.embedded.latents import Lessons
 from sctd.embedded.networks import TextAndUNet, load_networks
 from sctd.embedded.recogniser import EXAMINED, measured_accuracy, save_recogniser, train_recogniser
 from sctd.embedded.sample import save_grid
+from sctd.embedded.together import Member, in_step
 from sctd.embedded.traced import SIZE, TracedViews
 from sctd.embedded.training import CPU, Length, Report, read_facts
 from sctd.embedded.vae import load_vae, train_vae
@@ -127,6 +129,7 @@ def main(
     data: Path | None = None,
     device: torch.device = CPU,
     world: str | None = None,
+    processes: int = 1,
 ) -> Path:
     """Train everything into ``folder`` (checkpoints, a sample grid, ``weights/``); returns the last.
 
@@ -139,11 +142,16 @@ def main(
         data: folder of traced views, which may hold some already; None: ``folder``/data.
         device: of the training; the results are on the CPU.
         world: a name of world.WORLDS; None: that which the shipped weights know.
+        processes: that share out each batch of the text encoder and the UNet, on a CPU.
 
     Raises:
-        InputError: without ``resume``, the folder holds something, but no training; no world has this name.
+        InputError: without ``resume``, the folder holds something, but no training; no world has this name;
+            several processes on a GPU.
+        TrainingFailure: one of several processes ended before the training.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved where a stage has some.
     """
+    if processes > 1 and device.type != "cpu":
+        raise InputError(f"--processes {processes} shares out a CPU; leave it out with --device {device}")
     report = report or _to_stderr
     recipe = recipe or recipe_for(world, start_from)
     start = Start(_world(world), folder, start_from, seed)
@@ -160,23 +168,44 @@ def main(
     if device.type == "cuda":
         views = views.on(device)
     vae = start.vae(views, recipe.vae, report, device)
-    tokenizer = start.tokenizer()
-    model = start.networks(tokenizer)
+    start.tokenizer()  # written before other processes read it
     weights = folder / "weights"
     weights.mkdir(exist_ok=True)
     write_card({"world": start.world.name}, weights)  # of unfinished weights too
-    lessons = Lessons(start.world, views, tokenizer, vae)
-    train_diffusion(model, lessons, folder, seed, recipe.diffusion, report, device, recipe.batches)
+    with in_step(processes, partial(_train_beside, start, data, vae, recipe)) as member:
+        _train_networks(start, views, vae, recipe, member, report, device)
     questions = start.world.questions
     recogniser = train_recogniser(questions, folder, recipe.recogniser, report, recipe.scenes, device)
     save_recogniser(recogniser, weights / "recogniser.safetensors")
     accuracy = measured_accuracy(recogniser, folder, report, recipe.scenes * EXAMINED)
-    write_card({**_facts(folder, seed, len(views)), "recogniser": accuracy}, weights)
+    write_card({**_facts(folder, seed, len(views), processes), "recogniser": accuracy}, weights)
     scores, _prompts, images = evaluate_prior(recipe.samples, folder=weights, recogniser=recogniser)
     save_grid(images[:120], folder / _PICTURE, 12)
     write_card({"evaluation": scores}, weights)
     report(f"evaluation: {scores}")
     return weights
+
+
+def _train_networks(
+    start: Start,
+    views: TracedViews,
+    vae: AutoencoderKL,
+    recipe: Recipe,
+    member: Member,
+    report: Report,
+    device: torch.device = CPU,
+) -> None:
+    tokenizer = start.tokenizer()
+    model, lessons = start.networks(tokenizer), Lessons(start.world, views, tokenizer, vae)
+    length, batches = recipe.diffusion, recipe.batches
+    train_diffusion(model, lessons, start.folder, start.seed, length, report, device, batches, member)
+
+
+def _train_beside(start: Start, data: Path, vae: AutoencoderKL, recipe: Recipe, member: Member) -> None:
+    """What a further process does."""
+    keep_freed_memory()
+    views = open_views(start.world.tracing, data)
+    _train_networks(start, views, vae, recipe, member, lambda line: None)
 
 
 def _world(name: str | None) -> World:
@@ -207,13 +236,14 @@ def _remove_training(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _facts(folder: Path, seed: int, views: int) -> dict[str, Any]:
-    """The model card's facts: seed, versions, steps, seconds and losses."""
+def _facts(folder: Path, seed: int, views: int, processes: int) -> dict[str, Any]:
+    """The model card's facts: seed, versions, processes, steps, seconds and losses."""
     paths = {name: folder / f"{name}.safetensors" for name in _STAGES}
     return {
         "seed": seed,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "data": f"{views:,} views of {SIZE} pixels",
         "training": {name: read_facts(path) for name, path in paths.items() if path.exists()},
     }

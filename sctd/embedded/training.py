@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sctd.embedded.together import ALONE, Member
 from sctd.run.interrupts import Interrupts
 
 Report = Callable[[str], None]
@@ -128,6 +129,7 @@ class Run:
     model: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
     average: Callable[[int], float] = field(default_factory=lambda: exponential_average(0.999))
+    member: Member = ALONE
     step: int = 0
     seconds: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -146,6 +148,9 @@ class Run:
         torch._foreach_lerp_([pair[0] for pair in floats], [pair[1].detach() for pair in floats], share)
 
     def save(self) -> None:
+        """Write the checkpoint; of several processes the first one does."""
+        if not self.member.leads:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
@@ -194,21 +199,26 @@ class Run:
         """Take optimiser steps until ``length`` is reached; ``loss_of(step)`` is the loss of a step's batch.
 
         Args:
-            batch: samples in a step, for the progress line.
+            batch: samples in a step, of all processes, for the progress line.
             saved: called after each checkpoint.
 
         Raises:
             KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once a checkpoint is saved.
+            TrainingFailure: another process of this training has ended.
         """
         last_save = since = started = time.monotonic()
         before, recent = self.seconds, []
         with Interrupts(report, wait=True) as interrupts:
             while (done := length.done(self.step, self.seconds)) < 1:
                 loss = loss_of(self.step)
-                self._descend(loss, rate_factor(self.step, done), clip)
+                self.model.zero_grad(set_to_none=True)
+                loss.backward()
+                stop, self.seconds = self.member.agree(
+                    self.model, interrupts.pending, before + time.monotonic() - started
+                )
+                self._descend(rate_factor(self.step, done), clip)
                 recent.append(loss.detach())
                 now = time.monotonic()
-                self.seconds = before + now - started
                 done = length.done(self.step, self.seconds)
                 if self.step % 100 == 0 or done == 1:
                     mean = float(torch.stack(recent).mean())
@@ -217,7 +227,7 @@ class Run:
                     since = now
                     self.losses.append((self.step, mean))
                     report(f"{self.name}: step {self.step}, {100 * done:.1f} % done, loss {mean:.4f}{speed}")
-                if interrupts.pending:
+                if stop:
                     self.save()
                     raise KeyboardInterrupt(
                         f"stopped at {self.name} step {self.step}; continue with --resume"
@@ -229,13 +239,11 @@ class Run:
             self.save()
             saved()
 
-    def _descend(self, loss: Tensor, factor: float, clip: float) -> None:
-        """One step of the optimisers, at their rates times a factor."""
+    def _descend(self, factor: float, clip: float) -> None:
+        """One step of the optimisers with the gradients that are there, at their rates times a factor."""
         for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         for optimizer in self.optimizers:
             optimizer.step()

@@ -248,6 +248,16 @@ def test_a_training_from_another_worlds_weights_answers_the_rich_worlds_prompts(
     torch.testing.assert_close(prior.encode_text([prompt, text]), told)
     assert told.shape[1] == PLACES
 
+    more = replace(recipe, vae=Length(steps=1), diffusion=Length(steps=4))
+    card = read_card(main(run, 1, True, _silent, more, world="rich", processes=2))
+    assert (card["training"]["diffusion"]["step"], card["processes"]) == (4, 2)
+
+
+def test_several_processes_are_for_a_cpu(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--processes 2 shares out a CPU; leave it out with --device cuda"):
+        main(tmp_path / "run", device=torch.device("cuda"), processes=2)
+    assert not (tmp_path / "run").exists()
+
 
 def test_a_sample_says_what_its_picture_shows(tmp_path: Path, tokenizers: dict[str, CLIPTokenizer]) -> None:
     trace_blocks(FEW, tmp_path, 1, 8, _silent, size=16)
