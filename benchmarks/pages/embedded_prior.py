@@ -101,7 +101,7 @@ The first samples of the evaluation, the camera told.
 def _shared(card: Results) -> str:
     """Of the processes that shared out the training of the UNet, where there were several."""
     processes = card.get("processes", 1)
-    return f" in each of {processes} processes" if processes > 1 else ""
+    return f", text encoder and UNet by {processes} processes" if processes > 1 else ""
 
 
 def _pixels() -> int:

@@ -1,7 +1,6 @@
 """Several processes of a CPU that train one model in step.
 
-Each draws its own share of a batch, and all take the step of the mean gradient. Two processes of one thread
-drew 100 samples a second where one drew 58 (the rich world's training, two cores with AMX).
+Each draws its own share of a batch, and all take the step of the mean of their gradients.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ def in_step(processes: int, work: Callable[[Member], Any]) -> Iterator[Member]:
             other.start()
         member = Member(0, processes)
         try:
-            with _joined(member, meeting, max(1, threads // processes)):
+            with _joined(member, meeting):
                 yield member
             for other in others:
                 other.join()
@@ -118,14 +117,14 @@ def in_step(processes: int, work: Callable[[Member], Any]) -> Iterator[Member]:
 
 def _work(member: Member, meeting: Path, work: Callable[[Member], Any]) -> None:
     """A further process. The first one tells why all stop, so this one stops without a word."""
-    threads = max(1, torch.get_num_threads() // member.size)
-    with suppress(KeyboardInterrupt, TrainingFailure), _joined(member, meeting, threads):
+    with suppress(KeyboardInterrupt, TrainingFailure), _joined(member, meeting):
         work(member)
 
 
 @contextmanager
-def _joined(member: Member, meeting: Path, threads: int) -> Iterator[None]:
-    torch.set_num_threads(threads)
+def _joined(member: Member, meeting: Path) -> Iterator[None]:
+    """This process among the others, with its part of the threads."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // member.size))
     if Path("/sys/class/net/lo").exists():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
     store = dist.FileStore(str(meeting), member.size)  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """Makes an embedded prior from nothing: scenes, autoencoder, text encoder and UNet, recogniser, card.
 
 Each stage writes a file to the run folder and resumes where it stopped. Seeds make the stages repeatable for
-a given number of threads, except an interrupted diffusion stage, whose pool of encoded pictures fills again.
+a given number of threads and processes, except an interrupted diffusion stage, whose pool of encoded
+pictures fills again.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_the_model_card_is_of_the_world_that_the_weights_know() -> None:
     assert "not yet" not in text
     assert "1 CPU threads: diffusion" in text
     both = {"world": "rich", **facts, "processes": 2, "training": runs, "evaluation": scores}
-    assert "1 CPU threads in each of 2 processes: diffusion" in model_card(both)
+    assert "1 CPU threads, text encoder and UNet by 2 processes: diffusion" in model_card(both)
 
 
 def test_the_rasterizers_tables_are_those_of_the_committed_report(repository: Path) -> None:
